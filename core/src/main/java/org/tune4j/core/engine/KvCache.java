@@ -1,0 +1,50 @@
+package org.tune4j.core.engine;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+/**
+ * Keys and values of past tokens for every layer: two persistent compute-type tensors {@code [capacity, kvCols]} a layer. The caller
+ * decides which rows belong to which sequence. Not thread-safe; freed by {@link #close()}.
+ */
+public final class KvCache implements AutoCloseable {
+  private final Engine engine;
+  private final int capacity;
+  private final Tensor[] keys;
+  private final Tensor[] values;
+
+  /** Allocates a cache of {@code capacity} rows for {@code layers} layers. */
+  public KvCache(Engine engine, int layers, int capacity, int kvCols) {
+    checkArgument(capacity > 0, "capacity %s", capacity);
+    this.engine = engine;
+    this.capacity = capacity;
+    keys = new Tensor[layers];
+    values = new Tensor[layers];
+    for (int l = 0; l < layers; l++) {
+      keys[l] = engine.persistent(capacity, kvCols, engine.computeType());
+      values[l] = engine.persistent(capacity, kvCols, engine.computeType());
+    }
+  }
+
+  /** Returns the rows that it has room for. */
+  public int capacity() {
+    return capacity;
+  }
+
+  /** Returns the keys of a layer. */
+  public Tensor keys(int layer) {
+    return keys[layer];
+  }
+
+  /** Returns the values of a layer. */
+  public Tensor values(int layer) {
+    return values[layer];
+  }
+
+  @Override
+  public void close() {
+    for (int l = 0; l < keys.length; l++) {
+      engine.free(keys[l]);
+      engine.free(values[l]);
+    }
+  }
+}

@@ -1,0 +1,462 @@
+package org.tune4j.core.engine;
+
+import static com.google.common.base.Preconditions.checkState;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.UnaryOperator;
+
+/**
+ * Runs operations on an {@link Engine} and, if recording, remembers how to differentiate them (reverse-mode differentiation). Model code
+ * is written once against it, in forward form.
+ *
+ * <p>A tensor is <em>active</em> if a trainable adapter had a part in it; gradients flow only to active tensors, so nothing is formed
+ * below the lowest adapter. A gradient has the type of its tensor: F32 along the residual stream, compute type elsewhere.
+ *
+ * <p>A tape serves one step: forward, {@link #backward()}, then the caller resets the engine's arena. Not thread-safe.
+ */
+public final class Tape {
+  /** What a tape keeps. */
+  public enum Mode {
+    /** Nothing: generation and evaluation. */
+    INFERENCE,
+    /** Every activation that backward needs. */
+    RECORDING,
+    /**
+     * Only the input of each {@link #layer}, which is run again in the backward pass (Chen et al. 2016): about a third more time for
+     * a fraction of the memory.
+     */
+    CHECKPOINTING
+  }
+
+  private final Engine engine;
+  private final Mode mode;
+  private final boolean dropout;
+  private final List<Runnable> backward = new ArrayList<>();
+  private final Map<Tensor, Tensor> gradients = new IdentityHashMap<>();
+  private final Set<Tensor> active = Collections.newSetFromMap(new IdentityHashMap<>());
+  private final List<Tensor> owned = new ArrayList<>();
+  private long seed;
+
+  private Tape(Engine engine, Mode mode, boolean dropout, long seed) {
+    this.engine = engine;
+    this.mode = mode;
+    this.dropout = dropout;
+    this.seed = seed;
+  }
+
+  /** Returns a tape that records nothing. */
+  public static Tape inference(Engine engine) {
+    return new Tape(engine, Mode.INFERENCE, false, 0);
+  }
+
+  /** Returns a recording tape without dropout, for gradients at a point. */
+  public static Tape recording(Engine engine) {
+    return new Tape(engine, Mode.RECORDING, false, 0);
+  }
+
+  /** Returns a tape of a training step; {@code seed} determines its dropout masks. */
+  public static Tape training(Engine engine, Mode mode, long seed) {
+    return new Tape(engine, mode, true, seed);
+  }
+
+  /** Returns the engine. */
+  public Engine engine() {
+    return engine;
+  }
+
+  private boolean records() {
+    return mode != Mode.INFERENCE;
+  }
+
+  private boolean records(Tensor x) {
+    return records() && active.contains(x);
+  }
+
+  private Tensor own(Tensor t) {
+    owned.add(t);
+    return t;
+  }
+
+  private Tensor derive(Tensor from, Tensor to) {
+    if (active.contains(from)) {
+      active.add(to);
+    }
+    return own(to);
+  }
+
+  /** Returns the gradient of {@code y} and forgets it, or null if nothing downstream used {@code y}. */
+  private Tensor take(Tensor y) {
+    return gradients.remove(y);
+  }
+
+  private void accumulate(Tensor x, Tensor gradient) {
+    Tensor present = gradients.get(x);
+    if (present == null) {
+      gradients.put(x, gradient);
+    } else {
+      engine.add(gradient, present);
+      engine.release(gradient);
+    }
+  }
+
+  /** Returns token embeddings plus, if given, position embeddings: F32 {@code [ids.length, hidden]}, not active. */
+  public Tensor embed(FrozenMatrix tokens, int[] ids, FrozenMatrix positionTable, int[] positions) {
+    Tensor x = engine.embed(tokens, ids); // [n, hidden]
+    if (positionTable != null) {
+      Tensor p = engine.embed(positionTable, positions);
+      engine.add(p, x);
+      engine.release(p);
+    }
+    return own(x);
+  }
+
+  /** Returns {@link Engine#rmsNorm}: compute type. */
+  public Tensor rmsNorm(Tensor x, Tensor weight, float eps) {
+    Engine.Normed normed = engine.rmsNorm(x, weight, eps);
+    return norm(x, normed, (dy, dx, add) -> engine.rmsNormBackward(x, weight, eps, normed.stats(), dy, dx, add));
+  }
+
+  /** Returns {@link Engine#layerNorm}: compute type. */
+  public Tensor layerNorm(Tensor x, Tensor weight, Tensor bias, float eps) {
+    Engine.Normed normed = engine.layerNorm(x, weight, bias, eps);
+    return norm(x, normed, (dy, dx, add) -> engine.layerNormBackward(x, weight, eps, normed.stats(), dy, dx, add));
+  }
+
+  private interface NormBackward {
+    void apply(Tensor dy, Tensor dx, boolean accumulate);
+  }
+
+  private Tensor norm(Tensor x, Engine.Normed normed, NormBackward formula) {
+    Tensor y = derive(x, normed.y());
+    if (normed.stats() != null) {
+      own(normed.stats());
+    }
+    if (records(x)) {
+      backward.add(
+          () -> {
+            Tensor dy = take(y);
+            if (dy != null) {
+              Tensor dx = gradients.get(x);
+              if (dx == null) {
+                dx = engine.allocate(x.rows(), x.cols(), DType.F32);
+                gradients.put(x, dx);
+                formula.apply(dy, dx, false);
+              } else {
+                formula.apply(dy, dx, true);
+              }
+              engine.release(dy);
+            }
+            engine.release(y);
+            if (normed.stats() != null) {
+              engine.release(normed.stats());
+            }
+          });
+    }
+    return y;
+  }
+
+  /**
+   * Returns {@code x W^T + bias (+ residual)} with adapters applied on their slices of rows, several on one slice in order.
+   *
+   * @return {@code [n, out]}: F32 with a residual, else compute type
+   */
+  public Tensor project(Tensor x, FrozenMatrix w, Tensor residual, List<ProjectionAdapter.Slice> slices) {
+    boolean rescales = slices.stream().anyMatch(s -> s.adapter().rescalesOutput());
+    boolean trains = slices.stream().anyMatch(s -> s.adapter().trainable());
+    boolean residualLater = residual != null && rescales;
+    Tensor y = engine.linear(x, w, residualLater ? null : residual); // [n, out]
+    boolean yActive = trains || active.contains(x) || (residual != null && active.contains(residual));
+    boolean record = records() && yActive;
+    List<Object> states = new ArrayList<>();
+    for (ProjectionAdapter.Slice s : slices) {
+      long dropoutSeed = dropout ? nextSeed() : 0;
+      Tensor xs = engine.rows(x, s.from(), s.count());
+      Tensor ys = engine.rows(y, s.from(), s.count());
+      states.add(s.adapter().forward(engine, xs, ys, dropoutSeed, record));
+    }
+    Tensor out = y;
+    if (residualLater) {
+      out = engine.allocate(y.rows(), y.cols(), DType.F32);
+      engine.copy(residual, out);
+      engine.add(y, out);
+      engine.release(y);
+    }
+    own(out);
+    if (yActive) {
+      active.add(out);
+    }
+    if (record) {
+      Tensor result = out;
+      backward.add(() -> projectBackward(x, w, residual, slices, states, rescales, trains, result));
+    }
+    return out;
+  }
+
+  private void projectBackward(
+      Tensor x,
+      FrozenMatrix w,
+      Tensor residual,
+      List<ProjectionAdapter.Slice> slices,
+      List<Object> states,
+      boolean rescales,
+      boolean trains,
+      Tensor y) {
+    Tensor dy = take(y);
+    if (dy != null) {
+      boolean intoX = active.contains(x);
+      boolean intoResidual = residual != null && active.contains(residual);
+      if (intoX || trains) {
+        Tensor g = engine.cast(dy, engine.computeType()); // [n, out]
+        if (rescales && intoResidual && g == dy) {
+          g = engine.allocate(dy.rows(), dy.cols(), dy.dtype());
+          engine.copy(dy, g);
+        }
+        for (int i = slices.size() - 1; i >= 0; i--) {
+          ProjectionAdapter.Slice s = slices.get(i);
+          if (s.adapter().rescalesOutput()) {
+            s.adapter()
+                .rescaleGradient(
+                    engine, states.get(i), engine.rows(x, s.from(), s.count()), engine.rows(g, s.from(), s.count()));
+          }
+        }
+        Tensor dx = intoX ? engine.linearBackward(g, w) : null; // [n, in]
+        for (int i = slices.size() - 1; i >= 0; i--) {
+          ProjectionAdapter.Slice s = slices.get(i);
+          s.adapter()
+              .backward(
+                  engine,
+                  states.get(i),
+                  engine.rows(x, s.from(), s.count()),
+                  engine.rows(g, s.from(), s.count()),
+                  dx == null ? null : engine.rows(dx, s.from(), s.count()));
+        }
+        if (g != dy) {
+          engine.release(g);
+        }
+        if (intoX) {
+          accumulate(x, dx);
+        }
+      }
+      if (intoResidual) {
+        accumulate(residual, dy); // the residual branch passes the gradient on as it is
+      } else {
+        engine.release(dy);
+      }
+    }
+    engine.release(y);
+  }
+
+  private long nextSeed() {
+    // SplitMix64's increment: distinct, well spread seeds for successive applications
+    seed += 0x9E3779B97F4A7C15L;
+    return seed == 0 ? 1 : seed;
+  }
+
+  /** Normalises the query and key heads of a packed {@code qkv} in place (Qwen3). */
+  public void headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps) {
+    Tensor q = engine.headNorm(engine.columns(qkv, 0, shape.queryCols()), qWeight, eps);
+    Tensor k = engine.headNorm(engine.columns(qkv, shape.queryCols(), shape.kvCols()), kWeight, eps);
+    own(q);
+    own(k);
+    if (records(qkv)) {
+      backward.add(
+          () -> {
+            Tensor d = gradients.get(qkv);
+            if (d != null) {
+              engine.headNormBackward(q, qWeight, eps, engine.columns(d, 0, shape.queryCols()));
+              engine.headNormBackward(k, kWeight, eps, engine.columns(d, shape.queryCols(), shape.kvCols()));
+            }
+            engine.release(q);
+            engine.release(k);
+          });
+    }
+  }
+
+  /** Rotates the query and key heads of a packed {@code qkv} in place. */
+  public void rope(Tensor qkv, AttentionShape shape, RopeTable table, int[] positions) {
+    int cols = shape.queryCols() + shape.kvCols();
+    engine.rope(engine.columns(qkv, 0, cols), table, positions, false);
+    if (records(qkv)) {
+      backward.add(
+          () -> {
+            Tensor d = gradients.get(qkv);
+            if (d != null) {
+              engine.rope(engine.columns(d, 0, cols), table, positions, true);
+            }
+          });
+    }
+  }
+
+  /** Returns self-attention over a packed {@code qkv}: compute type {@code [n, heads * headDim]}. */
+  public Tensor attention(Tensor qkv, Spans spans, AttentionShape shape) {
+    boolean record = records(qkv);
+    Tensor q = engine.columns(qkv, 0, shape.queryCols());
+    Tensor k = engine.columns(qkv, shape.queryCols(), shape.kvCols());
+    Tensor v = engine.columns(qkv, shape.queryCols() + shape.kvCols(), shape.kvCols());
+    Engine.Attended attended = engine.attention(q, k, v, spans, shape, record);
+    Tensor y = derive(qkv, attended.out());
+    owned.addAll(attended.saved());
+    if (record) {
+      backward.add(
+          () -> {
+            Tensor dy = take(y);
+            if (dy != null) {
+              Tensor d = engine.allocate(qkv.rows(), qkv.cols(), qkv.dtype());
+              engine.attentionBackward(
+                  q,
+                  k,
+                  v,
+                  spans,
+                  shape,
+                  attended,
+                  dy,
+                  engine.columns(d, 0, shape.queryCols()),
+                  engine.columns(d, shape.queryCols(), shape.kvCols()),
+                  engine.columns(d, shape.queryCols() + shape.kvCols(), shape.kvCols()));
+              engine.release(dy);
+              accumulate(qkv, d);
+            }
+            attended.saved().forEach(engine::release);
+            engine.release(y);
+          });
+    }
+    return y;
+  }
+
+  /**
+   * Stores keys and values of a packed {@code qkv} in rows {@code cacheRows} of a cache layer, then attends to the cache. For inference.
+   */
+  public Tensor cachedAttention(
+      Tensor qkv, KvCache cache, int layer, int[] cacheRows, Spans spans, AttentionShape shape) {
+    checkState(mode == Mode.INFERENCE, "a key/value cache is for inference");
+    engine.scatterRows(engine.columns(qkv, shape.queryCols(), shape.kvCols()), cacheRows, cache.keys(layer));
+    engine.scatterRows(
+        engine.columns(qkv, shape.queryCols() + shape.kvCols(), shape.kvCols()), cacheRows, cache.values(layer));
+    Tensor q = engine.columns(qkv, 0, shape.queryCols());
+    return own(engine.attention(q, cache.keys(layer), cache.values(layer), spans, shape, false).out());
+  }
+
+  /** Returns {@link Engine#gelu}. */
+  public Tensor gelu(Tensor x, boolean tanh) {
+    return elementwise(x, engine.gelu(x, tanh), dy -> engine.geluBackward(x, tanh, dy));
+  }
+
+  /** Returns {@link Engine#swiglu}. */
+  public Tensor swiglu(Tensor gateUp) {
+    return elementwise(gateUp, engine.swiglu(gateUp), dy -> engine.swigluBackward(gateUp, dy));
+  }
+
+  private Tensor elementwise(Tensor x, Tensor y, UnaryOperator<Tensor> formula) {
+    derive(x, y);
+    if (records(x)) {
+      backward.add(
+          () -> {
+            Tensor dy = take(y);
+            if (dy != null) {
+              accumulate(x, formula.apply(dy));
+              engine.release(dy);
+            }
+            engine.release(y);
+          });
+    }
+    return y;
+  }
+
+  /** Returns rows {@code index} of an F32 tensor; no row twice. */
+  public Tensor selectRows(Tensor x, int[] index) {
+    Tensor y = derive(x, engine.gatherRows(x, index));
+    if (records(x)) {
+      backward.add(
+          () -> {
+            Tensor dy = take(y);
+            if (dy != null) {
+              Tensor dx = engine.allocate(x.rows(), x.cols(), x.dtype());
+              engine.fill(dx, 0);
+              engine.scatterAddRows(dy, index, dx);
+              engine.release(dy);
+              accumulate(x, dx);
+            }
+            engine.release(y);
+          });
+    }
+    return y;
+  }
+
+  /**
+   * Returns the cross-entropy of each row in nats. If recording, {@code sum(weights * losses)} is what {@link #backward()}
+   * differentiates.
+   */
+  public float[] headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights) {
+    boolean record = mode != Mode.INFERENCE && active.contains(h);
+    Engine.HeadLoss loss = engine.headLoss(h, head, targets, record ? weights : null);
+    if (record) {
+      accumulate(h, loss.dHidden());
+    }
+    return loss.losses();
+  }
+
+  /**
+   * Runs one layer of a model. In inference all it allocated but its result is handed back; when checkpointing only {@code x} and the
+   * result are kept.
+   */
+  public Tensor layer(Tensor x, java.util.function.BiFunction<Tape, Tensor, Tensor> body) {
+    if (mode == Mode.RECORDING) {
+      return body.apply(this, x);
+    }
+    Tape inner = new Tape(engine, Mode.INFERENCE, dropout, seed);
+    if (active.contains(x)) {
+      inner.active.add(x);
+    }
+    long seedBefore = seed;
+    Tensor y = body.apply(inner, x);
+    seed = inner.seed;
+    inner.owned.stream().filter(t -> t != y && t != x).forEach(engine::release);
+    if (inner.active.contains(y)) {
+      active.add(y);
+    }
+    own(y);
+    if (mode == Mode.CHECKPOINTING && active.contains(y)) {
+      backward.add(
+          () -> {
+            Tensor dy = take(y);
+            engine.release(y);
+            if (dy == null) {
+              return;
+            }
+            Tape again = new Tape(engine, Mode.RECORDING, dropout, seedBefore);
+            boolean intoX = active.contains(x);
+            if (intoX) {
+              again.active.add(x);
+            }
+            Tensor y2 = body.apply(again, x);
+            again.gradients.put(y2, dy);
+            again.backward();
+            Tensor dx = again.gradients.get(x);
+            if (intoX && dx != null) {
+              accumulate(x, dx);
+            }
+          });
+    } else if (mode == Mode.INFERENCE && x != y && owned.remove(x)) {
+      engine.release(x);
+    }
+    return y;
+  }
+
+  /**
+   * Runs the recorded backward passes in reverse; gradients of parameters are added to their buffers.
+   *
+   * @throws IllegalStateException if nothing was recorded
+   */
+  public void backward() {
+    checkState(mode != Mode.INFERENCE, "an inference tape has no backward pass");
+    for (int i = backward.size() - 1; i >= 0; i--) {
+      backward.get(i).run();
+    }
+    backward.clear();
+  }
+}

@@ -1,0 +1,129 @@
+package org.tune4j.core.model;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableList;
+import java.util.List;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
+
+/**
+ * Projections that share an input, run as one product: their weights are stacked, so that output columns {@code [column(i),
+ * column(i) + members[i].out)} belong to member {@code i}. Query, key and value are one group, gate and up another; a lone projection
+ * is a group of one.
+ *
+ * <p>Merging an adapter replaces the frozen weights; {@link #restore()} reads them again from their source, bit for bit.
+ */
+public final class ProjectionGroup implements AutoCloseable {
+  private final Engine engine;
+  private final ImmutableList<Projection> members;
+  private final int[] columns;
+  private FrozenMatrix weights;
+  private boolean merged;
+
+  /** Converts the members' weights. */
+  public ProjectionGroup(Engine engine, List<Projection> members) {
+    checkArgument(!members.isEmpty(), "a group has members");
+    this.engine = engine;
+    this.members = ImmutableList.copyOf(members);
+    columns = new int[members.size() + 1];
+    boolean bias = members.get(0).bias() != null;
+    for (int i = 0; i < members.size(); i++) {
+      Projection p = members.get(i);
+      checkArgument(p.in() == members.get(0).in(), "%s has another input size", p.name());
+      checkArgument((p.bias() != null) == bias, "%s differs in having a bias", p.name());
+      columns[i + 1] = columns[i] + p.out();
+    }
+    restore();
+  }
+
+  /** Returns the projections, in the order of their columns. */
+  public ImmutableList<Projection> members() {
+    return members;
+  }
+
+  /** Returns the first output column of a member. */
+  public int column(int member) {
+    return columns[member];
+  }
+
+  /** Returns the input features. */
+  public int in() {
+    return members.get(0).in();
+  }
+
+  /** Returns the output features of all members. */
+  public int out() {
+    return columns[members.size()];
+  }
+
+  /** Returns the stacked weights. */
+  public FrozenMatrix weights() {
+    return weights;
+  }
+
+  /** Returns whether the weights differ from their source. */
+  public boolean merged() {
+    return merged;
+  }
+
+  /** Replaces the stacked weights; {@code sources} has one entry per member, of the member's shape. */
+  public void merge(List<MatrixSource> sources) {
+    freeze(sources);
+    merged = true;
+  }
+
+  /** Reads the weights again from the model's files. */
+  public void restore() {
+    freeze(members.stream().map(Projection::source).toList());
+    merged = false;
+  }
+
+  private void freeze(List<MatrixSource> sources) {
+    float[] bias = null;
+    if (members.get(0).bias() != null) {
+      bias = new float[out()];
+      for (int i = 0; i < members.size(); i++) {
+        System.arraycopy(members.get(i).bias(), 0, bias, columns[i], members.get(i).out());
+      }
+    }
+    FrozenMatrix fresh =
+        engine.freeze(new Stacked(sources, columns, in()), bias, FrozenMatrix.Use.PROJECTION);
+    if (weights != null) {
+      weights.close();
+    }
+    weights = fresh;
+  }
+
+  private record Stacked(List<MatrixSource> parts, int[] starts, int cols) implements MatrixSource {
+    @Override
+    public int rows() {
+      return starts[parts.size()];
+    }
+
+    @Override
+    public void read(int row, int count, float[] into) {
+      int done = 0;
+      for (int i = 0; i < parts.size() && done < count; i++) {
+        int from = Math.max(row + done, starts[i]);
+        int to = Math.min(row + count, starts[i + 1]);
+        if (from < to) {
+          if (done == 0) {
+            parts.get(i).read(from - starts[i], to - from, into);
+          } else {
+            float[] part = new float[(to - from) * cols];
+            parts.get(i).read(from - starts[i], to - from, part);
+            System.arraycopy(part, 0, into, done * cols, part.length);
+          }
+          done += to - from;
+        }
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    weights.close();
+  }
+}

@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.function.UnaryOperator;
 
@@ -37,7 +36,7 @@ public final class Tape {
   private final Mode mode;
   private final boolean dropout;
   private final List<Runnable> backward = new ArrayList<>();
-  private final Map<Tensor, Tensor> gradients = new IdentityHashMap<>();
+  private final IdentityHashMap<Tensor, Tensor> gradients = new IdentityHashMap<>();
   private final Set<Tensor> active = Collections.newSetFromMap(new IdentityHashMap<>());
   private final List<Tensor> owned = new ArrayList<>();
   private long seed;

@@ -1,0 +1,2 @@
+/** Measuring, comparing, recommending and explaining. */
+package org.tune4j.eval;

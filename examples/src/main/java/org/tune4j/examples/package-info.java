@@ -1,0 +1,2 @@
+/** Mains that a newcomer runs. */
+package org.tune4j.examples;

@@ -1,0 +1,2 @@
+/** LoRA adapters for language models. */
+package org.tune4j.lora;

@@ -3,8 +3,9 @@ package org.tune4j.core.engine;
 import static com.google.common.base.Preconditions.checkArgument;
 
 /**
- * The shape of grouped-query attention (Ainslie et al. 2023): query head {@code h} reads key/value head {@code h / (heads /
- * kvHeads)}. A packed row holds queries, keys, values: {@code (heads + 2 * kvHeads) * headDim} columns.
+ * The shape of grouped-query attention (Ainslie et al. 2023): query head {@code h} reads key/value
+ * head {@code h / (heads / kvHeads)}. A packed row holds queries, keys, values: {@code (heads + 2 *
+ * kvHeads) * headDim} columns.
  *
  * @param heads query heads
  * @param kvHeads key/value heads; divides {@code heads}
@@ -16,7 +17,10 @@ public record AttentionShape(int heads, int kvHeads, int headDim, float scale, i
   /** Checks the head counts. */
   public AttentionShape {
     checkArgument(
-        heads > 0 && kvHeads > 0 && heads % kvHeads == 0, "%s heads over %s key/value heads", heads, kvHeads);
+        heads > 0 && kvHeads > 0 && heads % kvHeads == 0,
+        "%s heads over %s key/value heads",
+        heads,
+        kvHeads);
     checkArgument(headDim > 0 && window >= 0, "head dimension %s, window %s", headDim, window);
   }
 

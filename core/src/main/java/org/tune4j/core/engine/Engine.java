@@ -4,19 +4,22 @@ import java.util.List;
 import org.nd4j.linalg.api.ndarray.INDArray;
 
 /**
- * Runs the operations of a language model, forward and backward, on one device in one {@link Precision}. Model code does not call
- * it directly but through {@link Tape}; adapters and the optimizer do.
+ * Runs the operations of a language model, forward and backward, on one device in one {@link
+ * Precision}. Model code does not call it directly but through {@link Tape}; adapters and the
+ * optimizer do.
  *
- * <p><b>Storage.</b> Results live in the step arena until {@link #resetArena()}, or until {@link #release} hands their storage back
- * earlier; {@link #persistent} tensors live until {@link #free}. "compute type" below is {@code precision().computeType()};
- * everything else is {@link DType#F32}.
+ * <p><b>Storage.</b> Results live in the step arena until {@link #resetArena()}, or until {@link
+ * #release} hands their storage back earlier; {@link #persistent} tensors live until {@link #free}.
+ * "compute type" below is {@code precision().computeType()}; everything else is {@link DType#F32}.
  *
- * <p><b>Threads.</b> An engine is a single stream of work: callers serialise a whole step, from its first operation to {@link
- * #resetArena()}, with {@link #lock()}. Operations use the machine's cores inside.
+ * <p><b>Threads.</b> An engine is a single stream of work: callers serialise a whole step, from its
+ * first operation to {@link #resetArena()}, with {@link #lock()}. Operations use the machine's
+ * cores inside.
  *
  * <p><b>Determinism.</b> The same calls with the same number of threads give the same bits.
  *
- * <p>A new engine implements this interface, registers an {@link EngineProvider} and passes {@code EngineContract}.
+ * <p>A new engine implements this interface, registers an {@link EngineProvider} and passes {@code
+ * EngineContract}.
  */
 public interface Engine extends AutoCloseable {
   /** Returns the name by which it is chosen, such as {@code nd4j}. */
@@ -44,7 +47,10 @@ public interface Engine extends AutoCloseable {
   /** Frees a {@link #persistent} tensor and with it all of its views. */
   void free(Tensor persistent);
 
-  /** Hands back the storage of an arena tensor before the step ends; views and persistent tensors are ignored. */
+  /**
+   * Hands back the storage of an arena tensor before the step ends; views and persistent tensors
+   * are ignored.
+   */
   void release(Tensor tensor);
 
   /** Ends a step: all arena tensors die, their storage is reused by the next step. */
@@ -59,7 +65,10 @@ public interface Engine extends AutoCloseable {
   /** Returns columns {@code [from, from + count)} of a tensor, sharing storage. */
   Tensor columns(Tensor t, int from, int count);
 
-  /** Returns {@code rows x cols} elements of a contiguous tensor from element {@code offset}, sharing storage. */
+  /**
+   * Returns {@code rows x cols} elements of a contiguous tensor from element {@code offset},
+   * sharing storage.
+   */
   Tensor view(Tensor t, long offset, int rows, int cols);
 
   /** Copies values in, row-major, converting to the tensor's type. */
@@ -80,7 +89,9 @@ public interface Engine extends AutoCloseable {
   /** Copies {@code from} to {@code to}, converting the type; same rows and columns. */
   void copy(Tensor from, Tensor to);
 
-  /** Returns {@code t} itself if it has that type and is contiguous, else a converted arena copy. */
+  /**
+   * Returns {@code t} itself if it has that type and is contiguous, else a converted arena copy.
+   */
   Tensor cast(Tensor t, DType dtype);
 
   // ---- frozen weights
@@ -116,14 +127,23 @@ public interface Engine extends AutoCloseable {
   // ---- dense products and small helpers, for adapters
 
   /**
-   * {@code c = alpha op(a) op(b) + beta c}, where {@code op} transposes if asked. {@code a} and {@code b} have the same type; any of
-   * the three may be a view with a stride. {@code beta} is 0 (then {@code c} is not read) or 1.
+   * {@code c = alpha op(a) op(b) + beta c}, where {@code op} transposes if asked. {@code a} and
+   * {@code b} have the same type; any of the three may be a view with a stride. {@code beta} is 0
+   * (then {@code c} is not read) or 1.
    */
-  void gemm(float alpha, Tensor a, boolean transposeA, Tensor b, boolean transposeB, float beta, Tensor c);
+  void gemm(
+      float alpha,
+      Tensor a,
+      boolean transposeA,
+      Tensor b,
+      boolean transposeB,
+      float beta,
+      Tensor c);
 
   /**
-   * Returns {@code x} with elements dropped with probability {@code p} and the others divided by {@code 1 - p}. Which ones depends
-   * only on {@code seed} and the element's place, so that applying it to a gradient is its backward.
+   * Returns {@code x} with elements dropped with probability {@code p} and the others divided by
+   * {@code 1 - p}. Which ones depends only on {@code seed} and the element's place, so that
+   * applying it to a gradient is its backward.
    */
   Tensor dropout(Tensor x, float p, long seed);
 
@@ -160,18 +180,23 @@ public interface Engine extends AutoCloseable {
    */
   Normed rmsNorm(Tensor x, Tensor weight, float eps);
 
-  /** Adds to (or, if {@code !accumulate}, sets) {@code dx}, F32, the gradient by the input; {@code dy} of any type. */
-  void rmsNormBackward(Tensor x, Tensor weight, float eps, Tensor stats, Tensor dy, Tensor dx, boolean accumulate);
+  /**
+   * Adds to (or, if {@code !accumulate}, sets) {@code dx}, F32, the gradient by the input; {@code
+   * dy} of any type.
+   */
+  void rmsNormBackward(
+      Tensor x, Tensor weight, float eps, Tensor stats, Tensor dy, Tensor dx, boolean accumulate);
 
   /** LayerNorm (Ba et al. 2016) over rows; {@code weight} and {@code bias} F32 {@code [1, d]}. */
   Normed layerNorm(Tensor x, Tensor weight, Tensor bias, float eps);
 
   /** Like {@link #rmsNormBackward}. */
-  void layerNormBackward(Tensor x, Tensor weight, float eps, Tensor stats, Tensor dy, Tensor dx, boolean accumulate);
+  void layerNormBackward(
+      Tensor x, Tensor weight, float eps, Tensor stats, Tensor dy, Tensor dx, boolean accumulate);
 
   /**
-   * RMSNorm of each head on its own (Qwen3's QK norm), in place: columns {@code [h * d, (h + 1) * d)} for each head {@code h}, {@code
-   * d = weight.cols()}.
+   * RMSNorm of each head on its own (Qwen3's QK norm), in place: columns {@code [h * d, (h + 1) *
+   * d)} for each head {@code h}, {@code d = weight.cols()}.
    *
    * @param x compute type {@code [n, heads * d]}, commonly a view of columns
    * @return what {@link #headNormBackward} needs: an arena tensor
@@ -184,7 +209,8 @@ public interface Engine extends AutoCloseable {
   // ---- attention
 
   /**
-   * Rotates the heads of {@code x} by their positions, in place; by minus the angle if {@code inverse}, which is the backward.
+   * Rotates the heads of {@code x} by their positions, in place; by minus the angle if {@code
+   * inverse}, which is the backward.
    *
    * @param x compute type {@code [n, heads * 2 * table.half()]}, commonly a view of columns
    * @param positions one per row
@@ -200,17 +226,22 @@ public interface Engine extends AutoCloseable {
   record Attended(Tensor out, List<Tensor> saved) {}
 
   /**
-   * Softmax attention over spans. Queries, keys and values may be views of one packed tensor, or keys and values of a cache. A row of
-   * {@code q} that is in no span gets zeros. {@code spans.branch()} is not combined with a window.
+   * Softmax attention over spans. Queries, keys and values may be views of one packed tensor, or
+   * keys and values of a cache. A row of {@code q} that is in no span gets zeros. {@code
+   * spans.branch()} is not combined with a window.
    *
    * @param q compute type {@code [queries, heads * headDim]}
    * @param k compute type {@code [keys, kvHeads * headDim]}
    * @param v like {@code k}
    * @param forBackward whether {@link #attentionBackward} will follow
    */
-  Attended attention(Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape shape, boolean forBackward);
+  Attended attention(
+      Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape shape, boolean forBackward);
 
-  /** Sets {@code dq}, {@code dk}, {@code dv}, each shaped like its input (rows in no span get zeros), from the gradient {@code dOut}. */
+  /**
+   * Sets {@code dq}, {@code dk}, {@code dv}, each shaped like its input (rows in no span get
+   * zeros), from the gradient {@code dOut}.
+   */
   void attentionBackward(
       Tensor q,
       Tensor k,
@@ -225,13 +256,19 @@ public interface Engine extends AutoCloseable {
 
   // ---- activations
 
-  /** Returns GELU (Hendrycks and Gimpel 2016), by the error function or its tanh approximation. Compute type in and out. */
+  /**
+   * Returns GELU (Hendrycks and Gimpel 2016), by the error function or its tanh approximation.
+   * Compute type in and out.
+   */
   Tensor gelu(Tensor x, boolean tanh);
 
   /** Returns the gradient by the input of {@link #gelu}. */
   Tensor geluBackward(Tensor x, boolean tanh, Tensor dy);
 
-  /** Returns {@code silu(gate) * up} (Shazeer 2020) of {@code [n, 2f]} = gate, then up: compute type {@code [n, f]}. */
+  /**
+   * Returns {@code silu(gate) * up} (Shazeer 2020) of {@code [n, 2f]} = gate, then up: compute type
+   * {@code [n, f]}.
+   */
   Tensor swiglu(Tensor gateUp);
 
   /** Returns the gradient {@code [n, 2f]} by the input of {@link #swiglu}. */
@@ -248,19 +285,24 @@ public interface Engine extends AutoCloseable {
   /** {@code to[index[i]] = from[i]}; same type; {@code index} has no row twice. */
   void scatterRows(Tensor from, int[] index, Tensor to);
 
-  /** Returns {@code h W^T}: F32 {@code [n, vocabulary]}; for few rows, as generation and parity checks need. */
+  /**
+   * Returns {@code h W^T}: F32 {@code [n, vocabulary]}; for few rows, as generation and parity
+   * checks need.
+   */
   Tensor logits(Tensor h, FrozenMatrix head);
 
   /**
    * Losses of the output head.
    *
    * @param losses cross-entropy of each row in nats, unweighted
-   * @param dHidden compute type {@code [n, in]}: the gradient of {@code sum(weight * loss)}; null if not asked for
+   * @param dHidden compute type {@code [n, in]}: the gradient of {@code sum(weight * loss)}; null
+   *     if not asked for
    */
   record HeadLoss(float[] losses, Tensor dHidden) {}
 
   /**
-   * Cross-entropy of {@code softmax(h W^T)} with the targets, and its gradient in the same pass, in chunks: full logits are never held.
+   * Cross-entropy of {@code softmax(h W^T)} with the targets, and its gradient in the same pass, in
+   * chunks: full logits are never held.
    *
    * @param h compute type {@code [n, in]}
    * @param targets vocabulary index of each row
@@ -274,7 +316,8 @@ public interface Engine extends AutoCloseable {
   double sumOfSquares(Tensor t);
 
   /**
-   * One step of AdamW (Loshchilov and Hutter 2019) as {@code torch.optim.AdamW} computes it, in place.
+   * One step of AdamW (Loshchilov and Hutter 2019) as {@code torch.optim.AdamW} computes it, in
+   * place.
    *
    * @param w parameters, F32, contiguous; {@code g}, {@code m}, {@code v} alike
    * @param gradScale factor of the gradient, for clipping

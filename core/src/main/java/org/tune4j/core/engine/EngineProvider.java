@@ -3,8 +3,8 @@ package org.tune4j.core.engine;
 import java.util.Optional;
 
 /**
- * Offers an {@link Engine}; found by {@link java.util.ServiceLoader}. Constructing a provider must not touch native libraries: {@link
- * #unavailable} does, and answers rather than throws.
+ * Offers an {@link Engine}; found by {@link java.util.ServiceLoader}. Constructing a provider must
+ * not touch native libraries: {@link #unavailable} does, and answers rather than throws.
  */
 public interface EngineProvider {
   /** Returns the engine's name. */

@@ -9,7 +9,8 @@ import java.util.Optional;
 import java.util.ServiceLoader;
 
 /**
- * Chooses an engine: the fastest that runs here, or the one named by the caller or by {@code -Dtune4j.engine=NAME}.
+ * Chooses an engine: the fastest that runs here, or the one named by the caller or by {@code
+ * -Dtune4j.engine=NAME}.
  */
 public final class Engines {
   /** The system property that names the engine. */
@@ -41,7 +42,9 @@ public final class Engines {
                           "no engine is named '%s'; there are: %s"
                               .formatted(
                                   name,
-                                  providers.stream().map(EngineProvider::name).collect(joining(", ")))));
+                                  providers.stream()
+                                      .map(EngineProvider::name)
+                                      .collect(joining(", ")))));
       provider
           .unavailable(precision)
           .ifPresent(
@@ -59,14 +62,18 @@ public final class Engines {
       }
       reasons.add(provider.name() + ": " + why.get());
     }
-    throw new IllegalStateException("no engine can run here in %s (%s)".formatted(precision, String.join("; ", reasons)));
+    throw new IllegalStateException(
+        "no engine can run here in %s (%s)".formatted(precision, String.join("; ", reasons)));
   }
 
   /** Returns all providers, the one of highest priority first. */
   public static List<EngineProvider> providers() {
     List<EngineProvider> found = new ArrayList<>();
     ServiceLoader.load(EngineProvider.class, Engines.class.getClassLoader()).forEach(found::add);
-    found.sort(Comparator.comparingInt(EngineProvider::priority).reversed().thenComparing(EngineProvider::name));
+    found.sort(
+        Comparator.comparingInt(EngineProvider::priority)
+            .reversed()
+            .thenComparing(EngineProvider::name));
     return found;
   }
 }

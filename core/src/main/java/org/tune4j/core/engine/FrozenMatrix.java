@@ -1,8 +1,9 @@
 package org.tune4j.core.engine;
 
 /**
- * A weight that is never trained, {@code [out, in]} as in {@code torch.nn.Linear}, in the layout that its engine multiplies fastest,
- * with an optional bias {@code [out]}. Made by {@link Engine#freeze}; freed by {@link #close()}.
+ * A weight that is never trained, {@code [out, in]} as in {@code torch.nn.Linear}, in the layout
+ * that its engine multiplies fastest, with an optional bias {@code [out]}. Made by {@link
+ * Engine#freeze}; freed by {@link #close()}.
  */
 public interface FrozenMatrix extends AutoCloseable {
   /** What a matrix is used for, so that an engine keeps only the layouts it needs. */

@@ -3,8 +3,9 @@ package org.tune4j.core.engine;
 import static com.google.common.base.Preconditions.checkArgument;
 
 /**
- * Keys and values of past tokens for every layer: two persistent compute-type tensors {@code [capacity, kvCols]} a layer. The caller
- * decides which rows belong to which sequence. Not thread-safe; freed by {@link #close()}.
+ * Keys and values of past tokens for every layer: two persistent compute-type tensors {@code
+ * [capacity, kvCols]} a layer. The caller decides which rows belong to which sequence. Not
+ * thread-safe; freed by {@link #close()}.
  */
 public final class KvCache implements AutoCloseable {
   private final Engine engine;

@@ -1,11 +1,15 @@
 package org.tune4j.core.engine;
 
 /**
- * Where a frozen matrix comes from: read in blocks of rows, so that converting a memory-mapped file needs no second copy of it.
- * Reading again gives the same values. Implementations throw {@link java.io.UncheckedIOException} when the medium fails.
+ * Where a frozen matrix comes from: read in blocks of rows, so that converting a memory-mapped file
+ * needs no second copy of it. Reading again gives the same values. Implementations throw {@link
+ * java.io.UncheckedIOException} when the medium fails.
  */
 public interface MatrixSource {
-  /** Returns the number of rows: output features of a projection, vocabulary entries of an embedding. */
+  /**
+   * Returns the number of rows: output features of a projection, vocabulary entries of an
+   * embedding.
+   */
   int rows();
 
   /** Returns the number of columns: input features. */

@@ -9,10 +9,12 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The trainable matrices of one adapter in one flat buffer, with a gradient buffer alike, so that clipping and the optimizer are one
- * pass. Matrices lie in the order of their declaration without gaps: neighbours with equal columns can be read as one matrix.
+ * The trainable matrices of one adapter in one flat buffer, with a gradient buffer alike, so that
+ * clipping and the optimizer are one pass. Matrices lie in the order of their declaration without
+ * gaps: neighbours with equal columns can be read as one matrix.
  *
- * <p>Where the engine's compute type is not F32, products read a converted copy: call {@link #changed()} after writing weights.
+ * <p>Where the engine's compute type is not F32, products read a converted copy: call {@link
+ * #changed()} after writing weights.
  */
 public final class Parameters implements AutoCloseable {
   /**
@@ -37,7 +39,9 @@ public final class Parameters implements AutoCloseable {
     weights = engine.persistent(1, size, DType.F32);
     gradients = trainable ? engine.persistent(1, size, DType.F32) : null;
     compute =
-        engine.computeType() == DType.F32 ? weights : engine.persistent(1, size, engine.computeType());
+        engine.computeType() == DType.F32
+            ? weights
+            : engine.persistent(1, size, engine.computeType());
   }
 
   /** Returns a builder. */
@@ -67,7 +71,8 @@ public final class Parameters implements AutoCloseable {
     public Parameters build(boolean trainable) {
       Map<String, Slot> byName = new LinkedHashMap<>();
       for (Slot slot : slots) {
-        checkArgument(byName.put(slot.name(), slot) == null, "two parameters are named '%s'", slot.name());
+        checkArgument(
+            byName.put(slot.name(), slot) == null, "two parameters are named '%s'", slot.name());
       }
       return new Parameters(engine, byName, Math.toIntExact(size), trainable);
     }
@@ -115,7 +120,10 @@ public final class Parameters implements AutoCloseable {
     return engine.view(compute, slot.offset(), slot.rows(), slot.cols());
   }
 
-  /** Returns {@code rows} rows of {@code slot.cols()} from {@code slot} on, over its following neighbours, in the compute type. */
+  /**
+   * Returns {@code rows} rows of {@code slot.cols()} from {@code slot} on, over its following
+   * neighbours, in the compute type.
+   */
   public Tensor compute(Slot slot, int rows) {
     return engine.view(compute, slot.offset(), rows, slot.cols());
   }

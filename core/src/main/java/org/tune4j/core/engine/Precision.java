@@ -1,17 +1,22 @@
 package org.tune4j.core.engine;
 
 /**
- * What an engine computes in. Adapters, optimizer state, gradients of parameters, norms, softmax, the residual stream and the loss
- * are {@link DType#F32} in every precision; the constants differ in frozen weights and in the inputs of matrix products.
+ * What an engine computes in. Adapters, optimizer state, gradients of parameters, norms, softmax,
+ * the residual stream and the loss are {@link DType#F32} in every precision; the constants differ
+ * in frozen weights and in the inputs of matrix products.
  */
 public enum Precision {
   /** Everything in 32-bit floating point: the reference, and what parity is measured in. */
   F32(DType.F32),
-  /** Frozen weights and inputs of matrix products in bfloat16, accumulation in 32 bits. Half the memory, twice the speed. */
+  /**
+   * Frozen weights and inputs of matrix products in bfloat16, accumulation in 32 bits. Half the
+   * memory, twice the speed.
+   */
   BF16(DType.BF16),
   /**
-   * Frozen weights of projections as 8-bit integers with one scale per output channel, products as in {@link #BF16}. A quarter of
-   * F32's weight memory; the base model is rounded, so evaluate before relying on it.
+   * Frozen weights of projections as 8-bit integers with one scale per output channel, products as
+   * in {@link #BF16}. A quarter of F32's weight memory; the base model is rounded, so evaluate
+   * before relying on it.
    */
   INT8(DType.BF16);
 

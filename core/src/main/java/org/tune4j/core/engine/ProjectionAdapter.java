@@ -1,15 +1,19 @@
 package org.tune4j.core.engine;
 
 /**
- * What an adapter does to the output of one product {@code y = x W^T + bias}, on a contiguous slice of rows. The tape calls {@link
- * #forward} after the product, and in the backward pass {@link #rescaleGradient} before and {@link #backward} after the product's own
- * backward. Instances hold no state of a step: what backward needs is in the object that forward returns.
+ * What an adapter does to the output of one product {@code y = x W^T + bias}, on a contiguous slice
+ * of rows. The tape calls {@link #forward} after the product, and in the backward pass {@link
+ * #rescaleGradient} before and {@link #backward} after the product's own backward. Instances hold
+ * no state of a step: what backward needs is in the object that forward returns.
  */
 public interface ProjectionAdapter {
   /** Returns whether gradients of its parameters are wanted. */
   boolean trainable();
 
-  /** Returns whether {@link #forward} changes what is already in {@code y} rather than adding to it (DoRA). */
+  /**
+   * Returns whether {@link #forward} changes what is already in {@code y} rather than adding to it
+   * (DoRA).
+   */
   default boolean rescalesOutput() {
     return false;
   }
@@ -18,7 +22,8 @@ public interface ProjectionAdapter {
    * Changes {@code y} in place.
    *
    * @param x compute type {@code [n, in]}
-   * @param y {@code [n, out]}: compute type, or F32 if a residual was added and this adapter does not rescale
+   * @param y {@code [n, out]}: compute type, or F32 if a residual was added and this adapter does
+   *     not rescale
    * @param dropoutSeed seed of this application's dropout masks; 0 outside training: no dropout
    * @param recording whether {@link #backward} will follow
    * @return what backward needs; may be null
@@ -26,8 +31,9 @@ public interface ProjectionAdapter {
   Object forward(Engine engine, Tensor x, Tensor y, long dropoutSeed, boolean recording);
 
   /**
-   * Takes the gradient by the adapted output, accumulates the gradients of parameters that need it in this form, and turns it in place
-   * into the gradient by the product's own output. Only called if {@link #rescalesOutput()}.
+   * Takes the gradient by the adapted output, accumulates the gradients of parameters that need it
+   * in this form, and turns it in place into the gradient by the product's own output. Only called
+   * if {@link #rescalesOutput()}.
    *
    * @param dy compute type {@code [n, out]}
    */
@@ -37,7 +43,8 @@ public interface ProjectionAdapter {
    * Accumulates the gradients of its parameters if trainable, and adds its part to {@code dx}.
    *
    * @param dy compute type {@code [n, out]}, after {@link #rescaleGradient}
-   * @param dx compute type {@code [n, in]}, already holding the product's own part; null if nobody needs it
+   * @param dx compute type {@code [n, in]}, already holding the product's own part; null if nobody
+   *     needs it
    */
   void backward(Engine engine, Object state, Tensor x, Tensor dy, Tensor dx);
 

@@ -3,12 +3,14 @@ package org.tune4j.core.engine;
 import static com.google.common.base.Preconditions.checkArgument;
 
 /**
- * Which rows attend to which. Span {@code s} lets query rows {@code [queryStart[s], +queryLength[s])} attend to key rows {@code
- * [keyStart[s], +keyLength[s])}. The last query row is aligned with the last key row, and attention is causal: query {@code i} of
- * the span sees key {@code j} of the span iff {@code j <= i + keyLength - queryLength}.
+ * Which rows attend to which. Span {@code s} lets query rows {@code [queryStart[s],
+ * +queryLength[s])} attend to key rows {@code [keyStart[s], +keyLength[s])}. The last query row is
+ * aligned with the last key row, and attention is causal: query {@code i} of the span sees key
+ * {@code j} of the span iff {@code j <= i + keyLength - queryLength}.
  *
- * <p>{@code branch} (null, or one entry per row of the key tensor) makes a span a tree: a key is visible only if its branch is 0, the
- * trunk, or the branch of the query's own key row. So a prompt is run once for many continuations that do not see each other.
+ * <p>{@code branch} (null, or one entry per row of the key tensor) makes a span a tree: a key is
+ * visible only if its branch is 0, the trunk, or the branch of the query's own key row. So a prompt
+ * is run once for many continuations that do not see each other.
  *
  * @param queryStart first query row of each span
  * @param queryLength query rows of each span, at least 1
@@ -16,7 +18,8 @@ import static com.google.common.base.Preconditions.checkArgument;
  * @param keyLength key rows of each span, at least {@code queryLength}
  * @param branch branch of each key row, or null
  */
-public record Spans(int[] queryStart, int[] queryLength, int[] keyStart, int[] keyLength, int[] branch) {
+public record Spans(
+    int[] queryStart, int[] queryLength, int[] keyStart, int[] keyLength, int[] branch) {
   /** Checks that lengths agree. */
   public Spans {
     int n = queryStart.length;
@@ -37,7 +40,10 @@ public record Spans(int[] queryStart, int[] queryLength, int[] keyStart, int[] k
     }
   }
 
-  /** Returns self-attention within segments: segment {@code s} is rows {@code [starts[s], starts[s + 1])}. */
+  /**
+   * Returns self-attention within segments: segment {@code s} is rows {@code [starts[s], starts[s +
+   * 1])}.
+   */
   public static Spans causal(int[] starts) {
     return tree(starts, null);
   }

@@ -10,13 +10,15 @@ import java.util.Set;
 import java.util.function.UnaryOperator;
 
 /**
- * Runs operations on an {@link Engine} and, if recording, remembers how to differentiate them (reverse-mode differentiation). Model code
- * is written once against it, in forward form.
+ * Runs operations on an {@link Engine} and, if recording, remembers how to differentiate them
+ * (reverse-mode differentiation). Model code is written once against it, in forward form.
  *
- * <p>A tensor is <em>active</em> if a trainable adapter had a part in it; gradients flow only to active tensors, so nothing is formed
- * below the lowest adapter. A gradient has the type of its tensor: F32 along the residual stream, compute type elsewhere.
+ * <p>A tensor is <em>active</em> if a trainable adapter had a part in it; gradients flow only to
+ * active tensors, so nothing is formed below the lowest adapter. A gradient has the type of its
+ * tensor: F32 along the residual stream, compute type elsewhere.
  *
- * <p>A tape serves one step: forward, {@link #backward()}, then the caller resets the engine's arena. Not thread-safe.
+ * <p>A tape serves one step: forward, {@link #backward()}, then the caller resets the engine's
+ * arena. Not thread-safe.
  */
 public final class Tape {
   /** What a tape keeps. */
@@ -26,8 +28,8 @@ public final class Tape {
     /** Every activation that backward needs. */
     RECORDING,
     /**
-     * Only the input of each {@link #layer}, which is run again in the backward pass (Chen et al. 2016): about a third more time for
-     * a fraction of the memory.
+     * Only the input of each {@link #layer}, which is run again in the backward pass (Chen et al.
+     * 2016): about a third more time for a fraction of the memory.
      */
     CHECKPOINTING
   }
@@ -88,7 +90,9 @@ public final class Tape {
     return own(to);
   }
 
-  /** Returns the gradient of {@code y} and forgets it, or null if nothing downstream used {@code y}. */
+  /**
+   * Returns the gradient of {@code y} and forgets it, or null if nothing downstream used {@code y}.
+   */
   private Tensor take(Tensor y) {
     return gradients.remove(y);
   }
@@ -103,7 +107,10 @@ public final class Tape {
     }
   }
 
-  /** Returns token embeddings plus, if given, position embeddings: F32 {@code [ids.length, hidden]}, not active. */
+  /**
+   * Returns token embeddings plus, if given, position embeddings: F32 {@code [ids.length, hidden]},
+   * not active.
+   */
   public Tensor embed(FrozenMatrix tokens, int[] ids, FrozenMatrix positionTable, int[] positions) {
     Tensor x = engine.embed(tokens, ids); // [n, hidden]
     if (positionTable != null) {
@@ -117,13 +124,19 @@ public final class Tape {
   /** Returns {@link Engine#rmsNorm}: compute type. */
   public Tensor rmsNorm(Tensor x, Tensor weight, float eps) {
     Engine.Normed normed = engine.rmsNorm(x, weight, eps);
-    return norm(x, normed, (dy, dx, add) -> engine.rmsNormBackward(x, weight, eps, normed.stats(), dy, dx, add));
+    return norm(
+        x,
+        normed,
+        (dy, dx, add) -> engine.rmsNormBackward(x, weight, eps, normed.stats(), dy, dx, add));
   }
 
   /** Returns {@link Engine#layerNorm}: compute type. */
   public Tensor layerNorm(Tensor x, Tensor weight, Tensor bias, float eps) {
     Engine.Normed normed = engine.layerNorm(x, weight, bias, eps);
-    return norm(x, normed, (dy, dx, add) -> engine.layerNormBackward(x, weight, eps, normed.stats(), dy, dx, add));
+    return norm(
+        x,
+        normed,
+        (dy, dx, add) -> engine.layerNormBackward(x, weight, eps, normed.stats(), dy, dx, add));
   }
 
   private interface NormBackward {
@@ -160,16 +173,19 @@ public final class Tape {
   }
 
   /**
-   * Returns {@code x W^T + bias (+ residual)} with adapters applied on their slices of rows, several on one slice in order.
+   * Returns {@code x W^T + bias (+ residual)} with adapters applied on their slices of rows,
+   * several on one slice in order.
    *
    * @return {@code [n, out]}: F32 with a residual, else compute type
    */
-  public Tensor project(Tensor x, FrozenMatrix w, Tensor residual, List<ProjectionAdapter.Slice> slices) {
+  public Tensor project(
+      Tensor x, FrozenMatrix w, Tensor residual, List<ProjectionAdapter.Slice> slices) {
     boolean rescales = slices.stream().anyMatch(s -> s.adapter().rescalesOutput());
     boolean trains = slices.stream().anyMatch(s -> s.adapter().trainable());
     boolean residualLater = residual != null && rescales;
     Tensor y = engine.linear(x, w, residualLater ? null : residual); // [n, out]
-    boolean yActive = trains || active.contains(x) || (residual != null && active.contains(residual));
+    boolean yActive =
+        trains || active.contains(x) || (residual != null && active.contains(residual));
     boolean record = records() && yActive;
     List<Object> states = new ArrayList<>();
     for (ProjectionAdapter.Slice s : slices) {
@@ -220,7 +236,10 @@ public final class Tape {
           if (s.adapter().rescalesOutput()) {
             s.adapter()
                 .rescaleGradient(
-                    engine, states.get(i), engine.rows(x, s.from(), s.count()), engine.rows(g, s.from(), s.count()));
+                    engine,
+                    states.get(i),
+                    engine.rows(x, s.from(), s.count()),
+                    engine.rows(g, s.from(), s.count()));
           }
         }
         Tensor dx = intoX ? engine.linearBackward(g, w) : null; // [n, in]
@@ -257,9 +276,11 @@ public final class Tape {
   }
 
   /** Normalises the query and key heads of a packed {@code qkv} in place (Qwen3). */
-  public void headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps) {
+  public void headNorm(
+      Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps) {
     Tensor q = engine.headNorm(engine.columns(qkv, 0, shape.queryCols()), qWeight, eps);
-    Tensor k = engine.headNorm(engine.columns(qkv, shape.queryCols(), shape.kvCols()), kWeight, eps);
+    Tensor k =
+        engine.headNorm(engine.columns(qkv, shape.queryCols(), shape.kvCols()), kWeight, eps);
     own(q);
     own(k);
     if (records(qkv)) {
@@ -268,7 +289,8 @@ public final class Tape {
             Tensor d = gradients.get(qkv);
             if (d != null) {
               engine.headNormBackward(q, qWeight, eps, engine.columns(d, 0, shape.queryCols()));
-              engine.headNormBackward(k, kWeight, eps, engine.columns(d, shape.queryCols(), shape.kvCols()));
+              engine.headNormBackward(
+                  k, kWeight, eps, engine.columns(d, shape.queryCols(), shape.kvCols()));
             }
             engine.release(q);
             engine.release(k);
@@ -291,7 +313,9 @@ public final class Tape {
     }
   }
 
-  /** Returns self-attention over a packed {@code qkv}: compute type {@code [n, heads * headDim]}. */
+  /**
+   * Returns self-attention over a packed {@code qkv}: compute type {@code [n, heads * headDim]}.
+   */
   public Tensor attention(Tensor qkv, Spans spans, AttentionShape shape) {
     boolean record = records(qkv);
     Tensor q = engine.columns(qkv, 0, shape.queryCols());
@@ -328,16 +352,21 @@ public final class Tape {
   }
 
   /**
-   * Stores keys and values of a packed {@code qkv} in rows {@code cacheRows} of a cache layer, then attends to the cache. For inference.
+   * Stores keys and values of a packed {@code qkv} in rows {@code cacheRows} of a cache layer, then
+   * attends to the cache. For inference.
    */
   public Tensor cachedAttention(
       Tensor qkv, KvCache cache, int layer, int[] cacheRows, Spans spans, AttentionShape shape) {
     checkState(mode == Mode.INFERENCE, "a key/value cache is for inference");
-    engine.scatterRows(engine.columns(qkv, shape.queryCols(), shape.kvCols()), cacheRows, cache.keys(layer));
     engine.scatterRows(
-        engine.columns(qkv, shape.queryCols() + shape.kvCols(), shape.kvCols()), cacheRows, cache.values(layer));
+        engine.columns(qkv, shape.queryCols(), shape.kvCols()), cacheRows, cache.keys(layer));
+    engine.scatterRows(
+        engine.columns(qkv, shape.queryCols() + shape.kvCols(), shape.kvCols()),
+        cacheRows,
+        cache.values(layer));
     Tensor q = engine.columns(qkv, 0, shape.queryCols());
-    return own(engine.attention(q, cache.keys(layer), cache.values(layer), spans, shape, false).out());
+    return own(
+        engine.attention(q, cache.keys(layer), cache.values(layer), spans, shape, false).out());
   }
 
   /** Returns {@link Engine#gelu}. */
@@ -387,8 +416,8 @@ public final class Tape {
   }
 
   /**
-   * Returns the cross-entropy of each row in nats. If recording, {@code sum(weights * losses)} is what {@link #backward()}
-   * differentiates.
+   * Returns the cross-entropy of each row in nats. If recording, {@code sum(weights * losses)} is
+   * what {@link #backward()} differentiates.
    */
   public float[] headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights) {
     boolean record = mode != Mode.INFERENCE && active.contains(h);
@@ -400,8 +429,8 @@ public final class Tape {
   }
 
   /**
-   * Runs one layer of a model. In inference all it allocated but its result is handed back; when checkpointing only {@code x} and the
-   * result are kept.
+   * Runs one layer of a model. In inference all it allocated but its result is handed back; when
+   * checkpointing only {@code x} and the result are kept.
    */
   public Tensor layer(Tensor x, java.util.function.BiFunction<Tape, Tensor, Tensor> body) {
     if (mode == Mode.RECORDING) {
@@ -447,7 +476,8 @@ public final class Tape {
   }
 
   /**
-   * Runs the recorded backward passes in reverse; gradients of parameters are added to their buffers.
+   * Runs the recorded backward passes in reverse; gradients of parameters are added to their
+   * buffers.
    *
    * @throws IllegalStateException if nothing was recorded
    */

@@ -3,11 +3,13 @@ package org.tune4j.core.engine;
 import static com.google.common.base.Preconditions.checkArgument;
 
 /**
- * A thin handle over a matrix in an engine's storage: {@code rows x cols} elements of one {@link DType}, row-major, with {@code
- * stride} elements from one row to the next, so that a block of columns is a view. Vectors are matrices of one row.
+ * A thin handle over a matrix in an engine's storage: {@code rows x cols} elements of one {@link
+ * DType}, row-major, with {@code stride} elements from one row to the next, so that a block of
+ * columns is a view. Vectors are matrices of one row.
  *
- * <p>Handles are compared by identity. One belongs to the engine that made it, and to that engine's step arena unless it came from
- * {@link Engine#persistent}; a handle of the arena is dead after {@link Engine#resetArena()}.
+ * <p>Handles are compared by identity. One belongs to the engine that made it, and to that engine's
+ * step arena unless it came from {@link Engine#persistent}; a handle of the arena is dead after
+ * {@link Engine#resetArena()}.
  */
 public abstract class Tensor {
   private final int rows;
@@ -17,7 +19,12 @@ public abstract class Tensor {
 
   /** Describes a matrix; for engines. */
   protected Tensor(int rows, int cols, int stride, DType dtype) {
-    checkArgument(rows >= 0 && cols >= 0 && stride >= cols, "rows %s, cols %s, stride %s", rows, cols, stride);
+    checkArgument(
+        rows >= 0 && cols >= 0 && stride >= cols,
+        "rows %s, cols %s, stride %s",
+        rows,
+        cols,
+        stride);
     this.rows = rows;
     this.cols = cols;
     this.stride = stride;

@@ -7,10 +7,12 @@ import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.ProjectionAdapter;
 
 /**
- * A set of small trainable changes to a frozen {@link LanguageModel}, one per adapted projection. Several may be loaded on one model
- * and chosen per call. Implementations pass {@code AdapterContract}.
+ * A set of small trainable changes to a frozen {@link LanguageModel}, one per adapted projection.
+ * Several may be loaded on one model and chosen per call. Implementations pass {@code
+ * AdapterContract}.
  *
- * <p>Not thread-safe while it is trained; any number of threads may use it for inference otherwise. Closing frees its parameters.
+ * <p>Not thread-safe while it is trained; any number of threads may use it for inference otherwise.
+ * Closing frees its parameters.
  */
 public interface Adapter extends AutoCloseable {
   /** Returns its name, unique among the adapters of a run. */
@@ -25,10 +27,16 @@ public interface Adapter extends AutoCloseable {
   /** Returns whether gradients of its parameters are formed. */
   boolean trainable();
 
-  /** Stops (or resumes) the forming of gradients: a frozen adapter takes part in the forward pass only. */
+  /**
+   * Stops (or resumes) the forming of gradients: a frozen adapter takes part in the forward pass
+   * only.
+   */
   void setTrainable(boolean trainable);
 
-  /** Writes it to a directory in its ecosystem's format (PEFT), replacing what was there only once all is written. */
+  /**
+   * Writes it to a directory in its ecosystem's format (PEFT), replacing what was there only once
+   * all is written.
+   */
   void save(Path directory) throws IOException;
 
   @Override

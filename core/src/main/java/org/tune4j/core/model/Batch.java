@@ -5,18 +5,24 @@ import static com.google.common.base.Preconditions.checkArgument;
 import org.tune4j.core.engine.Spans;
 
 /**
- * Sequences packed end to end, without padding between them. A final segment of task -1 may fill the batch up to a rounded number of
- * rows, so that engines see few shapes.
+ * Sequences packed end to end, without padding between them. A final segment of task -1 may fill
+ * the batch up to a rounded number of rows, so that engines see few shapes.
  *
  * @param ids token of each row
  * @param positions position of each row within its sequence
- * @param segmentStart first row of each segment, and the number of rows at the end: one entry more than there are segments
+ * @param segmentStart first row of each segment, and the number of rows at the end: one entry more
+ *     than there are segments
  * @param targets token that each row is to predict, or -1 where there is no loss
  * @param segmentTask index of each segment's task; -1 for filler
  * @param branch branch of each row as in {@link Spans}, or null
  */
 public record Batch(
-    int[] ids, int[] positions, int[] segmentStart, int[] targets, int[] segmentTask, int[] branch) {
+    int[] ids,
+    int[] positions,
+    int[] segmentStart,
+    int[] targets,
+    int[] segmentTask,
+    int[] branch) {
   /** Checks that lengths agree. */
   public Batch {
     int n = ids.length;

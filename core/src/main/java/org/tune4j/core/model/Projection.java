@@ -3,8 +3,8 @@ package org.tune4j.core.model;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * One linear layer of a model, named by its Hugging Face module path, such as {@code model.layers.0.self_attn.q_proj}: what adapters
- * are attached to.
+ * One linear layer of a model, named by its Hugging Face module path, such as {@code
+ * model.layers.0.self_attn.q_proj}: what adapters are attached to.
  *
  * @param name module path
  * @param layer index of the decoder layer it is in
@@ -12,7 +12,14 @@ import org.tune4j.core.engine.MatrixSource;
  * @param out output features
  * @param source the frozen weight, {@code [out, in]} whatever the file's orientation
  * @param bias the frozen bias {@code [out]}, or null
- * @param fanInFanOut whether the checkpoint stores {@code [in, out]} (GPT-2's Conv1D), as PEFT's {@code fan_in_fan_out} must say
+ * @param fanInFanOut whether the checkpoint stores {@code [in, out]} (GPT-2's Conv1D), as PEFT's
+ *     {@code fan_in_fan_out} must say
  */
 public record Projection(
-    String name, int layer, int in, int out, MatrixSource source, float[] bias, boolean fanInFanOut) {}
+    String name,
+    int layer,
+    int in,
+    int out,
+    MatrixSource source,
+    float[] bias,
+    boolean fanInFanOut) {}

@@ -9,11 +9,12 @@ import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * Projections that share an input, run as one product: their weights are stacked, so that output columns {@code [column(i),
- * column(i) + members[i].out)} belong to member {@code i}. Query, key and value are one group, gate and up another; a lone projection
- * is a group of one.
+ * Projections that share an input, run as one product: their weights are stacked, so that output
+ * columns {@code [column(i), column(i) + members[i].out)} belong to member {@code i}. Query, key
+ * and value are one group, gate and up another; a lone projection is a group of one.
  *
- * <p>Merging an adapter replaces the frozen weights; {@link #restore()} reads them again from their source, bit for bit.
+ * <p>Merging an adapter replaces the frozen weights; {@link #restore()} reads them again from their
+ * source, bit for bit.
  */
 public final class ProjectionGroup implements AutoCloseable {
   private final Engine engine;
@@ -68,7 +69,9 @@ public final class ProjectionGroup implements AutoCloseable {
     return merged;
   }
 
-  /** Replaces the stacked weights; {@code sources} has one entry per member, of the member's shape. */
+  /**
+   * Replaces the stacked weights; {@code sources} has one entry per member, of the member's shape.
+   */
   public void merge(List<MatrixSource> sources) {
     freeze(sources);
     merged = true;

@@ -8,8 +8,8 @@ import java.util.List;
 import org.tune4j.core.engine.ProjectionAdapter;
 
 /**
- * Which adapters work on which rows of a batch: each slice of rows has a stack of adapters, applied in order; rows in no slice see the
- * base model alone.
+ * Which adapters work on which rows of a batch: each slice of rows has a stack of adapters, applied
+ * in order; rows in no slice see the base model alone.
  *
  * @param slices disjoint, ascending
  */
@@ -30,7 +30,12 @@ public record Routing(ImmutableList<Slice> slices) {
   public Routing {
     int end = 0;
     for (Slice s : slices) {
-      checkArgument(s.from() >= end && s.count() > 0, "slice %s+%s begins before row %s", s.from(), s.count(), end);
+      checkArgument(
+          s.from() >= end && s.count() > 0,
+          "slice %s+%s begins before row %s",
+          s.from(),
+          s.count(),
+          end);
       end = s.from() + s.count();
     }
   }

@@ -1,0 +1,45 @@
+package org.tune4j.core.engine.nd4j;
+
+import java.util.Optional;
+import org.nd4j.linalg.factory.Nd4j;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.EngineProvider;
+import org.tune4j.core.engine.Precision;
+
+/** Offers {@link Nd4jEngine}. */
+public final class Nd4jEngineProvider implements EngineProvider {
+  @Override
+  public String name() {
+    return "nd4j";
+  }
+
+  @Override
+  public int priority() {
+    return 0;
+  }
+
+  @Override
+  public Optional<String> unavailable(Precision precision) {
+    if (precision != Precision.F32) {
+      return Optional.of("ND4J's products are F32 only");
+    }
+    return backendProblem();
+  }
+
+  /** Returns why ND4J cannot be used, or nothing if it can. */
+  public static Optional<String> backendProblem() {
+    try {
+      Nd4j.getBackend();
+      return Optional.empty();
+    } catch (LinkageError | RuntimeException e) {
+      return Optional.of(
+          "no ND4J backend could be loaded (add org.nd4j:nd4j-native with your platform's classifier): "
+              + e);
+    }
+  }
+
+  @Override
+  public Engine create(Precision precision) {
+    return new Nd4jEngine();
+  }
+}

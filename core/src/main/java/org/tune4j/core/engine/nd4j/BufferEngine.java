@@ -21,6 +21,7 @@ import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.io.Floats;
 
 /**
  * What engines on ND4J buffers share: storage, and every operation in its plain form on values
@@ -203,18 +204,11 @@ public abstract class BufferEngine implements Engine {
       short[] bits = new short[length];
       for (int r = 0; r < runs; r++) {
         for (int i = 0; i < length; i++) {
-          bits[i] = toBf16(values[r * length + i]);
+          bits[i] = Floats.toBf16(values[r * length + i]);
         }
         p.position(b.offset() / Short.BYTES + (long) r * b.stride()).put(bits, 0, length);
       }
     }
-  }
-
-  /** Rounds to the nearest bfloat16, ties to even; NaN stays NaN. */
-  protected static short toBf16(float value) {
-    int bits = Float.floatToRawIntBits(value);
-    int rounded = (bits + 0x7FFF + ((bits >>> 16) & 1)) >>> 16;
-    return (short) (Float.isNaN(value) ? (bits >>> 16) | 0x40 : rounded);
   }
 
   @Override

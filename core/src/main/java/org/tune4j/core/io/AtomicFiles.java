@@ -1,0 +1,137 @@
+package org.tune4j.core.io;
+
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * Writes that happen whole or not at all: to a temporary neighbour, forced to the disk, then moved
+ * into place. What was there before stays until then.
+ */
+public final class AtomicFiles {
+  private AtomicFiles() {}
+
+  /** Writes to a stream. */
+  @FunctionalInterface
+  public interface Writer {
+    /** Writes everything; the stream is closed by the caller. */
+    void write(OutputStream out) throws IOException;
+  }
+
+  /** Fills a directory. */
+  @FunctionalInterface
+  public interface DirectoryWriter {
+    /** Writes files into an empty directory. */
+    void write(Path directory) throws IOException;
+  }
+
+  /**
+   * Writes a file.
+   *
+   * @throws IOException if it cannot be written; the message names the file
+   */
+  public static void write(Path file, Writer writer) throws IOException {
+    Path target = file.toAbsolutePath();
+    Path temporary = null;
+    try {
+      Files.createDirectories(target.getParent());
+      temporary = Files.createTempFile(target.getParent(), target.getFileName() + ".", ".tmp");
+      try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.WRITE)) {
+        OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 16);
+        writer.write(out);
+        out.flush();
+        channel.force(true);
+      }
+      move(temporary, target);
+    } catch (IOException e) {
+      deleteIfPresent(temporary);
+      throw new IOException("cannot write " + file + ": " + e, e);
+    } catch (RuntimeException | Error e) {
+      deleteIfPresent(temporary);
+      throw e;
+    }
+  }
+
+  /** Writes a text file in UTF-8. */
+  public static void writeString(Path file, String text) throws IOException {
+    write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
+  }
+
+  /**
+   * Writes a directory; one that exists is replaced. Between removing the old and moving the new
+   * one in, a crash leaves the old one under its name with {@code .old} appended, which {@link
+   * #recover} puts back.
+   *
+   * @throws IOException if it cannot be written; the message names the directory
+   */
+  public static void writeDirectory(Path directory, DirectoryWriter writer) throws IOException {
+    Path target = directory.toAbsolutePath();
+    Path old = target.resolveSibling(target.getFileName() + ".old");
+    Path temporary = null;
+    try {
+      Files.createDirectories(target.getParent());
+      temporary = Files.createTempDirectory(target.getParent(), target.getFileName() + ".");
+      writer.write(temporary);
+      deleteRecursively(old);
+      if (Files.exists(target)) {
+        move(target, old);
+      }
+      move(temporary, target);
+      deleteRecursively(old);
+    } catch (IOException e) {
+      deleteRecursively(temporary);
+      throw new IOException("cannot write " + directory + ": " + e, e);
+    } catch (RuntimeException | Error e) {
+      deleteRecursively(temporary);
+      throw e;
+    }
+  }
+
+  /** Puts back what {@link #writeDirectory} had set aside when it was interrupted. */
+  public static void recover(Path directory) throws IOException {
+    Path target = directory.toAbsolutePath();
+    Path old = target.resolveSibling(target.getFileName() + ".old");
+    if (Files.exists(old) && !Files.exists(target)) {
+      move(old, target);
+    }
+  }
+
+  private static void move(Path from, Path to) throws IOException {
+    try {
+      Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+    } catch (AtomicMoveNotSupportedException e) {
+      Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
+    }
+  }
+
+  private static void deleteIfPresent(Path file) throws IOException {
+    if (file != null) {
+      Files.deleteIfExists(file);
+    }
+  }
+
+  /** Deletes a directory and all in it, if it exists. */
+  public static void deleteRecursively(Path directory) throws IOException {
+    if (directory == null || !Files.exists(directory)) {
+      return;
+    }
+    List<Path> all;
+    try (Stream<Path> walk = Files.walk(directory)) {
+      all = walk.sorted(Comparator.reverseOrder()).toList();
+    }
+    for (Path p : all) {
+      Files.delete(p);
+    }
+  }
+}

@@ -1,0 +1,2 @@
+/** Files: safetensors, sharded weights, atomic writes. */
+package org.tune4j.core.io;

@@ -33,7 +33,7 @@ import org.tune4j.core.io.Floats;
  */
 public abstract class BufferEngine implements Engine {
   private final Precision precision;
-  private final ReentrantLock lock = new ReentrantLock();
+  private final ReentrantLock lock = new ReentrantLock(true); // fair: generations take turns
   private final Arena arena = new Arena();
   private final IdentityHashMap<INDArray, Long> persistent = new IdentityHashMap<>();
   private final boolean hostMemory;

@@ -1,0 +1,37 @@
+package org.tune4j.core.model;
+
+import com.google.common.collect.ImmutableList;
+import org.tune4j.core.engine.AttentionShape;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.engine.Tensor;
+
+/**
+ * The network of one family of models; a new family implements this and is added to {@link
+ * Architecture}.
+ */
+interface Decoder {
+  /** How queries meet keys and values: within a batch, or in a cache. */
+  @FunctionalInterface
+  interface Attention {
+    /**
+     * Attends.
+     *
+     * @param qkv compute type {@code [n, (heads + 2 kvHeads) * headDim]}, rotated
+     * @return compute type {@code [n, heads * headDim]}
+     */
+    Tensor attend(Tape tape, int layer, Tensor qkv, AttentionShape shape);
+  }
+
+  /** Returns the residual stream after the last layer: F32 {@code [ids.length, hidden]}. */
+  Tensor residual(Tape tape, int[] ids, int[] positions, Attention attention, Routing routing);
+
+  /** Returns the final norm: compute type. */
+  Tensor finalNorm(Tape tape, Tensor residual);
+
+  /** Returns the output head, {@code [vocabulary, hidden]}. */
+  FrozenMatrix head();
+
+  /** Returns all projections in the order in which PyTorch lists the modules. */
+  ImmutableList<ProjectionGroup> groups();
+}

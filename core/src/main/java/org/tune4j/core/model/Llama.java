@@ -1,0 +1,157 @@
+package org.tune4j.core.model;
+
+import com.google.common.collect.ImmutableList;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.tune4j.core.engine.AttentionShape;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.RopeTable;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.engine.Tensor;
+
+/**
+ * Llama (Touvron et al. 2023) and its relatives: rotary positions, RMSNorm before each half of a
+ * layer, grouped-query attention, SwiGLU. Qwen2 adds biases to query, key and value; Qwen3 a norm
+ * of each query and key head; Mistral a sliding window.
+ */
+final class Llama implements Decoder {
+  private static final int FIRST_TABLE = 2048;
+
+  private record Layer(
+      int index,
+      Tensor inputNorm,
+      ProjectionGroup qkv,
+      Tensor queryNorm,
+      Tensor keyNorm,
+      AttentionShape shape,
+      ProjectionGroup attentionOut,
+      Tensor postAttentionNorm,
+      ProjectionGroup gateUp,
+      ProjectionGroup down) {}
+
+  private final ModelConfig config;
+  private final FrozenMatrix tokens;
+  private final ImmutableList<Layer> layers;
+  private final Tensor finalNorm;
+  private final FrozenMatrix head;
+  private RopeTable rope;
+
+  Llama(ModelConfig config, WeightLoader load) {
+    this.config = config;
+    int d = config.hiddenSize();
+    int q = config.heads() * config.headDim();
+    int kv = config.kvCols();
+    int f = config.intermediateSize();
+    tokens =
+        load.matrix(
+            "model.embed_tokens.weight",
+            config.vocabularySize(),
+            d,
+            config.tiedHead() ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING);
+    List<Layer> all = new ArrayList<>();
+    for (int l = 0; l < config.layers(); l++) {
+      String layer = "model.layers." + l + ".";
+      String attention = layer + "self_attn.";
+      String mlp = layer + "mlp.";
+      all.add(
+          new Layer(
+              l,
+              load.vector(layer + "input_layernorm.weight", d),
+              load.group(
+                  load.linear(attention + "q_proj", l, d, q, config.qkvBias()),
+                  load.linear(attention + "k_proj", l, d, kv, config.qkvBias()),
+                  load.linear(attention + "v_proj", l, d, kv, config.qkvBias())),
+              config.qkNorm() ? load.vector(attention + "q_norm.weight", config.headDim()) : null,
+              config.qkNorm() ? load.vector(attention + "k_norm.weight", config.headDim()) : null,
+              new AttentionShape(
+                  config.heads(),
+                  config.kvHeads(),
+                  config.headDim(),
+                  (float) (1 / Math.sqrt(config.headDim())),
+                  config.windows().get(l)),
+              load.group(load.linear(attention + "o_proj", l, q, d, config.outputBias())),
+              load.vector(layer + "post_attention_layernorm.weight", d),
+              load.group(
+                  load.linear(mlp + "gate_proj", l, d, f, config.mlpBias()),
+                  load.linear(mlp + "up_proj", l, d, f, config.mlpBias())),
+              load.group(load.linear(mlp + "down_proj", l, f, d, config.mlpBias()))));
+    }
+    layers = ImmutableList.copyOf(all);
+    finalNorm = load.vector("model.norm.weight", d);
+    head =
+        config.tiedHead()
+            ? tokens
+            : load.matrix("lm_head.weight", config.vocabularySize(), d, FrozenMatrix.Use.HEAD);
+  }
+
+  @Override
+  public Tensor residual(
+      Tape tape, int[] ids, int[] positions, Attention attention, Routing routing) {
+    RopeTable table = rope(Arrays.stream(positions).max().orElse(0));
+    Tensor x = tape.embed(tokens, ids, null, null); // F32 [n, d]
+    for (Layer layer : layers) {
+      x =
+          tape.layer(
+              x,
+              (t, in) -> layer(t, in, layer, table, positions, attention, routing)); // F32 [n, d]
+    }
+    return x;
+  }
+
+  private Tensor layer(
+      Tape tape,
+      Tensor x,
+      Layer l,
+      RopeTable table,
+      int[] positions,
+      Attention attention,
+      Routing routing) {
+    Tensor h = tape.rmsNorm(x, l.inputNorm, config.normEps()); // [n, d]
+    Tensor qkv =
+        tape.project(
+            h, l.qkv.weights(), null, routing.on(l.qkv)); // [n, (heads + 2 kvHeads) headDim]
+    if (l.queryNorm != null) {
+      tape.headNorm(qkv, l.shape, l.queryNorm, l.keyNorm, config.normEps());
+    }
+    tape.rope(qkv, l.shape, table, positions);
+    Tensor a = attention.attend(tape, l.index, qkv, l.shape); // [n, heads * headDim]
+    x = tape.project(a, l.attentionOut.weights(), x, routing.on(l.attentionOut)); // F32 [n, d]
+    h = tape.rmsNorm(x, l.postAttentionNorm, config.normEps()); // [n, d]
+    Tensor gu = tape.project(h, l.gateUp.weights(), null, routing.on(l.gateUp)); // [n, 2 f]
+    Tensor g = tape.swiglu(gu); // [n, f]
+    return tape.project(g, l.down.weights(), x, routing.on(l.down)); // F32 [n, d]
+  }
+
+  /**
+   * Tables grow by doubling: contexts of 128k are allowed for by many models and used by few
+   * callers.
+   */
+  private RopeTable rope(int lastPosition) {
+    if (rope == null || rope.positions() <= lastPosition) {
+      int positions = Math.min(FIRST_TABLE, config.maxPositions());
+      while (positions <= lastPosition) {
+        positions = Math.min(2 * positions, config.maxPositions());
+      }
+      rope = config.rope().table(positions, config.headDim());
+    }
+    return rope;
+  }
+
+  @Override
+  public Tensor finalNorm(Tape tape, Tensor residual) {
+    return tape.rmsNorm(residual, finalNorm, config.normEps());
+  }
+
+  @Override
+  public FrozenMatrix head() {
+    return head;
+  }
+
+  @Override
+  public ImmutableList<ProjectionGroup> groups() {
+    return layers.stream()
+        .flatMap(l -> ImmutableList.of(l.qkv, l.attentionOut, l.gateUp, l.down).stream())
+        .collect(ImmutableList.toImmutableList());
+  }
+}

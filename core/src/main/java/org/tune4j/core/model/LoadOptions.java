@@ -1,0 +1,115 @@
+package org.tune4j.core.model;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import java.util.Optional;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.Precision;
+
+/**
+ * How a model is loaded. The defaults: {@link Precision#F32} on the fastest engine present, limited
+ * only by the machine.
+ */
+public final class LoadOptions {
+  private final Precision precision;
+  private final String engineName;
+  private final Engine engine;
+  private final ProgressListener progress;
+  private final long maxMemory;
+
+  private LoadOptions(Builder b) {
+    precision = b.precision;
+    engineName = b.engineName;
+    engine = b.engine;
+    progress = b.progress;
+    maxMemory = b.maxMemory;
+  }
+
+  /** Returns the defaults. */
+  public static LoadOptions defaults() {
+    return builder().build();
+  }
+
+  /** Returns the defaults in another precision. */
+  public static LoadOptions of(Precision precision) {
+    return builder().precision(precision).build();
+  }
+
+  /** Returns a builder. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Builds {@link LoadOptions}. */
+  public static final class Builder {
+    private Precision precision = Precision.F32;
+    private String engineName = System.getProperty(Engines.PROPERTY, "");
+    private Engine engine;
+    private ProgressListener progress = (done, total) -> {};
+    private long maxMemory = Long.MAX_VALUE;
+
+    private Builder() {}
+
+    /** Sets what the model computes in. Ignored with {@link #engine(Engine)}, which has its own. */
+    public Builder precision(Precision value) {
+      precision = value;
+      return this;
+    }
+
+    /**
+     * Names the engine; the default is the system property {@value Engines#PROPERTY}, else the
+     * fastest that runs here.
+     */
+    public Builder engine(String name) {
+      engineName = name;
+      return this;
+    }
+
+    /** Loads into an engine of the caller's, who also closes it, after the model. */
+    public Builder engine(Engine value) {
+      engine = value;
+      return this;
+    }
+
+    /** Sets who is told how far loading is. */
+    public Builder progress(ProgressListener value) {
+      progress = value;
+      return this;
+    }
+
+    /** Limits the bytes outside the heap that the weights may take. */
+    public Builder maxMemory(long bytes) {
+      checkArgument(bytes > 0, "memory limit %s", bytes);
+      maxMemory = bytes;
+      return this;
+    }
+
+    /** Returns the options. */
+    public LoadOptions build() {
+      return new LoadOptions(this);
+    }
+  }
+
+  /** Returns what the model computes in. */
+  public Precision precision() {
+    return engine == null ? precision : engine.precision();
+  }
+
+  /** Returns the caller's engine, if there is one. */
+  Optional<Engine> callersEngine() {
+    return Optional.ofNullable(engine);
+  }
+
+  String engineName() {
+    return engineName;
+  }
+
+  ProgressListener progress() {
+    return progress;
+  }
+
+  long maxMemory() {
+    return maxMemory;
+  }
+}

@@ -1,0 +1,101 @@
+package org.tune4j.core.model;
+
+import java.util.ArrayDeque;
+import java.util.Arrays;
+import java.util.Deque;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.Tensor;
+
+/** Moves weights into an engine, counts progress, and frees all of them together. */
+final class WeightLoader implements AutoCloseable {
+  private final Engine engine;
+  private final Weights weights;
+  private final ProgressListener progress;
+  private final long totalBytes;
+  private final int bytesPerWeight;
+  private final Deque<Runnable> frees = new ArrayDeque<>();
+  private long done;
+
+  WeightLoader(
+      Engine engine,
+      Weights weights,
+      ProgressListener progress,
+      long parameters,
+      int bytesPerWeight) {
+    this.engine = engine;
+    this.weights = weights;
+    this.progress = progress;
+    this.totalBytes = parameters * bytesPerWeight;
+    this.bytesPerWeight = bytesPerWeight;
+  }
+
+  Weights weights() {
+    return weights;
+  }
+
+  /** Converts an embedding or output head. */
+  FrozenMatrix matrix(String name, int rows, int cols, FrozenMatrix.Use use) {
+    FrozenMatrix matrix = engine.freeze(weights.matrix(name, rows, cols), null, use);
+    frees.push(matrix::close);
+    advance((long) rows * cols);
+    return matrix;
+  }
+
+  /** Loads a norm's weight or bias: F32 {@code [1, length]}. */
+  Tensor vector(String name, int length) {
+    float[] values = weights.vector(name, length);
+    Tensor vector = engine.persistent(1, length, DType.F32);
+    frees.push(() -> engine.free(vector));
+    engine.write(vector, values);
+    advance(length);
+    return vector;
+  }
+
+  /** Describes a linear layer stored as {@code [out, in]}. */
+  Projection linear(String name, int layer, int in, int out, boolean bias) {
+    return new Projection(
+        name,
+        layer,
+        in,
+        out,
+        weights.matrix(name + ".weight", out, in),
+        bias ? weights.vector(name + ".bias", out) : null,
+        false);
+  }
+
+  /** Describes a linear layer stored as {@code [in, out]}: GPT-2's Conv1D. */
+  Projection conv1d(String name, int layer, int in, int out) {
+    return new Projection(
+        name,
+        layer,
+        in,
+        out,
+        weights.transposed(name + ".weight", out, in),
+        weights.vector(name + ".bias", out),
+        true);
+  }
+
+  /** Converts projections that share an input. */
+  ProjectionGroup group(Projection... members) {
+    ProjectionGroup group = new ProjectionGroup(engine, Arrays.asList(members));
+    frees.push(group::close);
+    for (Projection p : members) {
+      advance((long) p.in() * p.out() + (p.bias() == null ? 0 : p.out()));
+    }
+    return group;
+  }
+
+  private void advance(long parameters) {
+    done += parameters * bytesPerWeight;
+    progress.onProgress(Math.min(done, totalBytes), totalBytes);
+  }
+
+  @Override
+  public void close() {
+    while (!frees.isEmpty()) {
+      frees.pop().run();
+    }
+  }
+}

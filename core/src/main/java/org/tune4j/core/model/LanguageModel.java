@@ -3,19 +3,35 @@ package org.tune4j.core.model;
 import static com.google.common.base.Preconditions.checkArgument;
 import static com.google.common.base.Preconditions.checkState;
 
+import com.google.common.base.Suppliers;
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.MemoryUsage;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.io.ElementType;
+import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.io.WeightFiles;
+import org.tune4j.core.text.ChatTemplate;
+import org.tune4j.core.text.Tokenizer;
 
 /**
  * A decoder-only language model with frozen weights on an {@link Engine}, shared by any number of
@@ -37,14 +53,24 @@ public final class LanguageModel implements AutoCloseable {
   private final WeightLoader weights;
   private final Decoder decoder;
   private final ImmutableList<Projection> projections;
+  private final Origin origin;
   private boolean closed;
+
+  /** What a model directory has beside weights; all empty for a random model. */
+  private record Origin(
+      Path directory,
+      Tokenizer tokenizer,
+      Supplier<Optional<ChatTemplate>> template,
+      ImmutableSet<Integer> endTokens) {}
 
   private LanguageModel(
       ModelConfig config,
       Engine engine,
       boolean ownsEngine,
       WeightLoader weights,
-      Decoder decoder) {
+      Decoder decoder,
+      Origin origin) {
+    this.origin = origin;
     this.config = config;
     this.engine = engine;
     this.ownsEngine = ownsEngine;
@@ -64,14 +90,84 @@ public final class LanguageModel implements AutoCloseable {
    */
   public static LanguageModel random(ModelConfig config, Engine engine, long seed) {
     LoadOptions options = LoadOptions.builder().engine(engine).build();
+    Origin origin = new Origin(null, null, Optional::empty, ImmutableSet.copyOf(config.endTokens()));
     return build(
-        config, new RandomWeights(config.initializerRange(), seed), options, engine, false);
+        config, new RandomWeights(config.initializerRange(), seed), options, engine, false, origin);
+  }
+
+  /** Loads a model in {@link Precision#F32} on the fastest engine present; see {@link #load(Path, LoadOptions)}. */
+  public static LanguageModel load(Path directory) throws IOException {
+    return load(directory, LoadOptions.defaults());
+  }
+
+  /**
+   * Loads a model as Hugging Face transformers saves it: {@code config.json}, {@code model.safetensors} or shards with an index in
+   * f32, f16 or bf16, and, unless only token ids are worked with, {@code tokenizer.json}. Weights are read from memory-mapped files and
+   * converted once.
+   *
+   * @throws java.nio.file.NoSuchFileException if a needed file is missing
+   * @throws MalformedFileException if a file is damaged, describes what cannot be run, or does not fit the others
+   * @throws NotEnoughMemoryException if the weights would not fit
+   * @throws IllegalArgumentException if no engine has the name asked for
+   * @throws IllegalStateException if the engine cannot run here
+   */
+  public static LanguageModel load(Path directory, LoadOptions options) throws IOException {
+    Path configFile = directory.resolve(ModelConfig.FILE);
+    if (!Files.isRegularFile(configFile)) {
+      throw new NoSuchFileException(
+          configFile.toString(), null, "no such file; a model directory has one, as transformers' save_pretrained writes it");
+    }
+    ModelConfig config = ModelConfig.read(configFile);
+    WeightFiles files = WeightFiles.open(directory);
+    Tokenizer tokenizer = Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
+    Engine engine = null;
+    boolean loaded = false;
+    try {
+      if (tokenizer != null && tokenizer.size() > config.vocabularySize()) {
+        throw new MalformedFileException(
+            tokenizer.file(),
+            "",
+            "tokens with ids up to " + (tokenizer.size() - 1),
+            "ids below " + config.vocabularySize() + ", which " + configFile + " gives as vocab_size");
+      }
+      Supplier<Optional<ChatTemplate>> template =
+          Suppliers.memoize(
+              () -> {
+                try {
+                  return ChatTemplate.load(directory);
+                } catch (IOException e) {
+                  throw new UncheckedIOException(e);
+                }
+              });
+      ImmutableSet<Integer> endTokens =
+          tokenizer == null ? ImmutableSet.copyOf(config.endTokens()) : ImmutableSet.copyOf(tokenizer.eos());
+      Origin origin = new Origin(directory, tokenizer, template, endTokens);
+      engine =
+          options.callersEngine().orElseGet(() -> Engines.create(options.engineName(), options.precision()));
+      LanguageModel model =
+          build(config, new FileWeights(files), options, engine, options.callersEngine().isEmpty(), origin);
+      loaded = true;
+      return model;
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    } finally {
+      if (!loaded) {
+        if (engine != null && options.callersEngine().isEmpty()) {
+          engine.close();
+        }
+        if (tokenizer != null) {
+          tokenizer.close();
+        }
+      }
+    }
   }
 
   private static LanguageModel build(
-      ModelConfig config, Weights weights, LoadOptions options, Engine engine, boolean ownsEngine) {
+      ModelConfig config, Weights weights, LoadOptions options, Engine engine, boolean ownsEngine, Origin origin) {
     MemoryEstimate.of(config, engine.precision(), 1, 1, 0)
-        .require("loading the model", Math.min(options.maxMemory(), MemoryEstimate.available()));
+        .require(
+            origin.directory == null ? "a random model" : "loading " + origin.directory,
+            Math.min(options.maxMemory(), MemoryEstimate.available()));
     int storedBytes = List.of("float16", "bfloat16").contains(config.dtype()) ? 2 : 4;
     WeightLoader loader =
         new WeightLoader(engine, weights, options.progress(), config.parameters(), storedBytes);
@@ -81,7 +177,7 @@ public final class LanguageModel implements AutoCloseable {
           config.architecture() == Architecture.GPT2
               ? new Gpt2(config, loader)
               : new Llama(config, loader);
-      return new LanguageModel(config, engine, ownsEngine, loader, decoder);
+      return new LanguageModel(config, engine, ownsEngine, loader, decoder, origin);
     } catch (RuntimeException | Error e) {
       loader.close();
       throw e;
@@ -114,6 +210,46 @@ public final class LanguageModel implements AutoCloseable {
     return decoder.groups();
   }
 
+  /**
+   * Returns the tokenizer.
+   *
+   * @throws IllegalStateException if the model has none
+   */
+  public Tokenizer tokenizer() {
+    return tokenizerIfPresent()
+        .orElseThrow(
+            () ->
+                new IllegalStateException(
+                    origin.directory == null
+                        ? "a random model has no tokenizer: work with token ids"
+                        : "the model has no tokenizer: %s is missing".formatted(origin.directory.resolve("tokenizer.json"))));
+  }
+
+  /** Returns the tokenizer, if the model has one. */
+  public Optional<Tokenizer> tokenizerIfPresent() {
+    return Optional.ofNullable(origin.tokenizer);
+  }
+
+  /**
+   * Returns the chat template, if the model has one.
+   *
+   * @throws UncheckedIOException if it cannot be read
+   * @throws IllegalArgumentException if it has constructs that cannot be rendered
+   */
+  public Optional<ChatTemplate> chatTemplate() {
+    return origin.template.get();
+  }
+
+  /** Returns where it was loaded from; nothing for a random model. */
+  public Optional<Path> directory() {
+    return Optional.ofNullable(origin.directory);
+  }
+
+  /** Returns the tokens that end a text, of {@code generation_config.json}, {@code config.json} and the tokenizer. */
+  public ImmutableSet<Integer> endTokens() {
+    return origin.endTokens;
+  }
+
   // ---- parts of a step; the caller holds the engine's lock
 
   /**
@@ -134,13 +270,17 @@ public final class LanguageModel implements AutoCloseable {
    *     differentiates, in the order of {@link Batch#lossRows()}; null for the mean
    */
   public LossResult loss(Tape tape, Batch batch, Routing routing, float[] rowWeights) {
+    return headLoss(tape, forward(tape, batch, routing), batch, rowWeights);
+  }
+
+  /** The part of {@link #loss} after the layers; {@code x} is the residual stream, F32 {@code [n, hidden]}. */
+  LossResult headLoss(Tape tape, Tensor x, Batch batch, float[] rowWeights) {
     int[] rows = batch.lossRows();
     checkArgument(
         rowWeights == null || rowWeights.length == rows.length,
         "%s weights for %s rows with a target",
         rowWeights == null ? 0 : rowWeights.length,
         rows.length);
-    Tensor x = forward(tape, batch, routing); // F32 [n, hidden]
     if (rows.length == 0) {
       return new LossResult(rows, new float[0]);
     }
@@ -149,14 +289,15 @@ public final class LanguageModel implements AutoCloseable {
       factors = new float[rows.length];
       Arrays.fill(factors, 1f / rows.length);
     }
-    int[] targets = new int[rows.length];
-    for (int i = 0; i < rows.length; i++) {
-      targets[i] = batch.targets()[rows[i]];
-    }
-    Tensor selected =
-        rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
+    int[] targets = Arrays.stream(rows).map(r -> batch.targets()[r]).toArray();
+    Tensor selected = rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
     Tensor h = decoder.finalNorm(tape, selected); // [rows, hidden]
     return new LossResult(rows, tape.headLoss(h, decoder.head(), targets, factors));
+  }
+
+  /** Returns the logits of some rows of the residual stream: F32 {@code [rows.length, vocabulary]}. */
+  Tensor logits(Tape tape, Tensor x, int[] rows) {
+    return engine.logits(decoder.finalNorm(tape, tape.selectRows(x, rows)), decoder.head());
   }
 
   // ---- whole steps
@@ -189,6 +330,88 @@ public final class LanguageModel implements AutoCloseable {
           Tape tape = Tape.inference(engine);
           return engine.toArray(decoder.finalNorm(tape, forward(tape, batch, routing)));
         });
+  }
+
+  /**
+   * Returns the log-likelihood of each continuation of each prompt, in nats, summed over its tokens. A prompt is run once for all of its
+   * continuations.
+   *
+   * @param prompts token ids, at least one each
+   * @param continuations for each prompt, token ids, at least one each
+   * @param adapters applied in order; none for the base model
+   * @param rowBudget tokens run in a step; a prompt with its continuations is not split
+   * @return for each prompt a sum per continuation
+   */
+  public List<float[]> scoreContinuations(
+      List<int[]> prompts, List<int[][]> continuations, List<? extends Adapter> adapters, int rowBudget) {
+    return new Scorer(this, adapters, prompts, continuations).run(rowBudget);
+  }
+
+  // ---- generation
+
+  /**
+   * Continues a text; {@link #tokenizer()} encodes it with the special tokens that it puts around texts.
+   *
+   * @param adapters applied in order; none for the base model
+   * @param stream receives the text as it grows, in whole characters
+   * @throws IllegalArgumentException if the prompt leaves no room in the context
+   */
+  public Generation generate(
+      String prompt, GenerationConfig generation, List<? extends Adapter> adapters, Consumer<String> stream) {
+    return new Generator(this, generation, adapters, stream).run(List.of(tokenizer().encode(prompt))).get(0);
+  }
+
+  /** Like {@link #generate(String, GenerationConfig, List, Consumer)} without streaming. */
+  public Generation generate(String prompt, GenerationConfig generation, List<? extends Adapter> adapters) {
+    return generate(prompt, generation, adapters, text -> {});
+  }
+
+  /**
+   * Answers a conversation, rendered by the model's chat template.
+   *
+   * @throws IllegalStateException if the model has no chat template
+   */
+  public Generation chat(
+      List<ChatTemplate.Message> messages,
+      GenerationConfig generation,
+      List<? extends Adapter> adapters,
+      Consumer<String> stream) {
+    ChatTemplate template =
+        chatTemplate().orElseThrow(() -> new IllegalStateException("the model has no chat template; use generate"));
+    int[] prompt = tokenizer().encode(template.render(messages, true), false);
+    return new Generator(this, generation, adapters, stream).run(List.of(prompt)).get(0);
+  }
+
+  /** Continues many texts side by side. */
+  public List<Generation> generateAll(
+      List<String> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
+    return generateFromTokens(prompts.stream().map(p -> tokenizer().encode(p)).toList(), generation, adapters);
+  }
+
+  /** Continues many sequences of token ids side by side; stop sequences need a tokenizer. */
+  public List<Generation> generateFromTokens(
+      List<int[]> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
+    checkArgument(
+        generation.stop().isEmpty() || origin.tokenizer != null, "stop sequences need a tokenizer, the model has none");
+    return new Generator(this, generation, adapters, text -> {}).run(prompts);
+  }
+
+  // ---- saving
+
+  /**
+   * Saves the model as a Hugging Face directory, with merged adapters where groups are {@linkplain ProjectionGroup#merged() merged};
+   * tokenizer and chat template are copied along. What was there is replaced once all is written.
+   *
+   * @param type of the stored weights: F32, F16 or BF16
+   */
+  public void save(Path target, ElementType type) throws IOException {
+    engine.lock().lock();
+    try {
+      checkState(!closed, "the model is closed");
+      AtomicFiles.writeDirectory(target, into -> ModelWriter.write(this, weights.stored(), into, type));
+    } finally {
+      engine.lock().unlock();
+    }
   }
 
   /** Returns what the model is and what it holds, in a few lines. */
@@ -294,6 +517,9 @@ public final class LanguageModel implements AutoCloseable {
         weights.close();
         if (ownsEngine) {
           engine.close();
+        }
+        if (origin.tokenizer != null) {
+          origin.tokenizer.close();
         }
       }
     } finally {

@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import org.tune4j.core.io.MalformedFileException;
 
 /**
  * What a {@code config.json} of Hugging Face transformers says about a model, whichever version
@@ -105,42 +106,39 @@ public record ModelConfig(
    *     file, field, what was found and what is supported
    */
   public static ModelConfig read(Path file) throws IOException {
-    return parse(Files.readString(file), file.toString());
+    return parse(Files.readString(file), file);
   }
 
   /**
    * Parses the text of a {@code config.json}.
    *
-   * @param origin what to call it in messages
-   * @throws IllegalArgumentException as {@link #read}
+   * @param origin the file, for messages
+   * @throws MalformedFileException as {@link #read}
    */
-  public static ModelConfig parse(String json, String origin) {
+  public static ModelConfig parse(String json, Path origin) throws MalformedFileException {
     JsonNode root;
     try {
       root = JSON.readTree(json);
     } catch (JsonProcessingException e) {
-      throw new IllegalArgumentException(
-          "%s: line %d: not JSON: %s"
-              .formatted(
-                  origin,
-                  e.getLocation() == null ? 1 : e.getLocation().getLineNr(),
-                  e.getOriginalMessage()),
+      throw new MalformedFileException(
+          origin,
+          e.getLocation() == null ? "" : "line " + e.getLocation().getLineNr(),
+          "no valid JSON (" + e.getOriginalMessage() + ")",
+          "JSON",
           e);
     }
     if (root == null || !root.isObject()) {
-      throw new IllegalArgumentException(
-          origin + ": found no JSON object, expected the fields of a model configuration");
+      throw new MalformedFileException(origin, "", "no JSON object", "the fields of a model's configuration");
     }
     Fields f = new Fields(origin, "", root);
     String type = f.text("model_type", "");
     Architecture architecture =
-        Architecture.of(type)
-            .orElseThrow(() -> f.bad("model_type", type, Architecture.supported()));
+        Architecture.of(type).orElseThrow(() -> f.bad("model_type", type, "one of " + Architecture.supported()));
     f.refuse("quantization_config", "an unquantised checkpoint");
     return architecture == Architecture.GPT2 ? gpt2(f, json) : llama(architecture, f, json);
   }
 
-  private static ModelConfig gpt2(Fields f, String json) {
+  private static ModelConfig gpt2(Fields f, String json) throws MalformedFileException {
     f.require("add_cross_attention", false);
     int hidden = f.positive("n_embd", 768);
     int heads = f.positive("n_head", 12);
@@ -163,7 +161,7 @@ public record ModelConfig(
           case "gelu_new", "gelu_pytorch_tanh" -> Activation.GELU_TANH;
           case "gelu" -> Activation.GELU;
           default ->
-              throw f.bad("activation_function", activation, "gelu_new, gelu_pytorch_tanh, gelu");
+              throw f.bad("activation_function", activation, "one of gelu_new, gelu_pytorch_tanh, gelu");
         },
         (float) f.positive("layer_norm_epsilon", 1e-5),
         null,
@@ -181,7 +179,7 @@ public record ModelConfig(
         json);
   }
 
-  private static ModelConfig llama(Architecture a, Fields f, String json) {
+  private static ModelConfig llama(Architecture a, Fields f, String json) throws MalformedFileException {
     // defaults of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig
     boolean qwen = a == Architecture.QWEN2 || a == Architecture.QWEN3;
     int hidden = f.positive("hidden_size", 4096);
@@ -249,7 +247,8 @@ public record ModelConfig(
     };
   }
 
-  private static ImmutableList<Integer> windows(Architecture a, Fields f, int layers) {
+  private static ImmutableList<Integer> windows(Architecture a, Fields f, int layers)
+      throws MalformedFileException {
     int window =
         switch (a) {
           case MISTRAL -> f.absent("sliding_window") ? 4096 : f.positive("sliding_window", 0);
@@ -274,7 +273,7 @@ public record ModelConfig(
               case "sliding_attention" -> true;
               case "full_attention" -> false;
               default ->
-                  throw f.bad("layer_types[" + l + "]", type, "full_attention, sliding_attention");
+                  throw f.bad("layer_types[" + l + "]", type, "full_attention or sliding_attention");
             };
         if (windowed && a == Architecture.LLAMA) {
           throw f.bad("layer_types[" + l + "]", type, "full_attention");
@@ -344,15 +343,10 @@ public record ModelConfig(
   }
 
   /** Typed access to the fields of one JSON object, with messages that name file and field. */
-  private record Fields(String origin, String prefix, JsonNode node) {
-    IllegalArgumentException bad(String field, String found, String expected) {
-      return new IllegalArgumentException(
-          "%s: field '%s': found %s, supported: %s"
-              .formatted(
-                  origin,
-                  prefix + field,
-                  found.isEmpty() ? "nothing" : "'" + found + "'",
-                  expected));
+  private record Fields(Path origin, String prefix, JsonNode node) {
+    MalformedFileException bad(String field, String found, String expected) {
+      return new MalformedFileException(
+          origin, "field '" + prefix + field + "'", found.isEmpty() ? "nothing" : "'" + found + "'", expected);
     }
 
     boolean absent(String field) {
@@ -363,19 +357,19 @@ public record ModelConfig(
       return node.hasNonNull(field);
     }
 
-    void refuse(String field, String expected) {
+    void refuse(String field, String expected) throws MalformedFileException {
       if (has(field)) {
         throw bad(field, node.get(field).toString(), expected);
       }
     }
 
-    void require(String field, boolean value) {
+    void require(String field, boolean value) throws MalformedFileException {
       if (flag(field, value) != value) {
         throw bad(field, String.valueOf(!value), String.valueOf(value));
       }
     }
 
-    String text(String field, String otherwise) {
+    String text(String field, String otherwise) throws MalformedFileException {
       if (!has(field)) {
         return otherwise;
       }
@@ -385,7 +379,7 @@ public record ModelConfig(
       return node.get(field).asText();
     }
 
-    boolean flag(String field, boolean otherwise) {
+    boolean flag(String field, boolean otherwise) throws MalformedFileException {
       if (!has(field)) {
         return otherwise;
       }
@@ -395,7 +389,7 @@ public record ModelConfig(
       return node.get(field).booleanValue();
     }
 
-    int integer(String field, int otherwise) {
+    int integer(String field, int otherwise) throws MalformedFileException {
       if (!has(field)) {
         return otherwise;
       }
@@ -406,7 +400,7 @@ public record ModelConfig(
       return value.intValue();
     }
 
-    int positive(String field, int otherwise) {
+    int positive(String field, int otherwise) throws MalformedFileException {
       int value = integer(field, otherwise);
       if (value <= 0 && has(field)) {
         throw bad(field, String.valueOf(value), "a positive integer");
@@ -414,7 +408,7 @@ public record ModelConfig(
       return value;
     }
 
-    double positive(String field, double otherwise) {
+    double positive(String field, double otherwise) throws MalformedFileException {
       if (!has(field)) {
         return otherwise;
       }
@@ -426,7 +420,7 @@ public record ModelConfig(
     }
 
     /** A token or a list of tokens; {@code otherwise} below 0 stands for none. */
-    ImmutableList<Integer> tokens(String field, int otherwise) {
+    ImmutableList<Integer> tokens(String field, int otherwise) throws MalformedFileException {
       if (absent(field)) {
         return otherwise < 0 ? ImmutableList.of() : ImmutableList.of(otherwise);
       }
@@ -444,7 +438,7 @@ public record ModelConfig(
       return tokens.build();
     }
 
-    String dtype() {
+    String dtype() throws MalformedFileException {
       String dtype = has("dtype") ? text("dtype", "") : text("torch_dtype", "");
       return dtype.replaceFirst("^torch\\.", "").toLowerCase(Locale.ROOT);
     }
@@ -453,7 +447,7 @@ public record ModelConfig(
      * Version 5 has {@code rope_parameters}; version 4 {@code rope_theta} and, for scaling, {@code
      * rope_scaling}.
      */
-    RopeScaling rope() {
+    RopeScaling rope() throws MalformedFileException {
       if (positive("partial_rotary_factor", 1.0) != 1.0) {
         throw bad("partial_rotary_factor", node.get("partial_rotary_factor").toString(), "1.0");
       }
@@ -493,11 +487,11 @@ public record ModelConfig(
           yield scaling;
         }
         default ->
-            throw r.bad(r.has("rope_type") ? "rope_type" : "type", type, "default, linear, llama3");
+            throw r.bad(r.has("rope_type") ? "rope_type" : "type", type, "one of default, linear, llama3");
       };
     }
 
-    double needed(String field) {
+    double needed(String field) throws MalformedFileException {
       if (!has(field)) {
         throw bad(field, "", "a positive number");
       }

@@ -1,11 +1,15 @@
 package org.tune4j.core.model;
 
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.List;
+import java.util.function.Supplier;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Tensor;
 
 /** Moves weights into an engine, counts progress, and frees all of them together. */
@@ -16,6 +20,7 @@ final class WeightLoader implements AutoCloseable {
   private final long totalBytes;
   private final int bytesPerWeight;
   private final Deque<Runnable> frees = new ArrayDeque<>();
+  private final List<StoredTensor> stored = new ArrayList<>();
   private long done;
 
   WeightLoader(
@@ -31,14 +36,26 @@ final class WeightLoader implements AutoCloseable {
     this.bytesPerWeight = bytesPerWeight;
   }
 
-  Weights weights() {
-    return weights;
+  /**
+   * A tensor as a checkpoint stores it.
+   *
+   * @param name its name
+   * @param shape dimensions in the file
+   * @param source the values now, {@code [out, in]} for matrices, {@code [1, length]} for vectors
+   * @param transposed whether the file has {@code [in, out]}
+   */
+  record StoredTensor(String name, long[] shape, Supplier<MatrixSource> source, boolean transposed) {}
+
+  /** Returns all tensors of the model, in the order in which they were loaded. */
+  List<StoredTensor> stored() {
+    return stored;
   }
 
   /** Converts an embedding or output head. */
   FrozenMatrix matrix(String name, int rows, int cols, FrozenMatrix.Use use) {
     FrozenMatrix matrix = engine.freeze(weights.matrix(name, rows, cols), null, use);
     frees.push(matrix::close);
+    stored.add(new StoredTensor(name, new long[] {rows, cols}, matrix::source, false));
     advance((long) rows * cols);
     return matrix;
   }
@@ -49,6 +66,7 @@ final class WeightLoader implements AutoCloseable {
     Tensor vector = engine.persistent(1, length, DType.F32);
     frees.push(() -> engine.free(vector));
     engine.write(vector, values);
+    storeVector(name, values);
     advance(length);
     return vector;
   }
@@ -81,10 +99,40 @@ final class WeightLoader implements AutoCloseable {
   ProjectionGroup group(Projection... members) {
     ProjectionGroup group = new ProjectionGroup(engine, Arrays.asList(members));
     frees.push(group::close);
-    for (Projection p : members) {
+    for (int i = 0; i < members.length; i++) {
+      Projection p = members[i];
+      int row = group.column(i);
+      stored.add(
+          new StoredTensor(
+              p.name() + ".weight",
+              p.fanInFanOut() ? new long[] {p.in(), p.out()} : new long[] {p.out(), p.in()},
+              () -> new RowBlock(group.weights().source(), row, p.out()),
+              p.fanInFanOut()));
+      if (p.bias() != null) {
+        storeVector(p.name() + ".bias", p.bias());
+      }
       advance((long) p.in() * p.out() + (p.bias() == null ? 0 : p.out()));
     }
     return group;
+  }
+
+  private void storeVector(String name, float[] values) {
+    stored.add(
+        new StoredTensor(
+            name, new long[] {values.length}, () -> MatrixSource.of(1, values.length, values), false));
+  }
+
+  /** Rows {@code [from, from + rows)} of a matrix. */
+  private record RowBlock(MatrixSource whole, int from, int rows) implements MatrixSource {
+    @Override
+    public int cols() {
+      return whole.cols();
+    }
+
+    @Override
+    public void read(int row, int count, float[] into) {
+      whole.read(from + row, count, into);
+    }
   }
 
   private void advance(long parameters) {

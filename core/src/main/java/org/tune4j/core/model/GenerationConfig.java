@@ -1,0 +1,130 @@
+package org.tune4j.core.model;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.BooleanSupplier;
+
+/**
+ * How text is generated. The default is greedy: always the likeliest token, up to 128 of them.
+ *
+ * <p>With a temperature above 0 tokens are drawn from {@code softmax(logits / temperature)}, first cut to the {@code topK} likeliest
+ * tokens, then to the fewest that together have probability {@code topP} (nucleus sampling, Holtzman et al. 2020), in the order of
+ * transformers.
+ *
+ * @param maxNewTokens most tokens to generate
+ * @param temperature 0 for greedy
+ * @param topK 0 for no such cut
+ * @param topP 1 for no such cut
+ * @param stop texts that end generation; they are not part of the result
+ * @param seed determines what is drawn; prompt {@code i} of several draws its own stream
+ * @param endTokens tokens that end generation; if absent the model's own, if empty none
+ * @param cancelled asked before each token; if true generation ends with what there is. So it does if the thread is interrupted
+ */
+public record GenerationConfig(
+    int maxNewTokens,
+    double temperature,
+    int topK,
+    double topP,
+    ImmutableList<String> stop,
+    long seed,
+    Optional<ImmutableSet<Integer>> endTokens,
+    BooleanSupplier cancelled) {
+
+  /** Checks ranges. */
+  public GenerationConfig {
+    checkArgument(maxNewTokens > 0, "maxNewTokens %s: at least 1", maxNewTokens);
+    checkArgument(temperature >= 0 && temperature < Double.POSITIVE_INFINITY, "temperature %s: 0 or more", temperature);
+    checkArgument(topK >= 0, "topK %s: 0 or more", topK);
+    checkArgument(topP > 0 && topP <= 1, "topP %s: above 0, at most 1", topP);
+    checkArgument(
+        temperature > 0 || (topK == 0 && topP == 1), "topK %s and topP %s need a temperature above 0", (Integer) topK, (Double) topP);
+    checkArgument(stop.stream().noneMatch(String::isEmpty), "a stop sequence is empty");
+  }
+
+  /** Returns greedy generation of up to {@code maxNewTokens} tokens. */
+  public static GenerationConfig greedy(int maxNewTokens) {
+    return builder().maxNewTokens(maxNewTokens).build();
+  }
+
+  /** Returns a builder with the defaults. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Builds a {@link GenerationConfig}. */
+  public static final class Builder {
+    private int maxNewTokens = 128;
+    private double temperature;
+    private int topK;
+    private double topP = 1;
+    private ImmutableList<String> stop = ImmutableList.of();
+    private long seed;
+    private Optional<ImmutableSet<Integer>> endTokens = Optional.empty();
+    private BooleanSupplier cancelled = () -> false;
+
+    private Builder() {}
+
+    /** Sets the most tokens to generate. */
+    public Builder maxNewTokens(int value) {
+      maxNewTokens = value;
+      return this;
+    }
+
+    /** Sets the temperature; 0 is greedy. */
+    public Builder temperature(double value) {
+      temperature = value;
+      return this;
+    }
+
+    /** Keeps the likeliest {@code value} tokens. */
+    public Builder topK(int value) {
+      topK = value;
+      return this;
+    }
+
+    /** Keeps the fewest tokens of total probability {@code value}. */
+    public Builder topP(double value) {
+      topP = value;
+      return this;
+    }
+
+    /** Sets texts that end generation. */
+    public Builder stop(String... values) {
+      return stop(List.of(values));
+    }
+
+    /** Sets texts that end generation. */
+    public Builder stop(List<String> values) {
+      stop = ImmutableList.copyOf(values);
+      return this;
+    }
+
+    /** Sets what determines the draws. */
+    public Builder seed(long value) {
+      seed = value;
+      return this;
+    }
+
+    /** Sets tokens that end generation, in place of the model's own. */
+    public Builder endTokens(Set<Integer> values) {
+      endTokens = Optional.of(ImmutableSet.copyOf(values));
+      return this;
+    }
+
+    /** Sets what is asked before each token whether to end. */
+    public Builder cancelled(BooleanSupplier value) {
+      cancelled = value;
+      return this;
+    }
+
+    /** Returns the configuration. */
+    public GenerationConfig build() {
+      return new GenerationConfig(maxNewTokens, temperature, topK, topP, stop, seed, endTokens, cancelled);
+    }
+  }
+}

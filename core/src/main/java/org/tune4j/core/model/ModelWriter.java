@@ -1,0 +1,88 @@
+package org.tune4j.core.model;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.io.ElementType;
+import org.tune4j.core.io.SafetensorsWriter;
+
+/** Writes a model as transformers' {@code save_pretrained} does. */
+final class ModelWriter {
+  /** What is copied as it is from the directory that the model was loaded from. */
+  private static final List<String> COMPANIONS =
+      List.of(
+          "generation_config.json",
+          "tokenizer.json",
+          "tokenizer_config.json",
+          "special_tokens_map.json",
+          "added_tokens.json",
+          "vocab.json",
+          "merges.txt",
+          "chat_template.jinja");
+
+  private ModelWriter() {}
+
+  static void write(LanguageModel model, List<WeightLoader.StoredTensor> tensors, Path into, ElementType type)
+      throws IOException {
+    String dtype =
+        switch (type) {
+          case F32 -> "float32";
+          case F16 -> "float16";
+          case BF16 -> "bfloat16";
+          default -> throw new IllegalArgumentException("weights are stored as F32, F16 or BF16, not " + type);
+        };
+    SafetensorsWriter writer = new SafetensorsWriter().metadata("format", "pt");
+    for (WeightLoader.StoredTensor t : tensors) {
+      writer.add(t.name(), type, t.transposed() ? transposed(t) : plain(t), t.shape());
+    }
+    writer.write(into.resolve("model.safetensors"));
+    Files.writeString(into.resolve(ModelConfig.FILE), model.config().toJson(dtype));
+    if (model.directory().isPresent()) {
+      for (String name : COMPANIONS) {
+        Path file = model.directory().get().resolve(name);
+        if (Files.exists(file)) {
+          Files.copy(file, into.resolve(name));
+        }
+      }
+    }
+  }
+
+  private static SafetensorsWriter.FloatSource plain(WeightLoader.StoredTensor tensor) {
+    return (first, into, count) -> {
+      MatrixSource source = tensor.source().get();
+      int cols = source.cols();
+      int row = (int) (first / cols);
+      int skip = (int) (first % cols);
+      int rows = (skip + count + cols - 1) / cols;
+      float[] block = new float[rows * cols];
+      source.read(row, rows, block);
+      System.arraycopy(block, skip, into, 0, count);
+    };
+  }
+
+  private static SafetensorsWriter.FloatSource transposed(WeightLoader.StoredTensor tensor) {
+    return new SafetensorsWriter.FloatSource() {
+      private float[] values; // [out, in]
+
+      @Override
+      public void read(long first, float[] into, int count) {
+        MatrixSource source = tensor.source().get();
+        int out = source.rows();
+        int in = source.cols();
+        if (values == null) {
+          values = new float[out * in];
+          source.read(0, out, values);
+        }
+        for (int i = 0; i < count; i++) {
+          long element = first + i; // of [in, out]
+          into[i] = values[(int) (element % out) * in + (int) (element / out)];
+        }
+        if (first + count == (long) out * in) {
+          values = null;
+        }
+      }
+    };
+  }
+}

@@ -11,9 +11,10 @@ import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.WeightFiles;
 
 /**
- * Weights of a model directory, memory-mapped and read when asked for. Names are those of the causal language model; files of the bare
- * model, which lack the prefix {@code transformer.} or {@code model.}, serve as well. Tensors that nobody asks for are ignored: older
- * checkpoints carry buffers such as {@code attn.bias}.
+ * Weights of a model directory, memory-mapped and read when asked for. Names are those of the
+ * causal language model; files of the bare model, which lack the prefix {@code transformer.} or
+ * {@code model.}, serve as well. Tensors that nobody asks for are ignored: older checkpoints carry
+ * buffers such as {@code attn.bias}.
  */
 record FileWeights(WeightFiles files) implements Weights {
   private record Found(Safetensors file, String name) {}
@@ -68,7 +69,8 @@ record FileWeights(WeightFiles files) implements Weights {
     return new StoredTransposed(found.file, found.name, rows, cols);
   }
 
-  private record StoredTransposed(Safetensors file, String name, int rows, int cols) implements MatrixSource {
+  private record StoredTransposed(Safetensors file, String name, int rows, int cols)
+      implements MatrixSource {
     @Override
     public void read(int row, int count, float[] into) {
       float[] line = new float[count]; // of the file: one input feature, count output features

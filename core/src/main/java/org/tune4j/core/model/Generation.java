@@ -7,10 +7,12 @@ import com.google.common.collect.ImmutableList;
  *
  * @param prompt the prompt's tokens
  * @param tokens the generated tokens, an end token included
- * @param text the generated text without special tokens and without the stop sequence; empty if the model has no tokenizer
+ * @param text the generated text without special tokens and without the stop sequence; empty if the
+ *     model has no tokenizer
  * @param finish why it ended
  */
-public record Generation(ImmutableList<Integer> prompt, ImmutableList<Integer> tokens, String text, Finish finish) {
+public record Generation(
+    ImmutableList<Integer> prompt, ImmutableList<Integer> tokens, String text, Finish finish) {
   /** Why generation ended. */
   public enum Finish {
     /** The model produced an end token. */

@@ -12,9 +12,9 @@ import java.util.function.BooleanSupplier;
 /**
  * How text is generated. The default is greedy: always the likeliest token, up to 128 of them.
  *
- * <p>With a temperature above 0 tokens are drawn from {@code softmax(logits / temperature)}, first cut to the {@code topK} likeliest
- * tokens, then to the fewest that together have probability {@code topP} (nucleus sampling, Holtzman et al. 2020), in the order of
- * transformers.
+ * <p>With a temperature above 0 tokens are drawn from {@code softmax(logits / temperature)}, first
+ * cut to the {@code topK} likeliest tokens, then to the fewest that together have probability
+ * {@code topP} (nucleus sampling, Holtzman et al. 2020), in the order of transformers.
  *
  * @param maxNewTokens most tokens to generate
  * @param temperature 0 for greedy
@@ -23,7 +23,8 @@ import java.util.function.BooleanSupplier;
  * @param stop texts that end generation; they are not part of the result
  * @param seed determines what is drawn; prompt {@code i} of several draws its own stream
  * @param endTokens tokens that end generation; if absent the model's own, if empty none
- * @param cancelled asked before each token; if true generation ends with what there is. So it does if the thread is interrupted
+ * @param cancelled asked before each token; if true generation ends with what there is. So it does
+ *     if the thread is interrupted
  */
 public record GenerationConfig(
     int maxNewTokens,
@@ -38,11 +39,17 @@ public record GenerationConfig(
   /** Checks ranges. */
   public GenerationConfig {
     checkArgument(maxNewTokens > 0, "maxNewTokens %s: at least 1", maxNewTokens);
-    checkArgument(temperature >= 0 && temperature < Double.POSITIVE_INFINITY, "temperature %s: 0 or more", temperature);
+    checkArgument(
+        temperature >= 0 && temperature < Double.POSITIVE_INFINITY,
+        "temperature %s: 0 or more",
+        temperature);
     checkArgument(topK >= 0, "topK %s: 0 or more", topK);
     checkArgument(topP > 0 && topP <= 1, "topP %s: above 0, at most 1", topP);
     checkArgument(
-        temperature > 0 || (topK == 0 && topP == 1), "topK %s and topP %s need a temperature above 0", (Integer) topK, (Double) topP);
+        temperature > 0 || (topK == 0 && topP == 1),
+        "topK %s and topP %s need a temperature above 0",
+        (Integer) topK,
+        (Double) topP);
     checkArgument(stop.stream().noneMatch(String::isEmpty), "a stop sequence is empty");
   }
 
@@ -124,7 +131,8 @@ public record GenerationConfig(
 
     /** Returns the configuration. */
     public GenerationConfig build() {
-      return new GenerationConfig(maxNewTokens, temperature, topK, topP, stop, seed, endTokens, cancelled);
+      return new GenerationConfig(
+          maxNewTokens, temperature, topK, topP, stop, seed, endTokens, cancelled);
     }
   }
 }

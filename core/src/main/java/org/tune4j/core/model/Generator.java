@@ -15,8 +15,8 @@ import org.tune4j.core.model.Generation.Finish;
 import org.tune4j.core.text.Tokenizer;
 
 /**
- * Generation with a key/value cache: prompts are run packed, in chunks, then all unfinished sequences advance by a token a step. The
- * engine is locked for a step at a time.
+ * Generation with a key/value cache: prompts are run packed, in chunks, then all unfinished
+ * sequences advance by a token a step. The engine is locked for a step at a time.
  */
 final class Generator {
   private static final int PREFILL_ROWS = 1024;
@@ -29,7 +29,11 @@ final class Generator {
   private final Consumer<String> stream;
   private final ImmutableSet<Integer> endTokens;
 
-  Generator(LanguageModel model, GenerationConfig config, List<? extends Adapter> adapters, Consumer<String> stream) {
+  Generator(
+      LanguageModel model,
+      GenerationConfig config,
+      List<? extends Adapter> adapters,
+      Consumer<String> stream) {
     this.model = model;
     this.config = config;
     this.adapters = ImmutableList.copyOf(adapters);
@@ -114,7 +118,10 @@ final class Generator {
   /** Tokens {@code [from, from + count)} of a sequence, the earlier ones being in the cache. */
   private record Piece(Sequence sequence, int from, int count) {}
 
-  /** Runs pieces through the model, and lets each sequence whose last token is among them take its next one. */
+  /**
+   * Runs pieces through the model, and lets each sequence whose last token is among them take its
+   * next one.
+   */
   private void advance(List<Piece> pieces, KvCache cache) {
     int n = pieces.stream().mapToInt(Piece::count).sum();
     int[] ids = new int[n];
@@ -159,9 +166,12 @@ final class Generator {
                           tape,
                           ids,
                           positions,
-                          (t, layer, qkv, shape) -> t.cachedAttention(qkv, cache, layer, cacheRows, spans, shape),
+                          (t, layer, qkv, shape) ->
+                              t.cachedAttention(qkv, cache, layer, cacheRows, spans, shape),
                           Routing.all(n, adapters));
-              return rows.length == 0 ? new float[0] : model.engine().read(model.logits(tape, x, rows));
+              return rows.length == 0
+                  ? new float[0]
+                  : model.engine().read(model.logits(tape, x, rows));
             });
     int vocabulary = model.config().vocabularySize();
     for (int i = 0; i < complete.size(); i++) {
@@ -188,7 +198,8 @@ final class Generator {
     Sequence(int index, int[] prompt) {
       int context = model.config().maxPositions();
       if (prompt.length == 0) {
-        throw new IllegalArgumentException("prompt %d is empty: at least one token is needed".formatted(index));
+        throw new IllegalArgumentException(
+            "prompt %d is empty: at least one token is needed".formatted(index));
       }
       if (prompt.length >= context) {
         throw new IllegalArgumentException(

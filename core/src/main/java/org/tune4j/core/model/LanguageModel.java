@@ -90,23 +90,29 @@ public final class LanguageModel implements AutoCloseable {
    */
   public static LanguageModel random(ModelConfig config, Engine engine, long seed) {
     LoadOptions options = LoadOptions.builder().engine(engine).build();
-    Origin origin = new Origin(null, null, Optional::empty, ImmutableSet.copyOf(config.endTokens()));
+    Origin origin =
+        new Origin(null, null, Optional::empty, ImmutableSet.copyOf(config.endTokens()));
     return build(
         config, new RandomWeights(config.initializerRange(), seed), options, engine, false, origin);
   }
 
-  /** Loads a model in {@link Precision#F32} on the fastest engine present; see {@link #load(Path, LoadOptions)}. */
+  /**
+   * Loads a model in {@link Precision#F32} on the fastest engine present; see {@link #load(Path,
+   * LoadOptions)}.
+   */
   public static LanguageModel load(Path directory) throws IOException {
     return load(directory, LoadOptions.defaults());
   }
 
   /**
-   * Loads a model as Hugging Face transformers saves it: {@code config.json}, {@code model.safetensors} or shards with an index in
-   * f32, f16 or bf16, and, unless only token ids are worked with, {@code tokenizer.json}. Weights are read from memory-mapped files and
-   * converted once.
+   * Loads a model as Hugging Face transformers saves it: {@code config.json}, {@code
+   * model.safetensors} or shards with an index in f32, f16 or bf16, and, unless only token ids are
+   * worked with, {@code tokenizer.json}. Weights are read from memory-mapped files and converted
+   * once.
    *
    * @throws java.nio.file.NoSuchFileException if a needed file is missing
-   * @throws MalformedFileException if a file is damaged, describes what cannot be run, or does not fit the others
+   * @throws MalformedFileException if a file is damaged, describes what cannot be run, or does not
+   *     fit the others
    * @throws NotEnoughMemoryException if the weights would not fit
    * @throws IllegalArgumentException if no engine has the name asked for
    * @throws IllegalStateException if the engine cannot run here
@@ -115,11 +121,14 @@ public final class LanguageModel implements AutoCloseable {
     Path configFile = directory.resolve(ModelConfig.FILE);
     if (!Files.isRegularFile(configFile)) {
       throw new NoSuchFileException(
-          configFile.toString(), null, "no such file; a model directory has one, as transformers' save_pretrained writes it");
+          configFile.toString(),
+          null,
+          "no such file; a model directory has one, as transformers' save_pretrained writes it");
     }
     ModelConfig config = ModelConfig.read(configFile);
     WeightFiles files = WeightFiles.open(directory);
-    Tokenizer tokenizer = Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
+    Tokenizer tokenizer =
+        Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
     Engine engine = null;
     boolean loaded = false;
     try {
@@ -128,7 +137,11 @@ public final class LanguageModel implements AutoCloseable {
             tokenizer.file(),
             "",
             "tokens with ids up to " + (tokenizer.size() - 1),
-            "ids below " + config.vocabularySize() + ", which " + configFile + " gives as vocab_size");
+            "ids below "
+                + config.vocabularySize()
+                + ", which "
+                + configFile
+                + " gives as vocab_size");
       }
       Supplier<Optional<ChatTemplate>> template =
           Suppliers.memoize(
@@ -140,12 +153,22 @@ public final class LanguageModel implements AutoCloseable {
                 }
               });
       ImmutableSet<Integer> endTokens =
-          tokenizer == null ? ImmutableSet.copyOf(config.endTokens()) : ImmutableSet.copyOf(tokenizer.eos());
+          tokenizer == null
+              ? ImmutableSet.copyOf(config.endTokens())
+              : ImmutableSet.copyOf(tokenizer.eos());
       Origin origin = new Origin(directory, tokenizer, template, endTokens);
       engine =
-          options.callersEngine().orElseGet(() -> Engines.create(options.engineName(), options.precision()));
+          options
+              .callersEngine()
+              .orElseGet(() -> Engines.create(options.engineName(), options.precision()));
       LanguageModel model =
-          build(config, new FileWeights(files), options, engine, options.callersEngine().isEmpty(), origin);
+          build(
+              config,
+              new FileWeights(files),
+              options,
+              engine,
+              options.callersEngine().isEmpty(),
+              origin);
       loaded = true;
       return model;
     } catch (UncheckedIOException e) {
@@ -163,7 +186,12 @@ public final class LanguageModel implements AutoCloseable {
   }
 
   private static LanguageModel build(
-      ModelConfig config, Weights weights, LoadOptions options, Engine engine, boolean ownsEngine, Origin origin) {
+      ModelConfig config,
+      Weights weights,
+      LoadOptions options,
+      Engine engine,
+      boolean ownsEngine,
+      Origin origin) {
     MemoryEstimate.of(config, engine.precision(), 1, 1, 0)
         .require(
             origin.directory == null ? "a random model" : "loading " + origin.directory,
@@ -222,7 +250,8 @@ public final class LanguageModel implements AutoCloseable {
                 new IllegalStateException(
                     origin.directory == null
                         ? "a random model has no tokenizer: work with token ids"
-                        : "the model has no tokenizer: %s is missing".formatted(origin.directory.resolve("tokenizer.json"))));
+                        : "the model has no tokenizer: %s is missing"
+                            .formatted(origin.directory.resolve("tokenizer.json"))));
   }
 
   /** Returns the tokenizer, if the model has one. */
@@ -245,7 +274,10 @@ public final class LanguageModel implements AutoCloseable {
     return Optional.ofNullable(origin.directory);
   }
 
-  /** Returns the tokens that end a text, of {@code generation_config.json}, {@code config.json} and the tokenizer. */
+  /**
+   * Returns the tokens that end a text, of {@code generation_config.json}, {@code config.json} and
+   * the tokenizer.
+   */
   public ImmutableSet<Integer> endTokens() {
     return origin.endTokens;
   }
@@ -273,7 +305,10 @@ public final class LanguageModel implements AutoCloseable {
     return headLoss(tape, forward(tape, batch, routing), batch, rowWeights);
   }
 
-  /** The part of {@link #loss} after the layers; {@code x} is the residual stream, F32 {@code [n, hidden]}. */
+  /**
+   * The part of {@link #loss} after the layers; {@code x} is the residual stream, F32 {@code [n,
+   * hidden]}.
+   */
   LossResult headLoss(Tape tape, Tensor x, Batch batch, float[] rowWeights) {
     int[] rows = batch.lossRows();
     checkArgument(
@@ -290,12 +325,15 @@ public final class LanguageModel implements AutoCloseable {
       Arrays.fill(factors, 1f / rows.length);
     }
     int[] targets = Arrays.stream(rows).map(r -> batch.targets()[r]).toArray();
-    Tensor selected = rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
+    Tensor selected =
+        rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
     Tensor h = decoder.finalNorm(tape, selected); // [rows, hidden]
     return new LossResult(rows, tape.headLoss(h, decoder.head(), targets, factors));
   }
 
-  /** Returns the logits of some rows of the residual stream: F32 {@code [rows.length, vocabulary]}. */
+  /**
+   * Returns the logits of some rows of the residual stream: F32 {@code [rows.length, vocabulary]}.
+   */
   Tensor logits(Tape tape, Tensor x, int[] rows) {
     return engine.logits(decoder.finalNorm(tape, tape.selectRows(x, rows)), decoder.head());
   }
@@ -333,8 +371,8 @@ public final class LanguageModel implements AutoCloseable {
   }
 
   /**
-   * Returns the log-likelihood of each continuation of each prompt, in nats, summed over its tokens. A prompt is run once for all of its
-   * continuations.
+   * Returns the log-likelihood of each continuation of each prompt, in nats, summed over its
+   * tokens. A prompt is run once for all of its continuations.
    *
    * @param prompts token ids, at least one each
    * @param continuations for each prompt, token ids, at least one each
@@ -343,26 +381,36 @@ public final class LanguageModel implements AutoCloseable {
    * @return for each prompt a sum per continuation
    */
   public List<float[]> scoreContinuations(
-      List<int[]> prompts, List<int[][]> continuations, List<? extends Adapter> adapters, int rowBudget) {
+      List<int[]> prompts,
+      List<int[][]> continuations,
+      List<? extends Adapter> adapters,
+      int rowBudget) {
     return new Scorer(this, adapters, prompts, continuations).run(rowBudget);
   }
 
   // ---- generation
 
   /**
-   * Continues a text; {@link #tokenizer()} encodes it with the special tokens that it puts around texts.
+   * Continues a text; {@link #tokenizer()} encodes it with the special tokens that it puts around
+   * texts.
    *
    * @param adapters applied in order; none for the base model
    * @param stream receives the text as it grows, in whole characters
    * @throws IllegalArgumentException if the prompt leaves no room in the context
    */
   public Generation generate(
-      String prompt, GenerationConfig generation, List<? extends Adapter> adapters, Consumer<String> stream) {
-    return new Generator(this, generation, adapters, stream).run(List.of(tokenizer().encode(prompt))).get(0);
+      String prompt,
+      GenerationConfig generation,
+      List<? extends Adapter> adapters,
+      Consumer<String> stream) {
+    return new Generator(this, generation, adapters, stream)
+        .run(List.of(tokenizer().encode(prompt)))
+        .get(0);
   }
 
   /** Like {@link #generate(String, GenerationConfig, List, Consumer)} without streaming. */
-  public Generation generate(String prompt, GenerationConfig generation, List<? extends Adapter> adapters) {
+  public Generation generate(
+      String prompt, GenerationConfig generation, List<? extends Adapter> adapters) {
     return generate(prompt, generation, adapters, text -> {});
   }
 
@@ -377,7 +425,9 @@ public final class LanguageModel implements AutoCloseable {
       List<? extends Adapter> adapters,
       Consumer<String> stream) {
     ChatTemplate template =
-        chatTemplate().orElseThrow(() -> new IllegalStateException("the model has no chat template; use generate"));
+        chatTemplate()
+            .orElseThrow(
+                () -> new IllegalStateException("the model has no chat template; use generate"));
     int[] prompt = tokenizer().encode(template.render(messages, true), false);
     return new Generator(this, generation, adapters, stream).run(List.of(prompt)).get(0);
   }
@@ -385,22 +435,25 @@ public final class LanguageModel implements AutoCloseable {
   /** Continues many texts side by side. */
   public List<Generation> generateAll(
       List<String> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
-    return generateFromTokens(prompts.stream().map(p -> tokenizer().encode(p)).toList(), generation, adapters);
+    return generateFromTokens(
+        prompts.stream().map(p -> tokenizer().encode(p)).toList(), generation, adapters);
   }
 
   /** Continues many sequences of token ids side by side; stop sequences need a tokenizer. */
   public List<Generation> generateFromTokens(
       List<int[]> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
     checkArgument(
-        generation.stop().isEmpty() || origin.tokenizer != null, "stop sequences need a tokenizer, the model has none");
+        generation.stop().isEmpty() || origin.tokenizer != null,
+        "stop sequences need a tokenizer, the model has none");
     return new Generator(this, generation, adapters, text -> {}).run(prompts);
   }
 
   // ---- saving
 
   /**
-   * Saves the model as a Hugging Face directory, with merged adapters where groups are {@linkplain ProjectionGroup#merged() merged};
-   * tokenizer and chat template are copied along. What was there is replaced once all is written.
+   * Saves the model as a Hugging Face directory, with merged adapters where groups are {@linkplain
+   * ProjectionGroup#merged() merged}; tokenizer and chat template are copied along. What was there
+   * is replaced once all is written.
    *
    * @param type of the stored weights: F32, F16 or BF16
    */
@@ -408,7 +461,8 @@ public final class LanguageModel implements AutoCloseable {
     engine.lock().lock();
     try {
       checkState(!closed, "the model is closed");
-      AtomicFiles.writeDirectory(target, into -> ModelWriter.write(this, weights.stored(), into, type));
+      AtomicFiles.writeDirectory(
+          target, into -> ModelWriter.write(this, weights.stored(), into, type));
     } finally {
       engine.lock().unlock();
     }

@@ -128,12 +128,14 @@ public record ModelConfig(
           e);
     }
     if (root == null || !root.isObject()) {
-      throw new MalformedFileException(origin, "", "no JSON object", "the fields of a model's configuration");
+      throw new MalformedFileException(
+          origin, "", "no JSON object", "the fields of a model's configuration");
     }
     Fields f = new Fields(origin, "", root);
     String type = f.text("model_type", "");
     Architecture architecture =
-        Architecture.of(type).orElseThrow(() -> f.bad("model_type", type, "one of " + Architecture.supported()));
+        Architecture.of(type)
+            .orElseThrow(() -> f.bad("model_type", type, "one of " + Architecture.supported()));
     f.refuse("quantization_config", "an unquantised checkpoint");
     return architecture == Architecture.GPT2 ? gpt2(f, json) : llama(architecture, f, json);
   }
@@ -161,7 +163,8 @@ public record ModelConfig(
           case "gelu_new", "gelu_pytorch_tanh" -> Activation.GELU_TANH;
           case "gelu" -> Activation.GELU;
           default ->
-              throw f.bad("activation_function", activation, "one of gelu_new, gelu_pytorch_tanh, gelu");
+              throw f.bad(
+                  "activation_function", activation, "one of gelu_new, gelu_pytorch_tanh, gelu");
         },
         (float) f.positive("layer_norm_epsilon", 1e-5),
         null,
@@ -179,7 +182,8 @@ public record ModelConfig(
         json);
   }
 
-  private static ModelConfig llama(Architecture a, Fields f, String json) throws MalformedFileException {
+  private static ModelConfig llama(Architecture a, Fields f, String json)
+      throws MalformedFileException {
     // defaults of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig
     boolean qwen = a == Architecture.QWEN2 || a == Architecture.QWEN3;
     int hidden = f.positive("hidden_size", 4096);
@@ -273,7 +277,8 @@ public record ModelConfig(
               case "sliding_attention" -> true;
               case "full_attention" -> false;
               default ->
-                  throw f.bad("layer_types[" + l + "]", type, "full_attention or sliding_attention");
+                  throw f.bad(
+                      "layer_types[" + l + "]", type, "full_attention or sliding_attention");
             };
         if (windowed && a == Architecture.LLAMA) {
           throw f.bad("layer_types[" + l + "]", type, "full_attention");
@@ -346,7 +351,10 @@ public record ModelConfig(
   private record Fields(Path origin, String prefix, JsonNode node) {
     MalformedFileException bad(String field, String found, String expected) {
       return new MalformedFileException(
-          origin, "field '" + prefix + field + "'", found.isEmpty() ? "nothing" : "'" + found + "'", expected);
+          origin,
+          "field '" + prefix + field + "'",
+          found.isEmpty() ? "nothing" : "'" + found + "'",
+          expected);
     }
 
     boolean absent(String field) {
@@ -487,7 +495,8 @@ public record ModelConfig(
           yield scaling;
         }
         default ->
-            throw r.bad(r.has("rope_type") ? "rope_type" : "type", type, "one of default, linear, llama3");
+            throw r.bad(
+                r.has("rope_type") ? "rope_type" : "type", type, "one of default, linear, llama3");
       };
     }
 

@@ -24,14 +24,17 @@ final class ModelWriter {
 
   private ModelWriter() {}
 
-  static void write(LanguageModel model, List<WeightLoader.StoredTensor> tensors, Path into, ElementType type)
+  static void write(
+      LanguageModel model, List<WeightLoader.StoredTensor> tensors, Path into, ElementType type)
       throws IOException {
     String dtype =
         switch (type) {
           case F32 -> "float32";
           case F16 -> "float16";
           case BF16 -> "bfloat16";
-          default -> throw new IllegalArgumentException("weights are stored as F32, F16 or BF16, not " + type);
+          default ->
+              throw new IllegalArgumentException(
+                  "weights are stored as F32, F16 or BF16, not " + type);
         };
     SafetensorsWriter writer = new SafetensorsWriter().metadata("format", "pt");
     for (WeightLoader.StoredTensor t : tensors) {

@@ -26,7 +26,8 @@ final class Sampler {
     for (int i = 0; i < vocabulary; i++) {
       float l = logits[from + i];
       if (Float.isNaN(l) || l == Float.POSITIVE_INFINITY) {
-        throw new ArithmeticException("the logit of token %d is %s: weights or adapter are broken".formatted(i, l));
+        throw new ArithmeticException(
+            "the logit of token %d is %s: weights or adapter are broken".formatted(i, l));
       }
       if (l > logits[from + best]) { // of equals the first, as torch.argmax
         best = i;
@@ -36,7 +37,8 @@ final class Sampler {
       return best;
     }
     int kept = config.topK() > 0 ? Math.min(config.topK(), vocabulary) : vocabulary;
-    int[] candidates = kept < vocabulary || config.topP() < 1 ? sorted(logits, from, vocabulary) : null;
+    int[] candidates =
+        kept < vocabulary || config.topP() < 1 ? sorted(logits, from, vocabulary) : null;
     double[] weights = new double[kept];
     double sum = 0;
     for (int i = 0; i < kept; i++) {
@@ -66,7 +68,8 @@ final class Sampler {
     long[] keys = new long[vocabulary];
     for (int i = 0; i < vocabulary; i++) {
       int bits = Float.floatToIntBits(-logits[from + i]);
-      int ordered = bits < 0 ? bits ^ Integer.MAX_VALUE : bits; // integers in the order of the floats
+      int ordered =
+          bits < 0 ? bits ^ Integer.MAX_VALUE : bits; // integers in the order of the floats
       keys[i] = ((long) ordered << 32) | i;
     }
     Arrays.sort(keys);

@@ -11,9 +11,10 @@ import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * Log-likelihoods of several continuations of each prompt. The prompt is run once, as the trunk of a tree whose branches are the
- * continuations without their last tokens; the first token of every continuation is read off the distribution after the trunk. Where
- * a sliding window is shorter than the tree is long, continuations are run on their own, each with the prompt.
+ * Log-likelihoods of several continuations of each prompt. The prompt is run once, as the trunk of
+ * a tree whose branches are the continuations without their last tokens; the first token of every
+ * continuation is read off the distribution after the trunk. Where a sliding window is shorter than
+ * the tree is long, continuations are run on their own, each with the prompt.
  */
 final class Scorer {
   /** Prompts whose logits are held at once. */
@@ -27,7 +28,11 @@ final class Scorer {
 
   private Rows rows = new Rows();
 
-  Scorer(LanguageModel model, List<? extends Adapter> adapters, List<int[]> prompts, List<int[][]> continuations) {
+  Scorer(
+      LanguageModel model,
+      List<? extends Adapter> adapters,
+      List<int[]> prompts,
+      List<int[][]> continuations) {
     checkArgument(
         prompts.size() == continuations.size(),
         "%s prompts, continuations of %s",
@@ -47,7 +52,8 @@ final class Scorer {
     final List<Integer> targets = new ArrayList<>();
     final List<Integer> branch = new ArrayList<>();
     final List<Integer> starts = new ArrayList<>();
-    final List<int[]> losers = new ArrayList<>(); // {prompt, continuation} of each row with a target
+    final List<int[]> losers =
+        new ArrayList<>(); // {prompt, continuation} of each row with a target
     final List<Integer> trunkEnds = new ArrayList<>(); // rows
     final List<Integer> trunkPrompts = new ArrayList<>();
 
@@ -175,7 +181,8 @@ final class Scorer {
     model.step(
         () -> {
           Tape tape = Tape.inference(model.engine());
-          Tensor x = model.forward(tape, batch, Routing.all(batch.rows(), adapters)); // F32 [n, hidden]
+          Tensor x =
+              model.forward(tape, batch, Routing.all(batch.rows(), adapters)); // F32 [n, hidden]
           float[] losses = model.headLoss(tape, x, batch, null).losses();
           for (int i = 0; i < losses.length; i++) {
             int[] whose = r.losers.get(i);
@@ -191,7 +198,10 @@ final class Scorer {
         });
   }
 
-  /** Adds {@code log softmax} of each continuation's first token; {@code logits} is {@code [of.size(), vocabulary]}. */
+  /**
+   * Adds {@code log softmax} of each continuation's first token; {@code logits} is {@code
+   * [of.size(), vocabulary]}.
+   */
   private void addFirstTokens(List<Integer> of, float[] logits) {
     int vocabulary = model.config().vocabularySize();
     for (int i = 0; i < of.size(); i++) {

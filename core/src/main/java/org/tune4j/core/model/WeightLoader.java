@@ -44,7 +44,8 @@ final class WeightLoader implements AutoCloseable {
    * @param source the values now, {@code [out, in]} for matrices, {@code [1, length]} for vectors
    * @param transposed whether the file has {@code [in, out]}
    */
-  record StoredTensor(String name, long[] shape, Supplier<MatrixSource> source, boolean transposed) {}
+  record StoredTensor(
+      String name, long[] shape, Supplier<MatrixSource> source, boolean transposed) {}
 
   /** Returns all tensors of the model, in the order in which they were loaded. */
   List<StoredTensor> stored() {
@@ -119,7 +120,10 @@ final class WeightLoader implements AutoCloseable {
   private void storeVector(String name, float[] values) {
     stored.add(
         new StoredTensor(
-            name, new long[] {values.length}, () -> MatrixSource.of(1, values.length, values), false));
+            name,
+            new long[] {values.length},
+            () -> MatrixSource.of(1, values.length, values),
+            false));
   }
 
   /** Rows {@code [from, from + rows)} of a matrix. */

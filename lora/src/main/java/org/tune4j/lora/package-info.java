@@ -1,2 +1,2 @@
-/** LoRA adapters for language models. */
+/** LoRA adapters: configuration, training mathematics, PEFT's format, merging, combining. */
 package org.tune4j.lora;

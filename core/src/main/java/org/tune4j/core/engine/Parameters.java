@@ -32,6 +32,7 @@ public final class Parameters implements AutoCloseable {
   private final Tensor weights;
   private final Tensor gradients;
   private final Tensor compute;
+  private int version;
 
   private Parameters(Engine engine, Map<String, Slot> slots, int size, boolean trainable) {
     this.engine = engine;
@@ -140,9 +141,18 @@ public final class Parameters implements AutoCloseable {
 
   /** Takes note that weights were written. */
   public void changed() {
+    version++;
     if (compute != weights) {
       engine.copy(weights, compute);
     }
+  }
+
+  /**
+   * Returns how often {@link #changed()} was called: what is derived from weights is valid for one
+   * version.
+   */
+  public int version() {
+    return version;
   }
 
   /** Sets all gradients to zero. */

@@ -21,6 +21,7 @@ public final class ProjectionGroup implements AutoCloseable {
   private final ImmutableList<Projection> members;
   private final int[] columns;
   private FrozenMatrix weights;
+  private ImmutableList<MatrixSource> sources;
   private boolean merged;
 
   /** Converts the members' weights. */
@@ -64,6 +65,13 @@ public final class ProjectionGroup implements AutoCloseable {
     return weights;
   }
 
+  /**
+   * Returns what each member's weights were made from: its own source, or what was merged into it.
+   */
+  public ImmutableList<MatrixSource> sources() {
+    return sources;
+  }
+
   /** Returns whether the weights differ from their source. */
   public boolean merged() {
     return merged;
@@ -83,7 +91,7 @@ public final class ProjectionGroup implements AutoCloseable {
     merged = false;
   }
 
-  private void freeze(List<MatrixSource> sources) {
+  private void freeze(List<MatrixSource> parts) {
     float[] bias = null;
     if (members.get(0).bias() != null) {
       bias = new float[out()];
@@ -92,11 +100,12 @@ public final class ProjectionGroup implements AutoCloseable {
       }
     }
     FrozenMatrix fresh =
-        engine.freeze(new Stacked(sources, columns, in()), bias, FrozenMatrix.Use.PROJECTION);
+        engine.freeze(new Stacked(parts, columns, in()), bias, FrozenMatrix.Use.PROJECTION);
     if (weights != null) {
       weights.close();
     }
     weights = fresh;
+    sources = ImmutableList.copyOf(parts);
   }
 
   private record Stacked(List<MatrixSource> parts, int[] starts, int cols) implements MatrixSource {

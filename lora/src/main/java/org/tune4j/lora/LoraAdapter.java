@@ -1,0 +1,304 @@
+package org.tune4j.lora;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableMap;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SplittableRandom;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Parameters.Slot;
+import org.tune4j.core.engine.ProjectionAdapter;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Projection;
+import org.tune4j.core.model.ProjectionGroup;
+
+/**
+ * A LoRA (or DoRA) adapter on a {@link LanguageModel}. Made by {@link LoraConfig#create} or loaded
+ * by {@link PeftFormat#load}.
+ *
+ * <p>Its parameters are named as in PEFT's files without prefix: {@code <module>.lora_A.weight}
+ * {@code [r, in]}, {@code <module>.lora_B.weight} {@code [out, r]}, and for DoRA {@code
+ * <module>.lora_magnitude_vector} {@code [1, out]}.
+ */
+public final class LoraAdapter implements Adapter {
+  /** One adapted projection. */
+  record Module(
+      Projection projection, int member, int rank, float scale, Slot a, Slot b, Slot magnitude) {}
+
+  private final LanguageModel model;
+  private final LoraConfig config;
+  private final String name;
+  private final Parameters parameters;
+  private final ImmutableMap<String, Module> modules;
+  private final IdentityHashMap<ProjectionGroup, GroupLora> groups = new IdentityHashMap<>();
+  private boolean trainable = true;
+
+  private LoraAdapter(LanguageModel model, LoraConfig config, String name) {
+    this.model = model;
+    this.config = config;
+    this.name = name;
+    Set<String> targets = new HashSet<>();
+    config.targetsOf(model).forEach(p -> targets.add(p.name()));
+    Parameters.Builder builder = Parameters.builder(model.engine());
+    Map<String, Module> all = new LinkedHashMap<>();
+    IdentityHashMap<ProjectionGroup, List<Module>> byGroup = new IdentityHashMap<>();
+    for (ProjectionGroup group : model.groups()) {
+      List<Integer> members = new ArrayList<>();
+      for (int i = 0; i < group.members().size(); i++) {
+        if (targets.contains(group.members().get(i).name())) {
+          members.add(i);
+        }
+      }
+      if (members.isEmpty()) {
+        continue;
+      }
+      // neighbouring A's of a group make one product of their common input
+      List<Slot> a = new ArrayList<>();
+      for (int i : members) {
+        Projection p = group.members().get(i);
+        int rank = config.rankOf(p.name());
+        checkArgument(
+            rank <= Math.min(p.in(), p.out()),
+            "r is %s for %s, whose weight is [%s, %s]: a rank above the smaller size gains nothing",
+            rank,
+            p.name(),
+            p.out(),
+            p.in());
+        a.add(builder.add(aName(p), rank, p.in()));
+      }
+      List<Module> made = new ArrayList<>();
+      for (int k = 0; k < members.size(); k++) {
+        Projection p = group.members().get(members.get(k));
+        int rank = a.get(k).rows();
+        Slot b = builder.add(bName(p), p.out(), rank);
+        Slot magnitude = config.dora() ? builder.add(magnitudeName(p), 1, p.out()) : null;
+        Module m =
+            new Module(
+                p, members.get(k), rank, (float) config.scaleOf(p.name()), a.get(k), b, magnitude);
+        made.add(m);
+        all.put(p.name(), m);
+      }
+      byGroup.put(group, made);
+    }
+    parameters = builder.build(true);
+    modules = ImmutableMap.copyOf(all);
+    byGroup.forEach((group, made) -> groups.put(group, new GroupLora(this, group, made)));
+  }
+
+  static String aName(Projection p) {
+    return p.name() + ".lora_A.weight";
+  }
+
+  static String bName(Projection p) {
+    return p.name() + ".lora_B.weight";
+  }
+
+  static String magnitudeName(Projection p) {
+    return p.name() + ".lora_magnitude_vector";
+  }
+
+  /** Returns an adapter with initial values. */
+  static LoraAdapter create(LanguageModel model, LoraConfig config, String name, long seed) {
+    Engine engine = model.engine();
+    engine.lock().lock();
+    try {
+      LoraAdapter adapter = zeros(model, config, name);
+      adapter.initialise(seed);
+      return adapter;
+    } finally {
+      if (engine.lock().getHoldCount() == 1) {
+        engine.resetArena();
+      }
+      engine.lock().unlock();
+    }
+  }
+
+  private void initialise(long seed) {
+    SplittableRandom random = new SplittableRandom(seed);
+    for (Module m : modules.values()) {
+      boolean gaussian = config.initialisation() == LoraConfig.Initialisation.GAUSSIAN;
+      float[] a = new float[m.a.rows() * m.a.cols()];
+      double bound = 1 / Math.sqrt(m.a.cols());
+      for (int i = 0; i < a.length; i++) {
+        a[i] = (float) (gaussian ? random.nextGaussian() / m.rank : uniform(random, bound));
+      }
+      set(m.a, a);
+      if (config.initialisation() == LoraConfig.Initialisation.RANDOM) {
+        float[] b = new float[m.b.rows() * m.b.cols()];
+        double boundB = 1 / Math.sqrt(m.b.cols());
+        for (int i = 0; i < b.length; i++) {
+          b[i] = (float) uniform(random, boundB);
+        }
+        set(m.b, b);
+      }
+    }
+    parameters.changed();
+    if (config.dora()) {
+      groups.values().forEach(GroupLora::initialiseMagnitudes);
+      parameters.changed();
+    }
+  }
+
+  private static double uniform(SplittableRandom random, double bound) {
+    return (2 * random.nextDouble() - 1) * bound;
+  }
+
+  /** Returns an adapter whose parameters are all zero, to be filled. */
+  static LoraAdapter zeros(LanguageModel model, LoraConfig config, String name) {
+    return new LoraAdapter(model, config, name);
+  }
+
+  void set(Slot slot, float[] values) {
+    model.engine().write(parameters.weight(slot), values);
+  }
+
+  /** Returns the values of a parameter, row-major. */
+  public float[] values(String parameter) {
+    return model.engine().read(parameters.weight(parameters.slot(parameter)));
+  }
+
+  /** Returns its configuration. */
+  public LoraConfig config() {
+    return config;
+  }
+
+  /** Returns the model it was made for. */
+  public LanguageModel model() {
+    return model;
+  }
+
+  ImmutableMap<String, Module> modules() {
+    return modules;
+  }
+
+  @Override
+  public String name() {
+    return name;
+  }
+
+  @Override
+  public Parameters parameters() {
+    return parameters;
+  }
+
+  @Override
+  public Optional<ProjectionAdapter> on(ProjectionGroup group) {
+    return Optional.ofNullable(groups.get(group));
+  }
+
+  @Override
+  public boolean trainable() {
+    return trainable;
+  }
+
+  @Override
+  public void setTrainable(boolean value) {
+    trainable = value;
+  }
+
+  @Override
+  public void save(Path directory) throws IOException {
+    PeftFormat.save(this, directory);
+  }
+
+  /**
+   * Merges the adapter into the model: its weights become {@code W + scale B A} (DoRA: rescaled),
+   * computed in F32. On top of what is merged already. While merged, run the model without this
+   * adapter.
+   */
+  public void mergeIntoModel() {
+    Engine engine = model.engine();
+    engine.lock().lock();
+    try {
+      groups.forEach(
+          (group, lora) -> {
+            List<MatrixSource> sources = new ArrayList<>(group.sources());
+            for (Module m : lora.modules()) {
+              sources.set(m.member, merged(m, sources.get(m.member)));
+            }
+            group.merge(sources);
+          });
+    } finally {
+      engine.lock().unlock();
+    }
+  }
+
+  /** Undoes every merge into the model, bit for bit. */
+  public static void unmerge(LanguageModel model) {
+    model.engine().lock().lock();
+    try {
+      model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
+    } finally {
+      model.engine().lock().unlock();
+    }
+  }
+
+  /** Returns the merged weight of a module over a base weight. */
+  MatrixSource merged(Module m, MatrixSource base) {
+    float[] a = values(m.a.name());
+    float[] b = values(m.b.name());
+    float[] magnitude = m.magnitude == null ? null : values(m.magnitude.name());
+    return new MergedSource(base, m.rank, m.scale, a, b, magnitude);
+  }
+
+  private record MergedSource(
+      MatrixSource base, int rank, float scale, float[] a, float[] b, float[] magnitude)
+      implements MatrixSource {
+    @Override
+    public int rows() {
+      return base.rows();
+    }
+
+    @Override
+    public int cols() {
+      return base.cols();
+    }
+
+    @Override
+    public void read(int row, int count, float[] into) {
+      base.read(row, count, into);
+      int n = base.cols();
+      for (int r = 0; r < count; r++) {
+        for (int k = 0; k < rank; k++) {
+          float f = scale * b[(row + r) * rank + k];
+          for (int c = 0; c < n; c++) {
+            into[r * n + c] += f * a[k * n + c];
+          }
+        }
+        if (magnitude != null) {
+          double sum = 0;
+          for (int c = 0; c < n; c++) {
+            sum += (double) into[r * n + c] * into[r * n + c];
+          }
+          float f = (float) (magnitude[row + r] / Math.sqrt(sum));
+          for (int c = 0; c < n; c++) {
+            into[r * n + c] *= f;
+          }
+        }
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    groups.values().forEach(g -> g.free(model.engine()));
+    parameters.close();
+  }
+
+  @Override
+  public String toString() {
+    return name + ": " + config + ", " + parameters.size() + " parameters";
+  }
+}

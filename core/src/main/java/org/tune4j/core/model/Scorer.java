@@ -27,6 +27,7 @@ final class Scorer {
   private final double[][] scores;
 
   private Rows rows = new Rows();
+  private boolean trees = true; // what rows holds: trees, or sequences longer than the window
 
   Scorer(
       LanguageModel model,
@@ -99,7 +100,12 @@ final class Scorer {
       int[][] choices = continuations.get(p);
       scores[p] = new double[choices.length];
       int longest = check(p, prompt, choices);
-      if (window == 0 || longest <= window) {
+      boolean tree = window == 0 || longest <= window;
+      if (tree != trees) { // branches and a window do not go together
+        flush();
+        trees = tree;
+      }
+      if (tree) {
         int needed = prompt.length + Arrays.stream(choices).mapToInt(c -> c.length - 1).sum();
         flushIfFull(needed, rowBudget);
         addTree(p, prompt, choices);

@@ -229,16 +229,11 @@ final class GroupLora implements ProjectionAdapter {
         e.release(dropped);
         if (dx != null) {
           Tensor dDropped = throughBase(e, state, i, m, dy);
-          e.gemm(
-              1,
-              dui,
-              false,
-              parameters().compute(m.a()),
-              false,
-              dDropped == null ? 0 : 1,
-              dDropped == null
-                  ? dDropped = e.allocate(x.rows(), x.cols(), e.computeType())
-                  : dDropped);
+          float beta = dDropped == null ? 0 : 1;
+          if (dDropped == null) {
+            dDropped = e.allocate(x.rows(), x.cols(), e.computeType());
+          }
+          e.gemm(1, dui, false, parameters().compute(m.a()), false, beta, dDropped);
           Tensor masked = e.dropout(dDropped, p, memberSeed(state.seed, i));
           e.add(masked, dx);
           e.release(masked);

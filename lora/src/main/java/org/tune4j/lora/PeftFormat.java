@@ -127,7 +127,7 @@ public final class PeftFormat {
       tensors.forEach(
           (key, slot) -> {
             float[] values = adapter.values(slot.name());
-            if (slot == adapter.modules().get(moduleOf(slot.name())).magnitude()) {
+            if (slot.equals(adapter.modules().get(moduleOf(slot.name())).magnitude())) {
               writer.add(key, values, slot.cols());
             } else {
               writer.add(key, values, slot.rows(), slot.cols());

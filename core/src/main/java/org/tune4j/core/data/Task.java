@@ -1,0 +1,371 @@
+package org.tune4j.core.data;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSortedSet;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+
+/**
+ * Something to learn: named, with examples to train on, to validate on and to test on. Immutable.
+ *
+ * <p>A task is a classification if its label set was given, or if its training completions are few
+ * (at most {@value #MOST_INFERRED_LABELS} different ones) and each of them occurs at least twice; a
+ * text task if no example has a prompt; a generation task otherwise.
+ */
+public final class Task {
+  /** The most labels that are inferred from the completions. */
+  public static final int MOST_INFERRED_LABELS = 40;
+
+  /** Kinds of tasks. */
+  public enum Type {
+    /** The completion is one of a known set of labels. */
+    CLASSIFICATION,
+    /** The completion is open. */
+    GENERATION,
+    /** There is only text. */
+    TEXT
+  }
+
+  /** Parts of the data. */
+  public enum Split {
+    /** Trained on. */
+    TRAIN,
+    /** Decided by: early stopping, best checkpoint, comparison of strategies. */
+    VALIDATION,
+    /** Reported on, and nothing else. */
+    TEST
+  }
+
+  private final String name;
+  private final Type type;
+  private final ImmutableSortedSet<String> labels;
+  private final ImmutableList<Example> train;
+  private final ImmutableList<Example> validation;
+  private final ImmutableList<Example> test;
+  private final boolean completionOnlyLoss;
+
+  private Task(Builder b) {
+    name = b.name;
+    train = ImmutableList.copyOf(b.train);
+    validation = ImmutableList.copyOf(b.validation);
+    test = ImmutableList.copyOf(b.test);
+    completionOnlyLoss = b.completionOnlyLoss;
+    checkArgument(!name.isBlank(), "a task needs a name");
+    checkArgument(!train.isEmpty(), "task '%s' has no training examples", name);
+    for (Split s : Split.values()) {
+      for (Example e : split(s)) {
+        checkArgument(
+            e.isConversation() || !e.completion().isBlank(),
+            "task '%s', %s: an empty completion%s",
+            name,
+            s,
+            e.origin().isEmpty() ? "" : " (" + e.origin() + ")");
+      }
+    }
+    labels = ImmutableSortedSet.copyOf(b.labels != null ? b.labels : inferLabels(train));
+    if (b.type != null) {
+      type = b.type;
+    } else if (!labels.isEmpty()) {
+      type = Type.CLASSIFICATION;
+    } else {
+      type =
+          train.stream().allMatch(e -> e.prompt().isEmpty() && !e.isConversation())
+              ? Type.TEXT
+              : Type.GENERATION;
+    }
+    if (type == Type.CLASSIFICATION) {
+      checkArgument(
+          labels.size() >= 2,
+          "task '%s' is a classification with the labels %s; it needs two",
+          name,
+          labels);
+      for (Split s : Split.values()) {
+        for (Example e : split(s)) {
+          checkArgument(
+              labels.contains(e.completion()),
+              "task '%s', %s%s: the label '%s' is not in the label set %s",
+              name,
+              s,
+              e.origin().isEmpty() ? "" : ", " + e.origin(),
+              e.completion(),
+              labels);
+        }
+      }
+    }
+  }
+
+  private static Set<String> inferLabels(List<Example> train) {
+    Map<String, Integer> counts = new HashMap<>();
+    for (Example e : train) {
+      if (e.isConversation() || e.prompt().isEmpty()) {
+        return Set.of();
+      }
+      counts.merge(e.completion(), 1, Integer::sum);
+      if (counts.size() > MOST_INFERRED_LABELS) {
+        return Set.of();
+      }
+    }
+    return counts.size() >= 2 && counts.values().stream().allMatch(n -> n >= 2)
+        ? counts.keySet()
+        : Set.of();
+  }
+
+  /** Returns a builder. */
+  public static Builder builder(String name) {
+    return new Builder(name);
+  }
+
+  /** Builds a {@link Task}. */
+  public static final class Builder {
+    private final String name;
+    private List<Example> train = List.of();
+    private List<Example> validation = List.of();
+    private List<Example> test = List.of();
+    private Set<String> labels;
+    private Type type;
+    private boolean completionOnlyLoss = true;
+
+    private Builder(String name) {
+      this.name = name;
+    }
+
+    /** Sets the training examples. */
+    public Builder train(List<Example> examples) {
+      train = examples;
+      return this;
+    }
+
+    /** Sets the validation examples. */
+    public Builder validation(List<Example> examples) {
+      validation = examples;
+      return this;
+    }
+
+    /** Sets the test examples. */
+    public Builder test(List<Example> examples) {
+      test = examples;
+      return this;
+    }
+
+    /**
+     * Splits examples by a seeded shuffle, label by label where they are few enough to be labels,
+     * so that each part has its share.
+     *
+     * @param validationShare share of the examples to validate on, such as 0.1
+     * @param testShare share to test on
+     */
+    public Builder split(
+        List<Example> examples, double validationShare, double testShare, long seed) {
+      checkArgument(
+          validationShare >= 0 && testShare >= 0 && validationShare + testShare < 1,
+          "shares %s for validation and %s for test leave nothing to train on",
+          validationShare,
+          testShare);
+      Map<String, List<Example>> byLabel = new LinkedHashMap<>();
+      for (Example e : examples) {
+        byLabel
+            .computeIfAbsent(e.isConversation() ? "" : e.completion(), k -> new ArrayList<>())
+            .add(e);
+      }
+      if (byLabel.size() > MOST_INFERRED_LABELS) {
+        byLabel = Map.of("", new ArrayList<>(examples));
+      }
+      Random random = new Random(seed);
+      List<Example> forTrain = new ArrayList<>();
+      List<Example> forValidation = new ArrayList<>();
+      List<Example> forTest = new ArrayList<>();
+      for (List<Example> group : byLabel.values()) {
+        Collections.shuffle(group, random);
+        int v = (int) Math.round(group.size() * validationShare);
+        int t = (int) Math.round(group.size() * testShare);
+        if (v + t >= group.size()) {
+          v = 0;
+          t = 0;
+        }
+        forValidation.addAll(group.subList(0, v));
+        forTest.addAll(group.subList(v, v + t));
+        forTrain.addAll(group.subList(v + t, group.size()));
+      }
+      Collections.shuffle(forTrain, random);
+      return train(forTrain).validation(forValidation).test(forTest);
+    }
+
+    /** Sets the label set; an example with another completion is then an error. */
+    public Builder labels(Set<String> value) {
+      labels = value;
+      return this;
+    }
+
+    /** Sets the kind instead of inferring it. */
+    public Builder type(Type value) {
+      type = value;
+      if (value != Type.CLASSIFICATION && labels == null) {
+        labels = Set.of();
+      }
+      return this;
+    }
+
+    /** Sets whether prompts carry no loss; the default is that they carry none. */
+    public Builder completionOnlyLoss(boolean value) {
+      completionOnlyLoss = value;
+      return this;
+    }
+
+    /**
+     * Returns the task.
+     *
+     * @throws IllegalArgumentException if there is nothing to train on, a completion is empty, or a
+     *     label is not in the label set
+     */
+    public Task build() {
+      return new Task(this);
+    }
+  }
+
+  /**
+   * Reads {@code train}, {@code validation} (or {@code valid}, {@code dev}) and {@code test} with
+   * any of the extensions {@code .jsonl}, {@code .json}, {@code .csv} of a directory, whose name
+   * becomes the task's. Without a validation file, a tenth of the training examples is set aside,
+   * by a shuffle with seed 0.
+   */
+  public static Task fromDirectory(Path directory) throws IOException {
+    return fromDirectory(directory, TaskReader.detecting());
+  }
+
+  /** Like {@link #fromDirectory(Path)} with a reader of the caller's. */
+  public static Task fromDirectory(Path directory, TaskReader reader) throws IOException {
+    Path train = find(directory, "train");
+    if (train == null) {
+      throw new NoSuchFileException(
+          directory.toString(), null, "it has no train.jsonl, train.json or train.csv");
+    }
+    Builder b = builder(directory.toAbsolutePath().normalize().getFileName().toString());
+    Path validation = null;
+    for (String stem : List.of("validation", "valid", "dev")) {
+      validation = validation == null ? find(directory, stem) : validation;
+    }
+    Path test = find(directory, "test");
+    List<Example> examples = reader.read(train);
+    if (validation == null) {
+      b.split(examples, 0.1, 0, 0);
+    } else {
+      b.train(examples).validation(reader.read(validation));
+    }
+    if (test != null) {
+      b.test(reader.read(test));
+    }
+    return b.build();
+  }
+
+  private static Path find(Path directory, String stem) {
+    for (String extension : List.of(".jsonl", ".json", ".csv")) {
+      Path file = directory.resolve(stem + extension);
+      if (Files.isRegularFile(file)) {
+        return file;
+      }
+    }
+    return null;
+  }
+
+  /** Reads one file and splits it 80 : 10 : 10 by a shuffle with seed 0. */
+  public static Task fromFile(String name, Path file) throws IOException {
+    return builder(name).split(TaskReader.detecting().read(file), 0.1, 0.1, 0).build();
+  }
+
+  /**
+   * Checks that names differ.
+   *
+   * @throws IllegalArgumentException if two tasks have the same name, or there are none
+   */
+  public static void requireDistinctNames(List<Task> tasks) {
+    checkArgument(!tasks.isEmpty(), "no tasks were given");
+    Set<String> names = new HashSet<>();
+    for (Task t : tasks) {
+      checkArgument(
+          names.add(t.name()), "two tasks are named '%s'; give each a name of its own", t.name());
+    }
+  }
+
+  /** Returns the name. */
+  public String name() {
+    return name;
+  }
+
+  /** Returns the kind. */
+  public Type type() {
+    return type;
+  }
+
+  /** Returns the labels, sorted; empty unless this is a classification. */
+  public ImmutableSortedSet<String> labels() {
+    return type == Type.CLASSIFICATION ? labels : ImmutableSortedSet.of();
+  }
+
+  /** Returns a part of the examples. */
+  public ImmutableList<Example> split(Split split) {
+    return switch (split) {
+      case TRAIN -> train;
+      case VALIDATION -> validation;
+      case TEST -> test;
+    };
+  }
+
+  /** Returns the training examples. */
+  public ImmutableList<Example> train() {
+    return train;
+  }
+
+  /** Returns the validation examples; may be empty. */
+  public ImmutableList<Example> validation() {
+    return validation;
+  }
+
+  /** Returns the test examples; may be empty. */
+  public ImmutableList<Example> test() {
+    return test;
+  }
+
+  /** Returns whether prompts carry no loss. */
+  public boolean completionOnlyLoss() {
+    return completionOnlyLoss;
+  }
+
+  /**
+   * Returns this task with at most so many training, validation and test examples, the first ones.
+   */
+  public Task limit(int trainLimit, int validationLimit, int testLimit) {
+    Builder b = builder(name).completionOnlyLoss(completionOnlyLoss).type(type);
+    if (type == Type.CLASSIFICATION) {
+      b.labels(labels);
+    }
+    return b.train(train.subList(0, Math.min(trainLimit, train.size())))
+        .validation(validation.subList(0, Math.min(validationLimit, validation.size())))
+        .test(test.subList(0, Math.min(testLimit, test.size())))
+        .build();
+  }
+
+  @Override
+  public String toString() {
+    return "%s (%s%s; %d train, %d validation, %d test)"
+        .formatted(
+            name,
+            type.name().toLowerCase(java.util.Locale.ROOT),
+            labels().isEmpty() ? "" : ", " + labels.size() + " labels",
+            train.size(),
+            validation.size(),
+            test.size());
+  }
+}

@@ -255,6 +255,13 @@ public abstract class BufferEngine implements Engine {
 
   // ---- products
 
+  private void countAsWeights(Tensor t) {
+    synchronized (persistent) {
+      persistent.put(((BufferTensor) t).slab(), 0L);
+    }
+    countWeights(t.size() * t.dtype().bytes());
+  }
+
   /** A weight kept as a plain persistent tensor {@code [out, in]}. */
   private static final class Plain implements FrozenMatrix {
     private final BufferEngine engine;
@@ -280,6 +287,7 @@ public abstract class BufferEngine implements Engine {
         bias = engine.persistent(1, biasValues.length, DType.F32);
         engine.write(bias, biasValues);
       }
+      engine.countAsWeights(weight);
     }
 
     @Override
@@ -312,6 +320,7 @@ public abstract class BufferEngine implements Engine {
       if (!closed) {
         closed = true;
         engine.free(weight);
+        engine.countWeights(-bytes());
         if (bias != null) {
           engine.free(bias);
         }

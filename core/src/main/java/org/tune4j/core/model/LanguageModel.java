@@ -18,6 +18,8 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
@@ -47,6 +49,8 @@ import org.tune4j.core.text.Tokenizer;
  * <p><b>Closing</b> frees the weights, and the engine unless it is the caller's.
  */
 public final class LanguageModel implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(LanguageModel.class);
+
   private final ModelConfig config;
   private final Engine engine;
   private final boolean ownsEngine;
@@ -153,9 +157,11 @@ public final class LanguageModel implements AutoCloseable {
                 }
               });
       ImmutableSet<Integer> endTokens =
-          tokenizer == null
-              ? ImmutableSet.copyOf(config.endTokens())
-              : ImmutableSet.copyOf(tokenizer.eos());
+          ImmutableSet.copyOf(
+              tokenizer == null
+                  ? ModelConfig.endTokens(
+                      directory.resolve("generation_config.json"), config.endTokens())
+                  : tokenizer.eos());
       Origin origin = new Origin(directory, tokenizer, template, endTokens);
       engine =
           options
@@ -170,6 +176,7 @@ public final class LanguageModel implements AutoCloseable {
               options.callersEngine().isEmpty(),
               origin);
       loaded = true;
+      LOG.info("loaded {}: {}", directory, model.describe());
       return model;
     } catch (UncheckedIOException e) {
       throw e.getCause();

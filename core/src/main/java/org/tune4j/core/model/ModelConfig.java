@@ -116,6 +116,16 @@ public record ModelConfig(
    * @throws MalformedFileException as {@link #read}
    */
   public static ModelConfig parse(String json, Path origin) throws MalformedFileException {
+    Fields f = new Fields(origin, "", parseObject(json, origin));
+    String type = f.text("model_type", "");
+    Architecture architecture =
+        Architecture.of(type)
+            .orElseThrow(() -> f.bad("model_type", type, "one of " + Architecture.supported()));
+    f.refuse("quantization_config", "an unquantised checkpoint");
+    return architecture == Architecture.GPT2 ? gpt2(f, json) : llama(architecture, f, json);
+  }
+
+  private static JsonNode parseObject(String json, Path origin) throws MalformedFileException {
     JsonNode root;
     try {
       root = JSON.readTree(json);
@@ -129,15 +139,9 @@ public record ModelConfig(
     }
     if (root == null || !root.isObject()) {
       throw new MalformedFileException(
-          origin, "", "no JSON object", "the fields of a model's configuration");
+          origin, "", "no JSON object", "the fields of a configuration");
     }
-    Fields f = new Fields(origin, "", root);
-    String type = f.text("model_type", "");
-    Architecture architecture =
-        Architecture.of(type)
-            .orElseThrow(() -> f.bad("model_type", type, "one of " + Architecture.supported()));
-    f.refuse("quantization_config", "an unquantised checkpoint");
-    return architecture == Architecture.GPT2 ? gpt2(f, json) : llama(architecture, f, json);
+    return root;
   }
 
   private static ModelConfig gpt2(Fields f, String json) throws MalformedFileException {
@@ -287,6 +291,23 @@ public record ModelConfig(
       windows.add(windowed ? window : 0);
     }
     return ImmutableList.copyOf(windows);
+  }
+
+  /**
+   * Returns the {@code eos_token_id} of a {@code generation_config.json}; {@code otherwise} if the
+   * file or the field is absent.
+   */
+  static ImmutableList<Integer> endTokens(Path generationConfig, ImmutableList<Integer> otherwise)
+      throws IOException {
+    if (!Files.isRegularFile(generationConfig)) {
+      return otherwise;
+    }
+    Fields f =
+        new Fields(
+            generationConfig,
+            "",
+            parseObject(Files.readString(generationConfig), generationConfig));
+    return f.has("eos_token_id") ? f.tokens("eos_token_id", -1) : otherwise;
   }
 
   /** Returns the number of weights of the base model; a tied head counts once. */

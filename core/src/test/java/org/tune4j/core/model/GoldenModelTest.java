@@ -11,34 +11,44 @@ import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.nd4j.linalg.api.ndarray.INDArray;
 import org.tune4j.core.engine.EngineProvider;
 import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
-import org.tune4j.core.golden.GoldenCase;
 
 /** Base models against what transformers computed, on every engine that runs here. */
 class GoldenModelTest {
   static final Path GOLDEN = Path.of("src/test/resources/golden");
 
-  static Stream<Arguments> cases() {
+  private static Stream<Arguments> cases(Precision precision) {
     List<String> engines =
         Engines.providers().stream()
-            .filter(p -> p.unavailable(Precision.F32).isEmpty())
+            .filter(p -> p.unavailable(precision).isEmpty())
             .map(EngineProvider::name)
             .toList();
     return Stream.of("gpt2", "llama", "qwen2", "qwen3", "mistral")
         .flatMap(c -> engines.stream().map(e -> Arguments.of(c, e)));
   }
 
-  private static LanguageModel load(GoldenCase golden, String engine) throws Exception {
-    return LanguageModel.load(golden.model(), LoadOptions.builder().engine(engine).build());
+  static Stream<Arguments> cases() {
+    return cases(Precision.F32);
+  }
+
+  static Stream<Arguments> bf16Cases() {
+    return cases(Precision.BF16);
+  }
+
+  private static LanguageModel load(GoldenCase golden, String engine, Precision precision)
+      throws Exception {
+    return LanguageModel.load(
+        golden.model(), LoadOptions.builder().engine(engine).precision(precision).build());
   }
 
   @ParameterizedTest
   @MethodSource("cases")
   void agreesWithTransformers(String name, String engine) throws Exception {
-    GoldenCase golden = GoldenCase.open(GOLDEN.resolve(name));
-    try (LanguageModel model = load(golden, engine)) {
+    GoldenCase golden = new GoldenCase(GOLDEN.resolve(name));
+    try (LanguageModel model = load(golden, engine, Precision.F32)) {
       Batch batch = golden.batch();
       assertThat(
               GoldenCase.relativeError(
@@ -52,7 +62,7 @@ class GoldenModelTest {
           .isLessThan(1e-5);
       assertThat(model.loss(batch, Routing.BASE).mean()).isCloseTo(golden.baseLoss(), within(1e-4));
 
-      int[] expected = golden.greedy("base.greedy");
+      int[] expected = golden.greedy();
       int[] prompt = golden.greedyPrompt();
       Generation generated =
           model
@@ -65,7 +75,22 @@ class GoldenModelTest {
     }
   }
 
-  static float[] floats(org.nd4j.linalg.api.ndarray.INDArray array) {
+  @ParameterizedTest(allowZeroInvocations = true) // not every engine has bf16
+  @MethodSource("bf16Cases")
+  void staysCloseInBf16(String name, String engine) throws Exception {
+    GoldenCase golden = new GoldenCase(GOLDEN.resolve(name));
+    try (LanguageModel model = load(golden, engine, Precision.BF16)) {
+      // 8 bits of mantissa over two layers of deliberately large weights
+      assertThat(
+              GoldenCase.relativeError(
+                  floats(model.logits(golden.batch(), Routing.BASE)), golden.rows("base.logits")))
+          .isLessThan(3e-2);
+      assertThat(model.loss(golden.batch(), Routing.BASE).mean())
+          .isCloseTo(golden.baseLoss(), within(0.05));
+    }
+  }
+
+  static float[] floats(INDArray array) {
     return Arrays.copyOf(array.dup('c').data().asFloat(), (int) array.length());
   }
 }

@@ -20,7 +20,6 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Precision;
-import org.tune4j.core.golden.GoldenCase;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
@@ -176,6 +175,19 @@ class LoadTest {
       assertThat(model.engine().memory().weights()).isPositive();
       assertThat(model.projections()).hasSize(14);
       assertThat(model.projections().get(3).name()).isEqualTo("model.layers.0.self_attn.o_proj");
+    }
+  }
+
+  @Test
+  void endTokensComeFromTheGenerationConfiguration() throws Exception {
+    Path directory = temporary.resolve("model");
+    try (LanguageModel model = LanguageModel.load(GOLDEN.resolve("llama/model"))) {
+      assertThat(model.endTokens()).containsExactly(1);
+      model.save(directory, ElementType.F32);
+    }
+    Files.writeString(directory.resolve("generation_config.json"), "{\"eos_token_id\": [7, 9]}");
+    try (LanguageModel model = LanguageModel.load(directory)) {
+      assertThat(model.endTokens()).containsExactly(7, 9);
     }
   }
 

@@ -218,6 +218,7 @@ public final class LoraAdapter implements Adapter {
    * computed in F32. On top of what is merged already. While merged, run the model without this
    * adapter.
    */
+  @Override
   public void mergeIntoModel() {
     Engine engine = model.engine();
     engine.lock().lock();

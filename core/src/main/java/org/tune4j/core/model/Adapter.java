@@ -34,6 +34,17 @@ public interface Adapter extends AutoCloseable {
   void setTrainable(boolean trainable);
 
   /**
+   * Adds it to the model's own weights, on top of what was merged before; run the model without it
+   * from then on. {@link ProjectionGroup#restore()} undoes all merges.
+   *
+   * @throws UnsupportedOperationException if this kind of adapter cannot be merged
+   */
+  default void mergeIntoModel() {
+    throw new UnsupportedOperationException(
+        getClass().getSimpleName() + " cannot be merged into weights");
+  }
+
+  /**
    * Writes it to a directory in its ecosystem's format (PEFT), replacing what was there only once
    * all is written.
    */

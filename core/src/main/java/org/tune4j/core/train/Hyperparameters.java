@@ -1,0 +1,346 @@
+package org.tune4j.core.train;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import org.nd4j.linalg.learning.config.IUpdater;
+import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
+
+/**
+ * How training goes. The defaults suit rank-8 adapters on small instruction-like data: AdamW at
+ * 1e-3 with 5 % warm-up and cosine decay, 16 examples a step, one epoch, clipping at 1.
+ */
+public final class Hyperparameters {
+  private final Builder b;
+
+  private Hyperparameters(Builder b) {
+    checkArgument(b.learningRate > 0, "learning rate is %s; it must be positive", b.learningRate);
+    checkArgument(b.epochs > 0, "epochs is %s; it must be positive", b.epochs);
+    checkArgument(
+        b.examplesPerStep > 0, "examples per step is %s; it must be at least 1", b.examplesPerStep);
+    checkArgument(
+        b.tokensPerPass >= 32, "tokens per pass is %s; it must be at least 32", b.tokensPerPass);
+    checkArgument(
+        b.maxGradientNorm > 0,
+        "maximum gradient norm is %s; it must be positive",
+        b.maxGradientNorm);
+    checkArgument(b.weightDecay >= 0, "weight decay is %s; it must not be negative", b.weightDecay);
+    checkArgument(b.maxLength >= 2, "maximum length is %s; it must be at least 2", b.maxLength);
+    checkArgument(b.validateEvery >= 0 && b.checkpointEvery >= 0, "intervals must not be negative");
+    checkArgument(b.patience == 0 || b.validateEvery > 0, "early stopping needs validateEvery");
+    this.b = b;
+  }
+
+  /** Returns the defaults. */
+  public static Hyperparameters defaults() {
+    return builder().build();
+  }
+
+  /** Returns a builder. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Builds {@link Hyperparameters}. */
+  public static final class Builder {
+    private double learningRate = 1e-3;
+    private double beta1 = 0.9;
+    private double beta2 = 0.999;
+    private double epsilon = 1e-8;
+    private double weightDecay;
+    private double epochs = 1;
+    private int examplesPerStep = 16;
+    private int tokensPerPass = 4096;
+    private double maxGradientNorm = 1;
+    private LearningRateSchedule schedule = LearningRateSchedule.cosine(0.05);
+    private String scheduleName = "cosine 0.05";
+    private IUpdater updater;
+    private int maxLength = 512;
+    private LengthPolicy lengthPolicy = LengthPolicy.TRUNCATE_PROMPT;
+    private int validateEvery;
+    private int validationExamples = 200;
+    private int patience;
+    private int checkpointEvery;
+    private long seed;
+    private boolean activationCheckpointing;
+
+    private Builder() {}
+
+    /** Sets the base learning rate. */
+    public Builder learningRate(double value) {
+      learningRate = value;
+      return this;
+    }
+
+    /** Sets AdamW's betas. */
+    public Builder betas(double first, double second) {
+      beta1 = first;
+      beta2 = second;
+      return this;
+    }
+
+    /** Sets AdamW's epsilon. */
+    public Builder epsilon(double value) {
+      epsilon = value;
+      return this;
+    }
+
+    /** Sets AdamW's decoupled weight decay. */
+    public Builder weightDecay(double value) {
+      weightDecay = value;
+      return this;
+    }
+
+    /** Sets how often each training example is seen; may be a fraction. */
+    public Builder epochs(double value) {
+      epochs = value;
+      return this;
+    }
+
+    /** Sets the examples of an optimizer step, for each adapter in training. */
+    public Builder examplesPerStep(int value) {
+      examplesPerStep = value;
+      return this;
+    }
+
+    /**
+     * Sets the most tokens run at once: a step with more is run in several passes whose gradients
+     * add up.
+     */
+    public Builder tokensPerPass(int value) {
+      tokensPerPass = value;
+      return this;
+    }
+
+    /** Sets the norm that each adapter's gradient is clipped to; infinity for none. */
+    public Builder maxGradientNorm(double value) {
+      maxGradientNorm = value;
+      return this;
+    }
+
+    /** Sets the learning-rate schedule; its name goes into the fingerprint that resuming checks. */
+    public Builder schedule(String name, LearningRateSchedule value) {
+      scheduleName = name;
+      schedule = value;
+      return this;
+    }
+
+    /**
+     * Replaces AdamW by an ND4J updater; its learning rate is overridden by {@link #learningRate}
+     * and the schedule.
+     */
+    public Builder updater(IUpdater value) {
+      updater = value;
+      return this;
+    }
+
+    /** Sets the most tokens of an example. */
+    public Builder maxLength(int value) {
+      maxLength = value;
+      return this;
+    }
+
+    /** Sets what happens to longer ones. */
+    public Builder lengthPolicy(LengthPolicy value) {
+      lengthPolicy = value;
+      return this;
+    }
+
+    /**
+     * Sets after how many steps the validation loss is measured, and the best adapter kept; 0:
+     * never.
+     */
+    public Builder validateEvery(int value) {
+      validateEvery = value;
+      return this;
+    }
+
+    /** Sets the most validation examples used of each task. */
+    public Builder validationExamples(int value) {
+      validationExamples = value;
+      return this;
+    }
+
+    /** Sets after how many validations without improvement an adapter stops training; 0: never. */
+    public Builder patience(int value) {
+      patience = value;
+      return this;
+    }
+
+    /**
+     * Sets after how many steps a checkpoint is written; 0: only when cancelled and between stages.
+     */
+    public Builder checkpointEvery(int value) {
+      checkpointEvery = value;
+      return this;
+    }
+
+    /** Sets the seed of initial values, data order and dropout. */
+    public Builder seed(long value) {
+      seed = value;
+      return this;
+    }
+
+    /** Sets whether activations are computed again in the backward pass rather than kept. */
+    public Builder activationCheckpointing(boolean value) {
+      activationCheckpointing = value;
+      return this;
+    }
+
+    /**
+     * Returns the hyperparameters.
+     *
+     * @throws IllegalArgumentException if a value is not allowed; the message names it
+     */
+    public Hyperparameters build() {
+      return new Hyperparameters(copy());
+    }
+
+    private Builder copy() {
+      Builder c = new Builder();
+      c.learningRate = learningRate;
+      c.beta1 = beta1;
+      c.beta2 = beta2;
+      c.epsilon = epsilon;
+      c.weightDecay = weightDecay;
+      c.epochs = epochs;
+      c.examplesPerStep = examplesPerStep;
+      c.tokensPerPass = tokensPerPass;
+      c.maxGradientNorm = maxGradientNorm;
+      c.schedule = schedule;
+      c.scheduleName = scheduleName;
+      c.updater = updater;
+      c.maxLength = maxLength;
+      c.lengthPolicy = lengthPolicy;
+      c.validateEvery = validateEvery;
+      c.validationExamples = validationExamples;
+      c.patience = patience;
+      c.checkpointEvery = checkpointEvery;
+      c.seed = seed;
+      c.activationCheckpointing = activationCheckpointing;
+      return c;
+    }
+  }
+
+  /** Returns a builder with these values. */
+  public Builder toBuilder() {
+    return b.copy();
+  }
+
+  /** Returns the base learning rate. */
+  public double learningRate() {
+    return b.learningRate;
+  }
+
+  /** Returns AdamW's first beta. */
+  public double beta1() {
+    return b.beta1;
+  }
+
+  /** Returns AdamW's second beta. */
+  public double beta2() {
+    return b.beta2;
+  }
+
+  /** Returns AdamW's epsilon. */
+  public double epsilon() {
+    return b.epsilon;
+  }
+
+  /** Returns the weight decay. */
+  public double weightDecay() {
+    return b.weightDecay;
+  }
+
+  /** Returns the epochs. */
+  public double epochs() {
+    return b.epochs;
+  }
+
+  /** Returns the examples of a step. */
+  public int examplesPerStep() {
+    return b.examplesPerStep;
+  }
+
+  /** Returns the tokens of a pass. */
+  public int tokensPerPass() {
+    return b.tokensPerPass;
+  }
+
+  /** Returns the norm to clip to. */
+  public double maxGradientNorm() {
+    return b.maxGradientNorm;
+  }
+
+  /** Returns the schedule. */
+  public LearningRateSchedule schedule() {
+    return b.schedule;
+  }
+
+  /** Returns the ND4J updater, or null for AdamW. */
+  public IUpdater updater() {
+    return b.updater;
+  }
+
+  /** Returns the most tokens of an example. */
+  public int maxLength() {
+    return b.maxLength;
+  }
+
+  /** Returns the length policy. */
+  public LengthPolicy lengthPolicy() {
+    return b.lengthPolicy;
+  }
+
+  /** Returns the steps between validations. */
+  public int validateEvery() {
+    return b.validateEvery;
+  }
+
+  /** Returns the most validation examples of a task. */
+  public int validationExamples() {
+    return b.validationExamples;
+  }
+
+  /** Returns the patience. */
+  public int patience() {
+    return b.patience;
+  }
+
+  /** Returns the steps between checkpoints. */
+  public int checkpointEvery() {
+    return b.checkpointEvery;
+  }
+
+  /** Returns the seed. */
+  public long seed() {
+    return b.seed;
+  }
+
+  /** Returns whether activations are computed again. */
+  public boolean activationCheckpointing() {
+    return b.activationCheckpointing;
+  }
+
+  /** Returns what determines a run, as text: a resumed run must have the same. */
+  String fingerprint() {
+    return "lr=%s betas=%s,%s eps=%s decay=%s epochs=%s examples=%s tokens=%s clip=%s schedule=%s updater=%s length=%s/%s validate=%s/%s patience=%s seed=%s"
+        .formatted(
+            b.learningRate,
+            b.beta1,
+            b.beta2,
+            b.epsilon,
+            b.weightDecay,
+            b.epochs,
+            b.examplesPerStep,
+            b.tokensPerPass,
+            b.maxGradientNorm,
+            b.scheduleName,
+            b.updater,
+            b.maxLength,
+            b.lengthPolicy,
+            b.validateEvery,
+            b.validationExamples,
+            b.patience,
+            b.seed);
+  }
+}

@@ -1,0 +1,111 @@
+package org.tune4j.core.train;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.learning.GradientUpdater;
+import org.nd4j.linalg.learning.config.IUpdater;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Tensor;
+
+/**
+ * The optimizer of one adapter: AdamW in the engine, or an ND4J updater on copies of the flat
+ * buffers.
+ */
+final class OptimizerState implements AutoCloseable {
+  private final Engine engine;
+  private final Parameters parameters;
+  private final Hyperparameters h;
+  private final Tensor m;
+  private final Tensor v;
+  private final IUpdater config;
+  private final INDArray updaterState;
+  private final GradientUpdater<?> updater;
+
+  OptimizerState(Parameters parameters, Hyperparameters h) {
+    this.engine = parameters.engine();
+    this.parameters = parameters;
+    this.h = h;
+    if (h.updater() == null) {
+      m = engine.persistent(1, parameters.size(), DType.F32);
+      v = engine.persistent(1, parameters.size(), DType.F32);
+      config = null;
+      updaterState = null;
+      updater = null;
+    } else {
+      m = null;
+      v = null;
+      config = h.updater().clone();
+      long size = config.stateSize(parameters.size());
+      updaterState =
+          size == 0 ? null : Nd4j.zeros(org.nd4j.linalg.api.buffer.DataType.FLOAT, 1, size);
+      updater = config.instantiate(updaterState, true);
+    }
+  }
+
+  /** Applies the gradients; {@code step} counts from 1. */
+  void apply(double learningRate, double gradientScale, int step) {
+    if (updater == null) {
+      engine.adamW(
+          parameters.flat(),
+          parameters.flatGradients(),
+          m,
+          v,
+          (float) gradientScale,
+          (float) learningRate,
+          (float) h.beta1(),
+          (float) h.beta2(),
+          (float) h.epsilon(),
+          (float) h.weightDecay(),
+          step);
+    } else {
+      if (config.hasLearningRate()) {
+        config.setLrAndSchedule(learningRate, null);
+      }
+      INDArray gradient = engine.toArray(parameters.flatGradients()).muli(gradientScale);
+      updater.applyUpdater(gradient, step - 1, 0);
+      INDArray weights = engine.toArray(parameters.flat());
+      if (h.weightDecay() > 0) {
+        weights.muli(1 - learningRate * h.weightDecay());
+      }
+      weights.subi(gradient);
+      engine.write(parameters.flat(), weights);
+      gradient.close();
+      weights.close();
+    }
+    parameters.changed();
+  }
+
+  /** Returns what must be kept for an exact resume. */
+  Map<String, float[]> save() {
+    Map<String, float[]> state = new LinkedHashMap<>();
+    if (updater == null) {
+      state.put("m", engine.read(m));
+      state.put("v", engine.read(v));
+    } else if (updaterState != null) {
+      state.put("u", updaterState.dup('c').data().asFloat());
+    }
+    return state;
+  }
+
+  /** Takes back what {@link #save} returned. */
+  void restore(Map<String, float[]> state) {
+    if (updater == null) {
+      engine.write(m, state.get("m"));
+      engine.write(v, state.get("v"));
+    } else if (updaterState != null) {
+      updaterState.assign(Nd4j.create(state.get("u"), updaterState.shape(), 'c'));
+    }
+  }
+
+  @Override
+  public void close() {
+    if (m != null) {
+      engine.free(m);
+      engine.free(v);
+    }
+  }
+}

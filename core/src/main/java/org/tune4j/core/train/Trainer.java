@@ -1,0 +1,751 @@
+package org.tune4j.core.train;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.Set;
+import java.util.function.BooleanSupplier;
+import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodingReport;
+import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.AdapterFactory;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.LossResult;
+import org.tune4j.core.model.MemoryEstimate;
+import org.tune4j.core.model.Routing;
+
+/**
+ * Executes a {@link TrainingPlan}; the only place where adapters are trained.
+ *
+ * <p>In a stage, every adapter in training is a <em>lane</em> with its own examples, loss,
+ * clipping, learning rate and optimizer. A step runs one step of each lane in one pass through the
+ * base model, so that lanes come out as each would alone (up to the rounding of sums). The loss of
+ * a lane is the mean over its learned tokens of the step, over all passes.
+ *
+ * <p>Files under the output directory: {@code stages/<n>-<stage>/<adapter>/} after each stage,
+ * {@code adapters/<adapter>/} at the end, both in PEFT's format, and {@code checkpoint/}, from
+ * which {@link Builder#resume} continues with the same bits.
+ */
+public final class Trainer {
+  private final LanguageModel model;
+  private final ImmutableList<Task> tasks;
+  private final TrainingPlan plan;
+  private final AdapterFactory factory;
+  private final Hyperparameters h;
+  private final ImmutableList<TrainingListener> listeners;
+  private final Path output;
+  private final boolean resume;
+  private final BooleanSupplier cancelled;
+
+  private final Engine engine;
+  private final Map<String, Adapter> adapters = new LinkedHashMap<>();
+  private final List<StepRecord> records = new ArrayList<>();
+  private final List<StageResult> ended = new ArrayList<>();
+  private final Map<String, List<EncodedExample>> train = new LinkedHashMap<>();
+  private final Map<String, List<EncodedExample>> validation = new LinkedHashMap<>();
+  private final Map<String, EncodingReport> reports = new LinkedHashMap<>();
+  private final int filler;
+  private long peakBytes;
+
+  private Trainer(Builder b) {
+    model = b.model;
+    tasks = b.tasks;
+    plan = b.plan;
+    factory = b.factory;
+    h = b.hyperparameters;
+    listeners = ImmutableList.copyOf(b.listeners);
+    output = b.output;
+    resume = b.resume;
+    cancelled = b.cancelled;
+    engine = model.engine();
+    filler = model.tokenizer().eos().iterator().next();
+  }
+
+  /** Returns a builder. */
+  public static Builder builder(
+      LanguageModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
+    return new Builder(model, tasks, plan, factory);
+  }
+
+  /** Builds a {@link Trainer}. */
+  public static final class Builder {
+    private final LanguageModel model;
+    private final ImmutableList<Task> tasks;
+    private final TrainingPlan plan;
+    private final AdapterFactory factory;
+    private Hyperparameters hyperparameters = Hyperparameters.defaults();
+    private final List<TrainingListener> listeners = new ArrayList<>();
+    private Path output;
+    private boolean resume;
+    private BooleanSupplier cancelled = () -> false;
+
+    private Builder(
+        LanguageModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
+      this.model = model;
+      this.tasks = ImmutableList.copyOf(tasks);
+      this.plan = plan;
+      this.factory = factory;
+    }
+
+    /** Sets the hyperparameters. */
+    public Builder hyperparameters(Hyperparameters value) {
+      hyperparameters = value;
+      return this;
+    }
+
+    /** Adds a listener. */
+    public Builder listener(TrainingListener value) {
+      listeners.add(value);
+      return this;
+    }
+
+    /** Sets the output directory. */
+    public Builder output(Path value) {
+      output = value;
+      return this;
+    }
+
+    /**
+     * Sets whether a checkpoint in the output directory is continued from; without one, training
+     * starts anew.
+     */
+    public Builder resume(boolean value) {
+      resume = value;
+      return this;
+    }
+
+    /** Sets what is asked before each step whether to stop; interrupting the thread stops, too. */
+    public Builder cancelled(BooleanSupplier value) {
+      cancelled = value;
+      return this;
+    }
+
+    /**
+     * Returns the trainer.
+     *
+     * @throws IllegalArgumentException if names clash, the plan names an unknown task, or there is
+     *     no output directory
+     */
+    public Trainer build() {
+      checkArgument(output != null, "no output directory was given");
+      Task.requireDistinctNames(tasks);
+      Set<String> names = new LinkedHashSet<>();
+      tasks.forEach(t -> names.add(t.name()));
+      for (Stage s : plan.stages()) {
+        for (String t : s.examples().keySet()) {
+          checkArgument(
+              names.contains(t),
+              "strategy '%s', stage '%s' draws from task '%s'; the tasks are %s",
+              plan.strategy(),
+              s.name(),
+              t,
+              names);
+        }
+      }
+      return new Trainer(this);
+    }
+  }
+
+  /** An adapter in training. */
+  private static final class Lane {
+    final Adapter adapter;
+    final List<Adapter> stack;
+    final List<Packer.Item> items = new ArrayList<>();
+    final OptimizerState optimizer;
+    int steps;
+    boolean stopped;
+    double best = Double.POSITIVE_INFINITY;
+    int badValidations;
+    float[] bestWeights;
+
+    Lane(Adapter adapter, List<Adapter> stack, OptimizerState optimizer) {
+      this.adapter = adapter;
+      this.stack = stack;
+      this.optimizer = optimizer;
+    }
+  }
+
+  /**
+   * Trains.
+   *
+   * @throws TrainingException if a loss or gradient is no finite number
+   * @throws IOException if something cannot be written, or a checkpoint belongs to another run
+   * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit
+   */
+  public TrainingResult run() throws IOException {
+    requireWritable();
+    encode();
+    Optional<Checkpoint> from = resume ? Checkpoint.read(output) : Optional.empty();
+    if (from.isPresent() && !from.get().fingerprint().equals(fingerprint())) {
+      throw new IOException(
+          "%s belongs to another run and cannot be resumed; it was%n%s%nthis is%n%s"
+              .formatted(Checkpoint.directory(output), from.get().fingerprint(), fingerprint()));
+    }
+    listeners.forEach(l -> l.onStart(plan, Collections.unmodifiableMap(reports)));
+    boolean completed = false;
+    try {
+      completed = stages(from.orElse(null));
+    } catch (RuntimeException | IOException | Error e) {
+      adapters.values().forEach(Adapter::close);
+      throw e;
+    } finally {
+      listeners.forEach(TrainingListener::onEnd);
+    }
+    adapters.values().forEach(a -> a.setTrainable(false));
+    if (completed) {
+      for (Adapter a : adapters.values()) {
+        a.save(output.resolve("adapters").resolve(a.name()));
+      }
+      AtomicFiles.deleteRecursively(Checkpoint.directory(output));
+    }
+    return new TrainingResult(
+        plan,
+        completed,
+        ImmutableList.copyOf(ended),
+        ImmutableList.copyOf(records),
+        ImmutableMap.copyOf(adapters),
+        ImmutableMap.copyOf(reports),
+        records.stream().mapToDouble(StepRecord::seconds).sum(),
+        peakBytes);
+  }
+
+  private void requireWritable() throws IOException {
+    try {
+      Files.createDirectories(output);
+      Files.delete(Files.createTempFile(output, "writable", ".tmp"));
+    } catch (IOException e) {
+      throw new IOException("cannot write to the output directory " + output + ": " + e, e);
+    }
+  }
+
+  private void encode() {
+    ExampleEncoder encoder =
+        new ExampleEncoder(
+            model.tokenizer(),
+            model.chatTemplate(),
+            Math.min(h.maxLength(), model.config().maxPositions()),
+            h.lengthPolicy());
+    Set<String> drawn = new LinkedHashSet<>();
+    plan.stages().forEach(s -> drawn.addAll(s.examples().keySet()));
+    int longest = 1;
+    for (Task task : tasks) {
+      if (!drawn.contains(task.name())) {
+        continue;
+      }
+      ExampleEncoder.Result result = encoder.encode(task, Task.Split.TRAIN);
+      if (result.examples().isEmpty()) {
+        throw new IllegalArgumentException(
+            "task '%s': all %s training examples are longer than %s tokens and were skipped"
+                .formatted(task.name(), task.train().size(), h.maxLength()));
+      }
+      train.put(task.name(), result.examples());
+      reports.put(task.name(), result.report());
+      List<EncodedExample> held = encoder.encode(task, Task.Split.VALIDATION).examples();
+      validation.put(task.name(), held.subList(0, Math.min(h.validationExamples(), held.size())));
+      for (EncodedExample e : result.examples()) {
+        longest = Math.max(longest, e.ids().length);
+      }
+    }
+    MemoryEstimate.of(
+            model.config(), engine.precision(), Math.max(longest, rowsOfAPass()), longest, 0)
+        .require("training");
+  }
+
+  private int rowsOfAPass() {
+    double mean =
+        reports.values().stream()
+            .mapToDouble(r -> (double) r.tokens() / r.examples())
+            .max()
+            .orElse(1);
+    int lanes =
+        plan.stages().stream()
+            .mapToInt(s -> Set.copyOf(s.routes().values()).size())
+            .max()
+            .orElse(1);
+    return (int) Math.min(h.tokensPerPass(), lanes * h.examplesPerStep() * mean * 1.5);
+  }
+
+  private String fingerprint() {
+    StringBuilder text = new StringBuilder();
+    text.append(model.config().architecture())
+        .append(' ')
+        .append(model.config().parameters())
+        .append(' ');
+    text.append(engine.precision()).append(' ').append(factory).append('\n');
+    text.append(h.fingerprint()).append('\n');
+    train.forEach(
+        (name, examples) -> {
+          long hash = 17;
+          for (EncodedExample e : examples) {
+            hash = hash * 31 + java.util.Arrays.hashCode(e.ids());
+          }
+          text.append(name)
+              .append(": ")
+              .append(examples.size())
+              .append(" examples, ")
+              .append(Long.toHexString(hash))
+              .append('\n');
+        });
+    return text.append(plan.describe()).toString();
+  }
+
+  private boolean stages(Checkpoint from) throws IOException {
+    int first = from == null ? 0 : from.stage();
+    if (from != null) {
+      records.addAll(from.steps());
+      for (int i = 0; i < first; i++) {
+        restoreEnded(from, i);
+      }
+    }
+    for (int i = first; i < plan.stages().size(); i++) {
+      if (!stage(i, i == first ? from : null)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Makes anew what an earlier run of this plan had after stage {@code index}. */
+  private void restoreEnded(Checkpoint from, int index) {
+    Stage stage = plan.stages().get(index);
+    merge(stage);
+    for (String name : stage.routes().values()) {
+      if (!adapters.containsKey(name)) {
+        Adapter a = factory.create(model, name, h.seed());
+        fill(a, from.tensors().get("w." + name));
+        adapters.put(name, a);
+      }
+    }
+    Checkpoint.Ended e = from.ended().get(index);
+    ended.add(
+        new StageResult(
+            stage,
+            index,
+            e.steps(),
+            e.examples(),
+            e.tokens(),
+            e.seconds(),
+            ImmutableMap.copyOf(e.validationLoss()),
+            saved(stage, index),
+            serving(stage)));
+  }
+
+  private void merge(Stage stage) {
+    for (String name : stage.mergedBefore()) {
+      adapters.get(name).mergeIntoModel();
+    }
+  }
+
+  private void fill(Adapter adapter, float[] weights) {
+    engine.lock().lock();
+    try {
+      engine.write(adapter.parameters().flat(), weights);
+      adapter.parameters().changed();
+    } finally {
+      engine.lock().unlock();
+    }
+  }
+
+  private float[] weightsOf(Adapter adapter) {
+    engine.lock().lock();
+    try {
+      return engine.read(adapter.parameters().flat());
+    } finally {
+      engine.lock().unlock();
+    }
+  }
+
+  private boolean stage(int index, Checkpoint from) throws IOException {
+    Stage stage = plan.stages().get(index);
+    merge(stage);
+    adapters.values().forEach(a -> a.setTrainable(false));
+    List<Lane> lanes = lanes(stage, index);
+    try {
+      int steps = lanes.stream().mapToInt(l -> l.steps).max().orElse(0);
+      int done = 0;
+      if (from != null) {
+        done = from.step();
+        lanes.forEach(l -> restore(l, from));
+      }
+      int total = steps;
+      listeners.forEach(l -> l.onStageStart(stage, index, total));
+      Map<String, Double> losses = Map.of();
+      for (int step = done; step < steps; step++) {
+        if (cancelled.getAsBoolean() || Thread.currentThread().isInterrupted()) {
+          checkpoint(index, step, lanes);
+          return false;
+        }
+        int now = step;
+        List<Lane> running = lanes.stream().filter(l -> !l.stopped && now < l.steps).toList();
+        if (running.isEmpty()) {
+          break;
+        }
+        StepRecord record = step(stage, index, step, steps, lanes, running);
+        records.add(record);
+        listeners.forEach(l -> l.onStep(record));
+        if (h.validateEvery() > 0 && ((step + 1) % h.validateEvery() == 0 || step + 1 == steps)) {
+          losses = validate(stage, lanes, step + 1);
+        }
+        if (h.checkpointEvery() > 0 && (step + 1) % h.checkpointEvery() == 0 && step + 1 < steps) {
+          checkpoint(index, step + 1, lanes);
+        }
+      }
+      for (Lane l : lanes) {
+        if (l.bestWeights != null) {
+          fill(l.adapter, l.bestWeights);
+        }
+      }
+      if (h.validateEvery() == 0) {
+        losses = validationLosses(stage, lanes);
+      }
+      end(stage, index, lanes, losses);
+    } finally {
+      lanes.forEach(l -> l.optimizer.close());
+    }
+    if (index + 1 < plan.stages().size()) {
+      checkpoint(index + 1, 0, List.of());
+    }
+    return true;
+  }
+
+  private List<Lane> lanes(Stage stage, int index) {
+    Map<String, Lane> lanes = new LinkedHashMap<>();
+    for (Map.Entry<String, String> route : stage.routes().entrySet()) {
+      String name = route.getValue();
+      Lane lane = lanes.get(name);
+      if (lane == null) {
+        Adapter adapter = adapters.get(name);
+        if (adapter == null) {
+          adapter = factory.create(model, name, h.seed());
+          String source = stage.startFrom().get(name);
+          if (source != null) {
+            fill(adapter, weightsOf(adapters.get(source)));
+          }
+          adapters.put(name, adapter);
+        }
+        adapter.setTrainable(true);
+        List<Adapter> stack = new ArrayList<>();
+        stage.below().forEach(b -> stack.add(adapters.get(b)));
+        stack.add(adapter);
+        lane = new Lane(adapter, stack, new OptimizerState(adapter.parameters(), h));
+        lanes.put(name, lane);
+      }
+      draw(lane, lanes.size() - 1, route.getKey(), stage.examples().get(route.getKey()), index);
+    }
+    for (Lane lane : lanes.values()) {
+      long order = h.seed();
+      for (Map.Entry<String, String> route : stage.routes().entrySet()) {
+        if (route.getValue().equals(lane.adapter.name())) {
+          order = order * 31 + route.getKey().hashCode();
+        }
+      }
+      Collections.shuffle(lane.items, new Random(order * 31 + index));
+      lane.steps = (lane.items.size() + h.examplesPerStep() - 1) / h.examplesPerStep();
+    }
+    return new ArrayList<>(lanes.values());
+  }
+
+  /** Draws examples in shuffled rounds: each once before any again. */
+  private void draw(Lane lane, int laneIndex, String task, int count, int stage) {
+    List<EncodedExample> all = train.get(task);
+    int taskIndex = taskIndex(task);
+    List<EncodedExample> round = new ArrayList<>(all);
+    Random random = new Random((h.seed() * 31 + task.hashCode()) * 31 + stage);
+    for (int drawn = 0; drawn < count; drawn++) {
+      int at = drawn % all.size();
+      if (at == 0) {
+        Collections.shuffle(round, random);
+      }
+      lane.items.add(new Packer.Item(taskIndex, laneIndex, round.get(at)));
+    }
+  }
+
+  private int taskIndex(String name) {
+    for (int i = 0; i < tasks.size(); i++) {
+      if (tasks.get(i).name().equals(name)) {
+        return i;
+      }
+    }
+    throw new IllegalArgumentException("no task is named '" + name + "'");
+  }
+
+  private StepRecord step(
+      Stage stage, int stageIndex, int step, int steps, List<Lane> lanes, List<Lane> running) {
+    long start = System.nanoTime();
+    List<Packer.Item> items = new ArrayList<>();
+    long[] lossTokens = new long[lanes.size()];
+    for (Lane lane : running) {
+      int from = step * h.examplesPerStep();
+      List<Packer.Item> mine =
+          lane.items.subList(from, Math.min(from + h.examplesPerStep(), lane.items.size()));
+      items.addAll(mine);
+      mine.forEach(i -> lossTokens[i.lane()] += i.example().lossTokens());
+    }
+    List<List<Adapter>> stacks = lanes.stream().map(l -> l.stack).toList();
+    double[] sums = new double[tasks.size()];
+    long[] counts = new long[tasks.size()];
+    long tokens = 0;
+    Map<String, Double> norms = new LinkedHashMap<>();
+    double rate = 0;
+    engine.lock().lock();
+    try {
+      running.forEach(l -> l.adapter.parameters().zeroGradients());
+      int pass = 0;
+      for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
+        Packer.Packed packed = Packer.pack(part, stacks, filler);
+        tokens += packed.tokens();
+        float[] weights = new float[packed.lossLane().length];
+        for (int i = 0; i < weights.length; i++) {
+          weights[i] = 1f / lossTokens[packed.lossLane()[i]];
+        }
+        Tape tape =
+            Tape.training(
+                engine,
+                h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING,
+                ((h.seed() * 31 + stageIndex) * 1_000_003 + step) * 1_000_003 + pass++);
+        LossResult loss = model.loss(tape, packed.batch(), packed.routing(), weights);
+        count(loss, packed, sums, counts, stage, step);
+        tape.backward();
+        engine.resetArena();
+      }
+      for (Lane lane : running) {
+        Parameters p = lane.adapter.parameters();
+        double norm = Math.sqrt(engine.sumOfSquares(p.flatGradients()));
+        if (!Double.isFinite(norm)) {
+          throw new TrainingException(
+              "stage '%s', step %s: the gradient norm of adapter '%s' is %s; a lower learning rate may help"
+                  .formatted(stage.name(), step + 1, lane.adapter.name(), norm));
+        }
+        norms.put(lane.adapter.name(), norm);
+        double laneRate = h.learningRate() * h.schedule().factor(step, lane.steps);
+        rate = Math.max(rate, laneRate);
+        lane.optimizer.apply(laneRate, Math.min(1, h.maxGradientNorm() / (norm + 1e-6)), step + 1);
+      }
+      peakBytes = Math.max(peakBytes, engine.memory().total());
+    } finally {
+      engine.resetArena();
+      engine.lock().unlock();
+    }
+    ImmutableMap.Builder<String, Double> byTask = ImmutableMap.builder();
+    for (int t = 0; t < tasks.size(); t++) {
+      if (counts[t] > 0) {
+        byTask.put(tasks.get(t).name(), sums[t] / counts[t]);
+      }
+    }
+    long learned = 0;
+    for (long n : counts) {
+      learned += n;
+    }
+    return new StepRecord(
+        stage.name(),
+        stageIndex,
+        step + 1,
+        steps,
+        byTask.buildOrThrow(),
+        rate,
+        ImmutableMap.copyOf(norms),
+        items.size(),
+        tokens,
+        learned,
+        (System.nanoTime() - start) / 1e9);
+  }
+
+  private void count(
+      LossResult loss, Packer.Packed packed, double[] sums, long[] counts, Stage stage, int step) {
+    int segment = 0;
+    for (int i = 0; i < loss.rows().length; i++) {
+      while (packed.batch().segmentStart()[segment + 1] <= loss.rows()[i]) {
+        segment++;
+      }
+      int task = packed.batch().segmentTask()[segment];
+      if (!Float.isFinite(loss.losses()[i])) {
+        throw new TrainingException(
+            "stage '%s', step %s: the loss of task '%s' is %s; a lower learning rate may help"
+                .formatted(stage.name(), step + 1, tasks.get(task).name(), loss.losses()[i]));
+      }
+      sums[task] += loss.losses()[i];
+      counts[task]++;
+    }
+  }
+
+  private Map<String, Double> validate(Stage stage, List<Lane> lanes, int step) {
+    Map<String, Double> losses = validationLosses(stage, lanes);
+    listeners.forEach(l -> l.onValidation(stage, step, losses));
+    for (Lane lane : lanes) {
+      double mean =
+          stage.routes().entrySet().stream()
+              .filter(
+                  r -> r.getValue().equals(lane.adapter.name()) && losses.containsKey(r.getKey()))
+              .mapToDouble(r -> losses.get(r.getKey()))
+              .average()
+              .orElse(Double.NaN);
+      if (lane.stopped || Double.isNaN(mean)) {
+        continue;
+      }
+      if (mean < lane.best) {
+        lane.best = mean;
+        lane.badValidations = 0;
+        lane.bestWeights = weightsOf(lane.adapter);
+      } else {
+        lane.badValidations++;
+        lane.stopped = h.patience() > 0 && lane.badValidations >= h.patience();
+      }
+    }
+    return losses;
+  }
+
+  private Map<String, Double> validationLosses(Stage stage, List<Lane> lanes) {
+    Map<String, Double> losses = new LinkedHashMap<>();
+    stage
+        .routes()
+        .forEach(
+            (task, name) -> {
+              List<EncodedExample> held = validation.get(task);
+              if (!held.isEmpty()) {
+                Lane lane =
+                    lanes.stream()
+                        .filter(l -> l.adapter.name().equals(name))
+                        .findFirst()
+                        .orElseThrow();
+                losses.put(task, meanLoss(held, lane.stack));
+              }
+            });
+    return losses;
+  }
+
+  private double meanLoss(List<EncodedExample> examples, List<Adapter> stack) {
+    List<Packer.Item> items = new ArrayList<>();
+    examples.forEach(e -> items.add(new Packer.Item(0, 0, e)));
+    double sum = 0;
+    long n = 0;
+    for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
+      Packer.Packed packed = Packer.pack(part, List.of(stack), filler);
+      LossResult loss = model.loss(packed.batch(), Routing.all(packed.batch().rows(), stack));
+      for (float l : loss.losses()) {
+        sum += l;
+      }
+      n += loss.losses().length;
+    }
+    return sum / n;
+  }
+
+  private void end(Stage stage, int index, List<Lane> lanes, Map<String, Double> losses)
+      throws IOException {
+    ImmutableMap<String, Path> saved = saved(stage, index);
+    for (Lane lane : lanes) {
+      lane.adapter.setTrainable(false);
+      lane.adapter.save(saved.get(lane.adapter.name()));
+    }
+    List<StepRecord> mine = records.stream().filter(r -> r.stageIndex() == index).toList();
+    StageResult result =
+        new StageResult(
+            stage,
+            index,
+            mine.size(),
+            mine.stream().mapToLong(StepRecord::examples).sum(),
+            mine.stream().mapToLong(StepRecord::tokens).sum(),
+            mine.stream().mapToDouble(StepRecord::seconds).sum(),
+            ImmutableMap.copyOf(losses),
+            saved,
+            serving(stage));
+    ended.add(result);
+    listeners.forEach(l -> l.onStageEnd(result));
+  }
+
+  private ImmutableMap<String, Path> saved(Stage stage, int index) {
+    Path directory = output.resolve("stages").resolve((index + 1) + "-" + stage.name());
+    ImmutableMap.Builder<String, Path> saved = ImmutableMap.builder();
+    Set.copyOf(stage.routes().values()).forEach(a -> saved.put(a, directory.resolve(a)));
+    return saved.buildOrThrow();
+  }
+
+  private ImmutableMap<String, ImmutableList<Adapter>> serving(Stage stage) {
+    ImmutableMap.Builder<String, ImmutableList<Adapter>> serving = ImmutableMap.builder();
+    stage
+        .serving()
+        .forEach(
+            (task, names) ->
+                serving.put(
+                    task,
+                    names.stream().map(adapters::get).collect(ImmutableList.toImmutableList())));
+    return serving.buildOrThrow();
+  }
+
+  private void restore(Lane lane, Checkpoint from) {
+    String name = lane.adapter.name();
+    float[] weights = from.tensors().get("w." + name);
+    if (weights != null) {
+      fill(lane.adapter, weights);
+    }
+    if (from.step() == 0) {
+      return;
+    }
+    Map<String, float[]> state = new LinkedHashMap<>();
+    for (String kind : List.of("m", "v", "u")) {
+      float[] values = from.tensors().get(kind + "." + name);
+      if (values != null) {
+        state.put(kind, values);
+      }
+    }
+    engine.lock().lock();
+    try {
+      lane.optimizer.restore(state);
+    } finally {
+      engine.lock().unlock();
+    }
+    lane.stopped = from.stopped().getOrDefault(name, false);
+    lane.best = from.best().getOrDefault(name, Double.POSITIVE_INFINITY);
+    lane.badValidations = from.badValidations().getOrDefault(name, 0);
+    lane.bestWeights = from.tensors().get("best." + name);
+  }
+
+  private void checkpoint(int stage, int step, List<Lane> lanes) throws IOException {
+    Map<String, float[]> tensors = new LinkedHashMap<>();
+    Map<String, Boolean> stopped = new LinkedHashMap<>();
+    Map<String, Double> best = new LinkedHashMap<>();
+    Map<String, Integer> bad = new LinkedHashMap<>();
+    engine.lock().lock();
+    try {
+      adapters.forEach((name, a) -> tensors.put("w." + name, engine.read(a.parameters().flat())));
+      for (Lane lane : lanes) {
+        String name = lane.adapter.name();
+        lane.optimizer.save().forEach((kind, values) -> tensors.put(kind + "." + name, values));
+        stopped.put(name, lane.stopped);
+        if (lane.bestWeights != null) {
+          tensors.put("best." + name, lane.bestWeights);
+          best.put(name, lane.best);
+          bad.put(name, lane.badValidations);
+        }
+      }
+    } finally {
+      engine.lock().unlock();
+    }
+    List<Checkpoint.Ended> done =
+        ended.stream()
+            .map(
+                e ->
+                    new Checkpoint.Ended(
+                        e.steps(), e.examples(), e.tokens(), e.seconds(), e.validationLoss()))
+            .toList();
+    new Checkpoint(fingerprint(), stage, step, stopped, best, bad, records, done, tensors)
+        .write(output);
+  }
+}

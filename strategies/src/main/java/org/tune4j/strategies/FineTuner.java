@@ -1,0 +1,155 @@
+package org.tune4j.strategies;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableList;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BooleanSupplier;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.model.AdapterFactory;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.train.Hyperparameters;
+import org.tune4j.core.train.Trainer;
+import org.tune4j.core.train.TrainingListener;
+import org.tune4j.core.train.TrainingPlan;
+import org.tune4j.lora.LoraConfig;
+
+/**
+ * The front door: fine-tunes a model on tasks.
+ *
+ * <pre>{@code
+ * try (LanguageModel model = LanguageModel.load(Path.of("my-model"));
+ *     FineTuningResult result =
+ *         FineTuner.of(model)
+ *             .tasks(Task.fromDirectory(Path.of("sentiment")), Task.fromDirectory(Path.of("summaries")))
+ *             .lora(LoraConfig.rank(8))
+ *             .strategy(MultiTask.proportional())
+ *             .listener(ConsoleProgress.toStandardError())
+ *             .run()) {
+ *   Generation g = model.generate("A prompt", GenerationConfig.greedy(32), result.adaptersFor("summaries"));
+ * }
+ * }</pre>
+ *
+ * <p>Adapters are saved under {@link #output}, by default {@code tune4j-runs/<time>-<strategy>} in
+ * the working directory. Not thread-safe; {@link #run} may be called again.
+ */
+public final class FineTuner {
+  private final LanguageModel model;
+  private ImmutableList<Task> tasks = ImmutableList.of();
+  private AdapterFactory adapters = LoraConfig.defaults();
+  private TrainingStrategy strategy = MultiTask.proportional();
+  private Hyperparameters hyperparameters = Hyperparameters.defaults();
+  private final List<TrainingListener> listeners = new ArrayList<>();
+  private Path output;
+  private boolean resume;
+  private BooleanSupplier cancelled = () -> false;
+
+  private FineTuner(LanguageModel model) {
+    this.model = model;
+  }
+
+  /** Returns a fine-tuner of a model, whose weights stay as they are. */
+  public static FineTuner of(LanguageModel model) {
+    return new FineTuner(model);
+  }
+
+  /** Sets the tasks. */
+  public FineTuner tasks(Task... value) {
+    return tasks(List.of(value));
+  }
+
+  /** Sets the tasks. */
+  public FineTuner tasks(List<Task> value) {
+    tasks = ImmutableList.copyOf(value);
+    return this;
+  }
+
+  /** Sets what adapters look like; the default is {@link LoraConfig#defaults()}. */
+  public FineTuner lora(LoraConfig value) {
+    adapters = value;
+    return this;
+  }
+
+  /** Sets another kind of adapter. */
+  public FineTuner adapters(AdapterFactory value) {
+    adapters = value;
+    return this;
+  }
+
+  /** Sets the strategy; the default is {@link MultiTask#proportional()}. */
+  public FineTuner strategy(TrainingStrategy value) {
+    strategy = value;
+    return this;
+  }
+
+  /** Sets the hyperparameters. */
+  public FineTuner hyperparameters(Hyperparameters value) {
+    hyperparameters = value;
+    return this;
+  }
+
+  /** Adds a listener. */
+  public FineTuner listener(TrainingListener value) {
+    listeners.add(value);
+    return this;
+  }
+
+  /** Sets the output directory. */
+  public FineTuner output(Path value) {
+    output = value;
+    return this;
+  }
+
+  /** Continues from the checkpoint in the output directory, if there is one. */
+  public FineTuner resume() {
+    resume = true;
+    return this;
+  }
+
+  /**
+   * Sets what is asked before each step whether to stop, leaving a checkpoint; interrupting the
+   * thread stops, too.
+   */
+  public FineTuner cancelled(BooleanSupplier value) {
+    cancelled = value;
+    return this;
+  }
+
+  /** Returns the plan that {@link #run} would execute. */
+  public TrainingPlan plan() {
+    return strategy.plan(PlanContext.of(tasks, hyperparameters));
+  }
+
+  /**
+   * Trains.
+   *
+   * @throws IllegalArgumentException if something given does not fit; the message names it
+   * @throws IOException if a file cannot be written, or a checkpoint belongs to another run
+   * @throws org.tune4j.core.train.TrainingException if training diverges
+   */
+  public FineTuningResult run() throws IOException {
+    checkArgument(
+        !resume || output != null, "resume() needs the output directory of the run to continue");
+    Path directory = output;
+    if (directory == null) {
+      String time =
+          LocalDateTime.now(ZoneId.systemDefault())
+              .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
+      directory = Path.of("tune4j-runs", time + "-" + strategy.name());
+    }
+    Trainer.Builder trainer =
+        Trainer.builder(model, tasks, plan(), adapters)
+            .hyperparameters(hyperparameters)
+            .output(directory)
+            .resume(resume)
+            .cancelled(cancelled);
+    listeners.forEach(trainer::listener);
+    return new FineTuningResult(model, trainer.build().run(), directory);
+  }
+}

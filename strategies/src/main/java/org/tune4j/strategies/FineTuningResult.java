@@ -1,0 +1,81 @@
+package org.tune4j.strategies;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.nio.file.Path;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.ProjectionGroup;
+import org.tune4j.core.train.StageResult;
+import org.tune4j.core.train.TrainingResult;
+
+/**
+ * What fine-tuning made. Closing it frees the adapters and undoes merges into the base; the files
+ * stay.
+ *
+ * @param model the base
+ * @param training what happened
+ * @param output the directory with the adapters in PEFT's format
+ */
+public record FineTuningResult(LanguageModel model, TrainingResult training, Path output)
+    implements AutoCloseable {
+  /**
+   * Returns the adapters to use for a task, applied in order, in their final state.
+   *
+   * @throws IllegalArgumentException if nothing was trained for a task of that name
+   */
+  public ImmutableList<Adapter> adaptersFor(String task) {
+    ImmutableMap<String, ImmutableList<Adapter>> serving = last().serving();
+    ImmutableList<Adapter> adapters = serving.get(task);
+    if (adapters == null) {
+      throw new IllegalArgumentException(
+          "no task is named '%s'; there are %s".formatted(task, serving.keySet()));
+    }
+    return adapters;
+  }
+
+  /**
+   * Returns where the adapter that a task trained was saved right after the task's own (first)
+   * stage: what was known of the task then, whatever was learned, and forgotten, later.
+   */
+  public Path savedAfterOwnStage(String task) {
+    for (StageResult s : training.stages()) {
+      String adapter = s.stage().routes().get(task);
+      if (adapter != null) {
+        return s.saved().get(adapter);
+      }
+    }
+    throw new IllegalArgumentException("no stage trained a task named '" + task + "'");
+  }
+
+  private StageResult last() {
+    if (training.stages().isEmpty()) {
+      throw new IllegalStateException(
+          "training was cancelled before its first stage ended; resume it");
+    }
+    return training.stages().get(training.stages().size() - 1);
+  }
+
+  /** Returns whether training ran to its end rather than being cancelled. */
+  public boolean completed() {
+    return training.completed();
+  }
+
+  /** Returns the bytes of all adapters' parameters, in F32 as saved. */
+  public long adapterBytes() {
+    return training.adapters().values().stream().mapToLong(a -> 4L * a.parameters().size()).sum();
+  }
+
+  @Override
+  public void close() {
+    training.adapters().values().forEach(Adapter::close);
+    if (training.plan().stages().stream().anyMatch(s -> !s.mergedBefore().isEmpty())) {
+      model.engine().lock().lock();
+      try {
+        model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
+      } finally {
+        model.engine().lock().unlock();
+      }
+    }
+  }
+}

@@ -3,6 +3,7 @@ package org.tune4j.core.model;
 import java.util.Locale;
 import org.bytedeco.javacpp.Pointer;
 import org.tune4j.core.engine.Precision;
+import org.tune4j.core.engine.Tape;
 
 /**
  * Bytes outside the heap that working with a model will take, reckoned from its shape before
@@ -15,7 +16,7 @@ import org.tune4j.core.engine.Precision;
 public record MemoryEstimate(long weights, long activations, long adapters) {
 
   /**
-   * Reckons one step.
+   * Reckons one step with a recording tape.
    *
    * @param rows tokens of a batch
    * @param sequence tokens of its longest sequence
@@ -23,6 +24,17 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
    */
   public static MemoryEstimate of(
       ModelConfig config, Precision precision, int rows, int sequence, long trainable) {
+    return of(config, precision, rows, sequence, trainable, Tape.Mode.RECORDING);
+  }
+
+  /** Reckons one step; {@code mode} matters if parameters are trained. */
+  public static MemoryEstimate of(
+      ModelConfig config,
+      Precision precision,
+      int rows,
+      int sequence,
+      long trainable,
+      Tape.Mode mode) {
     long compute = precision.computeType().bytes();
     long projections = config.layers() * config.projectionWeights();
     long others = config.parameters() - projections;
@@ -37,10 +49,15 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
         2 * 4 * hidden
             + compute * (2 * hidden + qkv + (long) config.heads() * config.headDim() + inner);
     long scores = compute * config.heads() * Math.min(sequence, rows); // per row
-    long kept = trainable > 0 ? config.layers() * (layer + scores) : 2 * (layer + scores);
-    long gradients = trainable > 0 ? 2 * layer : 0;
+    boolean training = trainable > 0 && mode != Tape.Mode.INFERENCE;
+    long kept =
+        training && mode == Tape.Mode.RECORDING
+            ? config.layers() * (layer + scores)
+            : 2 * (layer + scores) + (training ? 4 * hidden * config.layers() : 0);
+    long gradients = training ? 2 * layer : 0;
     long head = 4L * Math.min(rows, 512) * config.vocabularySize(); // one chunk of logits
-    return new MemoryEstimate(weights, rows * (kept + gradients) + head, 16 * trainable);
+    // a quarter more for what the arena loses between blocks
+    return new MemoryEstimate(weights, (rows * (kept + gradients) + head) * 5 / 4, 16 * trainable);
   }
 
   /** Returns the sum. */

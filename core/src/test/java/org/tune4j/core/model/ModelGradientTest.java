@@ -120,6 +120,38 @@ class ModelGradientTest {
   }
 
   @Test
+  void memoryIsEstimatedAboveWhatIsUsedButNotFarAbove() {
+    for (Tape.Mode mode : List.of(Tape.Mode.RECORDING, Tape.Mode.CHECKPOINTING)) {
+      try (Engine engine = TinyModels.engine();
+          LanguageModel model = TinyModels.model("llama", engine);
+          TinyModels.LowRank adapter = new TinyModels.LowRank(model, 3)) {
+        int n = 2048;
+        int[] ids = new int[n];
+        int[] positions = new int[n];
+        int[] starts = new int[n / 32 + 1];
+        for (int i = 0; i < n; i++) {
+          ids[i] = i % 61;
+          positions[i] = i % 32;
+          starts[i / 32 + 1] = i + 1;
+        }
+        Batch batch = new Batch(ids, positions, starts, ids, new int[n / 32], null);
+        engine.lock().lock();
+        Tape tape = Tape.training(engine, mode, 1);
+        model.loss(tape, batch, Routing.all(n, List.of(adapter)), null);
+        tape.backward();
+        engine.resetArena();
+        engine.lock().unlock();
+        long used = engine.memory().arenaPeak();
+        long estimate =
+            MemoryEstimate.of(
+                    model.config(), engine.precision(), n, 32, adapter.parameters().size(), mode)
+                .activations();
+        assertThat(used).isBetween(estimate / 4, estimate);
+      }
+    }
+  }
+
+  @Test
   void adaptersOnTheirOwnRowsDoNotMix() {
     try (Engine engine = TinyModels.engine();
         LanguageModel model = TinyModels.model("llama", engine);

@@ -60,6 +60,11 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
     return new MemoryEstimate(weights, (rows * (kept + gradients) + head) * 5 / 4, 16 * trainable);
   }
 
+  /** Returns the estimate of what comes on top of a model that is loaded. */
+  public MemoryEstimate beyondWeights() {
+    return new MemoryEstimate(0, activations, adapters);
+  }
+
   /** Returns the sum. */
   public long total() {
     return weights + activations + adapters;

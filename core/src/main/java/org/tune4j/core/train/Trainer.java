@@ -265,7 +265,13 @@ public final class Trainer {
       }
     }
     MemoryEstimate.of(
-            model.config(), engine.precision(), Math.max(longest, rowsOfAPass()), longest, 0)
+            model.config(),
+            engine.precision(),
+            Math.max(longest, rowsOfAPass()),
+            longest,
+            1, // adapters are made later, and small beside the activations
+            h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING)
+        .beyondWeights()
         .require("training");
   }
 

@@ -135,12 +135,13 @@ class ModelGradientTest {
           starts[i / 32 + 1] = i + 1;
         }
         Batch batch = new Batch(ids, positions, starts, ids, new int[n / 32], null);
-        engine.lock().lock();
-        Tape tape = Tape.training(engine, mode, 1);
-        model.loss(tape, batch, Routing.all(n, List.of(adapter)), null);
-        tape.backward();
-        engine.resetArena();
-        engine.lock().unlock();
+        model.step(
+            () -> {
+              Tape tape = Tape.training(engine, mode, 1);
+              model.loss(tape, batch, Routing.all(n, List.of(adapter)), null);
+              tape.backward();
+              return null;
+            });
         long used = engine.memory().arenaPeak();
         long estimate =
             MemoryEstimate.of(

@@ -1,40 +1,88 @@
 package org.tune4j.examples;
 
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ScopeType;
 
 /**
- * The examples' entry point: the first argument names one. Without arguments the quickstart runs.
+ * The examples' entry point: the first argument names one, the rest is its own. Without arguments
+ * the quickstart runs. The exit status is 0 only if all went well: 2 for wrong arguments, 1 for
+ * anything else.
  */
 @Command(
     name = "tune4j",
     mixinStandardHelpOptions = true,
+    scope = ScopeType.INHERIT,
     version = "Tune4J 0.1.0-SNAPSHOT",
-    description = "Examples of Tune4J.",
-    subcommands = {Golden.class, CommandLine.HelpCommand.class})
+    usageHelpAutoWidth = true,
+    showDefaultValues = true,
+    sortOptions = false,
+    description = "Fine-tunes language models on several tasks with LoRA, and says how it pays.",
+    footer = {
+      "",
+      "Without a command the quickstart runs. A command's own options: tune4j COMMAND --help",
+      "Stack traces of errors: -Dtune4j.trace=true"
+    },
+    subcommands = {Train.class, Generate.class, Golden.class, CommandLine.HelpCommand.class})
 public final class Main {
   private Main() {}
 
   /** Runs an example and exits with its status if that is not 0. */
   public static void main(String[] args) {
-    CommandLine commands = new CommandLine(new Main());
-    commands.setExecutionExceptionHandler(
-        (e, command, parsed) -> {
-          command.getErr().println(command.getColorScheme().errorText(message(e)));
-          if (Boolean.getBoolean("tune4j.trace")) {
-            e.printStackTrace(command.getErr());
-          }
-          return 1;
-        });
-    int status = commands.execute(args.length == 0 ? new String[] {"help"} : args);
+    int status = commandLine().execute(args.length == 0 ? new String[] {"help"} : args);
     if (status != 0) {
       System.exit(status);
     }
   }
 
+  /** Returns all commands. */
+  static CommandLine commandLine() {
+    return new CommandLine(new Main())
+        .setCaseInsensitiveEnumValuesAllowed(true)
+        .setExecutionExceptionHandler(
+            (e, command, parsed) -> {
+              PrintWriter err = command.getErr();
+              err.println(command.getColorScheme().errorText("error: " + message(e)));
+              if (Boolean.getBoolean("tune4j.trace")) {
+                e.printStackTrace(err);
+              }
+              err.flush();
+              return CommandLine.ExitCode.SOFTWARE;
+            });
+  }
+
+  /**
+   * Returns what to tell the user: the message of what he can put right, the type as well of what
+   * is more likely a defect.
+   */
   private static String message(Throwable e) {
-    return e.getMessage() == null
-        ? e.toString()
-        : e.getClass().getSimpleName() + ": " + e.getMessage();
+    if (e instanceof FileSystemException f && f.getReason() == null) {
+      String file = f.getFile();
+      if (e instanceof NoSuchFileException) {
+        return file + ": no such file or directory";
+      }
+      return file
+          + ": "
+          + (e instanceof AccessDeniedException ? "permission denied" : e.toString());
+    }
+    boolean explains =
+        e instanceof IOException
+            || e instanceof IllegalArgumentException
+            || e instanceof IllegalStateException
+            || e.getClass().getName().startsWith("org.tune4j.");
+    return explains && e.getMessage() != null
+        ? e.getMessage()
+        : e + " (-Dtune4j.trace=true shows where)";
+  }
+
+  /** Returns a usage error of a command, which then shows its synopsis. */
+  static CommandLine.ParameterException usage(CommandSpec spec, String message) {
+    return new CommandLine.ParameterException(spec.commandLine(), message);
   }
 }

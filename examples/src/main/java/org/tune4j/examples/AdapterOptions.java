@@ -1,0 +1,49 @@
+package org.tune4j.examples;
+
+import java.util.List;
+import org.tune4j.lora.LoraConfig;
+import picocli.CommandLine.Option;
+
+/** What adapters look like. */
+final class AdapterOptions {
+  @Option(names = "--rank", paramLabel = "N", defaultValue = "8", description = "LoRA rank.")
+  private int rank;
+
+  @Option(
+      names = "--alpha",
+      paramLabel = "X",
+      description = "LoRA alpha: updates are scaled by alpha / rank. Default: twice the rank.")
+  private Double alpha;
+
+  @Option(
+      names = "--dropout",
+      paramLabel = "P",
+      defaultValue = "0",
+      description = "Dropout on the adapters' input.")
+  private double dropout;
+
+  @Option(
+      names = "--target-modules",
+      paramLabel = "NAME",
+      split = ",",
+      defaultValue = LoraConfig.ALL_LINEAR,
+      description = "Modules to adapt, such as q_proj,v_proj.")
+  private List<String> targetModules;
+
+  @Option(names = "--rslora", description = "Scale by alpha / sqrt(rank) (rank-stabilised LoRA).")
+  private boolean rslora;
+
+  @Option(names = "--dora", description = "Learn each output's magnitude as well (DoRA).")
+  private boolean dora;
+
+  LoraConfig config() {
+    return LoraConfig.builder()
+        .rank(rank)
+        .alpha(alpha == null ? 2.0 * rank : alpha)
+        .dropout(dropout)
+        .targetModules(targetModules)
+        .rslora(rslora)
+        .dora(dora)
+        .build();
+  }
+}

@@ -1,0 +1,49 @@
+package org.tune4j.examples;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.Precision;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.LoadOptions;
+import org.tune4j.core.model.ProgressListener;
+import picocli.CommandLine.Option;
+
+/** Which base model, and what it runs on. */
+final class ModelOptions {
+  @Option(
+      names = "--model",
+      paramLabel = "DIR",
+      description =
+          "Base model as Hugging Face transformers saves it: config.json, safetensors, tokenizer.json;"
+              + " without it the bundled one of 8 million parameters.")
+  private Path directory;
+
+  @Option(
+      names = "--engine",
+      paramLabel = "NAME",
+      description =
+          "Engine to run on; without it what -D"
+              + Engines.PROPERTY
+              + " names, or the fastest here.")
+  private String engine;
+
+  @Option(
+      names = "--precision",
+      defaultValue = "F32",
+      paramLabel = "NAME",
+      description = "What frozen weights and matrix products are in: ${COMPLETION-CANDIDATES}.")
+  private Precision precision;
+
+  /** Loads the model; the caller closes it. */
+  LanguageModel load() throws IOException {
+    LoadOptions.Builder options = LoadOptions.builder().precision(precision);
+    if (engine != null) {
+      options.engine(engine);
+    }
+    if (directory != null) {
+      options.progress(ProgressListener.console("loading"));
+    }
+    return LanguageModel.load(directory == null ? Bundled.baseModel() : directory, options.build());
+  }
+}

@@ -1,0 +1,119 @@
+package org.tune4j.examples;
+
+import java.util.List;
+import org.tune4j.strategies.Independent;
+import org.tune4j.strategies.MultiTask;
+import org.tune4j.strategies.Sequential;
+import org.tune4j.strategies.TrainingStrategy;
+import picocli.CommandLine.Help.Visibility;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Which strategy. */
+final class StrategyOptions {
+  /** The strategies that the library brings. */
+  enum Name {
+    MULTI_TASK,
+    SEQUENTIAL,
+    INDEPENDENT;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(java.util.Locale.ROOT).replace('_', '-');
+    }
+  }
+
+  /** How multi-task training draws from tasks. */
+  enum Mixing {
+    PROPORTIONAL,
+    UNIFORM,
+    TEMPERATURE
+  }
+
+  /** What later stages of sequential training build on. */
+  enum Carry {
+    CONTINUE,
+    STACK,
+    MERGE
+  }
+
+  @Spec(Spec.Target.MIXEE)
+  private CommandSpec spec;
+
+  @Option(
+      names = "--strategy",
+      paramLabel = "NAME",
+      defaultValue = "multi-task",
+      description = {
+        "multi-task: one adapter learns all tasks from mixed batches.",
+        "sequential: one task after the other.",
+        "independent: an adapter for each task, trained side by side.",
+      })
+  private Name strategy;
+
+  @Option(
+      names = "--mixing",
+      paramLabel = "NAME",
+      defaultValue = "PROPORTIONAL",
+      description = "How multi-task draws from tasks: ${COMPLETION-CANDIDATES}.")
+  private Mixing mixing;
+
+  @Option(
+      names = "--mixing-temperature",
+      paramLabel = "T",
+      defaultValue = "2",
+      description = "With --mixing temperature, tasks are drawn in proportion to size^(1/T).")
+  private double temperature;
+
+  @Option(
+      names = "--order",
+      showDefaultValue = Visibility.NEVER,
+      paramLabel = "TASK",
+      split = ",",
+      description = "The order of sequential; without it, that of the tasks.")
+  private List<String> order = List.of();
+
+  @Option(
+      names = "--carry",
+      paramLabel = "NAME",
+      defaultValue = "CONTINUE",
+      description =
+          "What later stages of sequential do with the earlier adapter: ${COMPLETION-CANDIDATES}"
+              + " (a new one on top of it, frozen; merge it into the base first).")
+  private Carry carry;
+
+  @Option(
+      names = "--replay",
+      paramLabel = "SHARE",
+      defaultValue = "0",
+      description = "Share of earlier tasks' examples in later stages of sequential.")
+  private double replay;
+
+  TrainingStrategy strategy() {
+    boolean sequential = strategy == Name.SEQUENTIAL;
+    if (!sequential && (!order.isEmpty() || carry != Carry.CONTINUE || replay != 0)) {
+      throw Main.usage(spec, "--order, --carry and --replay need --strategy sequential");
+    }
+    if (strategy != Name.MULTI_TASK && mixing != Mixing.PROPORTIONAL) {
+      throw Main.usage(spec, "--mixing needs --strategy multi-task");
+    }
+    return switch (strategy) {
+      case MULTI_TASK ->
+          switch (mixing) {
+            case PROPORTIONAL -> MultiTask.proportional();
+            case UNIFORM -> MultiTask.uniform();
+            case TEMPERATURE -> MultiTask.temperature(temperature);
+          };
+      case SEQUENTIAL -> {
+        Sequential s = Sequential.inOrder(order).replay(replay);
+        yield switch (carry) {
+          case CONTINUE -> s;
+          case STACK -> s.stacked();
+          case MERGE -> s.merging();
+        };
+      }
+      case INDEPENDENT -> Independent.perTask();
+    };
+  }
+}

@@ -1,0 +1,115 @@
+package org.tune4j.examples;
+
+import com.google.common.collect.ImmutableList;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.tune4j.core.data.DataFormat;
+import org.tune4j.core.data.Example;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.data.TaskReader;
+import picocli.CommandLine.Help.Visibility;
+import picocli.CommandLine.Option;
+
+/** Which tasks. */
+final class TaskOptions {
+  @Option(
+      names = "--task",
+      showDefaultValue = Visibility.NEVER,
+      paramLabel = "[NAME=]PATH",
+      description = {
+        "A task, as often as there are tasks: a directory with train, validation and test files, or one file that is"
+            + " split 80 : 10 : 10 (.jsonl, .json or .csv), or the name of a bundled task.",
+        "Without it all bundled tasks: noun-category, verb-category, part-of-speech, hypernym."
+      })
+  private List<String> tasks = List.of();
+
+  @Option(
+      names = "--format",
+      paramLabel = "NAME",
+      description =
+          "Format of the files, if it should not be found from their fields: ${COMPLETION-CANDIDATES}.")
+  private DataFormat format;
+
+  @Option(
+      names = "--column",
+      showDefaultValue = Visibility.NEVER,
+      paramLabel = "FIELD=NAME",
+      description = "What the files call a field of the format, such as prompt=question.")
+  private Map<String, String> columns = new LinkedHashMap<>();
+
+  @Option(
+      names = "--train",
+      paramLabel = "N",
+      defaultValue = "0",
+      description = "Most training examples of each task, the first ones; 0: all.")
+  private int train;
+
+  @Option(
+      names = "--validation",
+      paramLabel = "N",
+      defaultValue = "0",
+      description = "Most validation examples of each task; 0: all.")
+  private int validation;
+
+  @Option(
+      names = "--test",
+      paramLabel = "N",
+      defaultValue = "0",
+      description = "Most test examples of each task; 0: all.")
+  private int test;
+
+  /** Reads the tasks. */
+  ImmutableList<Task> read() throws IOException {
+    TaskReader reader = format == null ? TaskReader.detecting() : TaskReader.of(format);
+    for (Map.Entry<String, String> c : columns.entrySet()) {
+      reader = reader.column(c.getKey(), c.getValue());
+    }
+    List<Task> all = new ArrayList<>();
+    for (String t : tasks.isEmpty() ? Bundled.TASKS : tasks) {
+      all.add(read(t, reader).limit(most(train), most(validation), most(test)));
+    }
+    Task.requireDistinctNames(all);
+    return ImmutableList.copyOf(all);
+  }
+
+  private static int most(int n) {
+    return n == 0 ? Integer.MAX_VALUE : n;
+  }
+
+  private static Task read(String argument, TaskReader reader) throws IOException {
+    if (Bundled.TASKS.contains(argument) && !Files.exists(Path.of(argument))) {
+      return Bundled.task(argument);
+    }
+    int equals = argument.indexOf('=');
+    Path path = Path.of(argument.substring(equals + 1));
+    if (!Files.exists(path)) {
+      throw new NoSuchFileException(
+          path.toString(),
+          null,
+          "no such task file or directory, nor a bundled task " + Bundled.TASKS);
+    }
+    String name =
+        equals > 0
+            ? argument.substring(0, equals)
+            : com.google.common.io.Files.getNameWithoutExtension(
+                path.toAbsolutePath().normalize().toString());
+    if (!Files.isDirectory(path)) {
+      List<Example> examples = reader.read(path);
+      return Task.builder(name).split(examples, 0.1, 0.1, 0).build();
+    }
+    Task task = Task.fromDirectory(path, reader);
+    return equals < 0
+        ? task
+        : Task.builder(name)
+            .train(task.train())
+            .validation(task.validation())
+            .test(task.test())
+            .build();
+  }
+}

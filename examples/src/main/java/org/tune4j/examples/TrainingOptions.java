@@ -1,0 +1,148 @@
+package org.tune4j.examples;
+
+import java.util.Locale;
+import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
+import org.tune4j.core.train.Hyperparameters;
+import org.tune4j.core.train.LearningRateSchedule;
+import picocli.CommandLine.Option;
+
+/** How training goes. */
+final class TrainingOptions {
+  /** The shape of the learning rate after its warm-up. */
+  enum Schedule {
+    COSINE,
+    LINEAR,
+    CONSTANT
+  }
+
+  @Option(
+      names = "--learning-rate",
+      paramLabel = "X",
+      defaultValue = "2e-3",
+      description = "Base learning rate of AdamW.")
+  private double learningRate;
+
+  @Option(
+      names = "--schedule",
+      paramLabel = "NAME",
+      defaultValue = "COSINE",
+      description = "Learning rate after its linear warm-up: ${COMPLETION-CANDIDATES}.")
+  private Schedule schedule;
+
+  @Option(
+      names = "--warmup",
+      paramLabel = "SHARE",
+      defaultValue = "0.05",
+      description = "Share of a stage's steps in which the learning rate rises.")
+  private double warmup;
+
+  @Option(
+      names = "--weight-decay",
+      paramLabel = "X",
+      defaultValue = "0",
+      description = "Decoupled weight decay of AdamW.")
+  private double weightDecay;
+
+  @Option(
+      names = "--clip",
+      paramLabel = "X",
+      defaultValue = "1",
+      description = "Norm that each adapter's gradient is clipped to.")
+  private double clip;
+
+  @Option(
+      names = "--epochs",
+      paramLabel = "X",
+      defaultValue = "1",
+      description = "How often each training example is seen; may be a fraction.")
+  private double epochs;
+
+  @Option(
+      names = "--batch",
+      paramLabel = "N",
+      defaultValue = "16",
+      description = "Examples of an optimizer step, for each adapter in training.")
+  private int batch;
+
+  @Option(
+      names = "--tokens-per-pass",
+      paramLabel = "N",
+      defaultValue = "4096",
+      description =
+          "Most tokens run at once; a step with more runs in several passes. Bounds memory.")
+  private int tokensPerPass;
+
+  @Option(
+      names = "--recompute",
+      description = "Compute activations again in the backward pass: less memory, more time.")
+  private boolean recompute;
+
+  @Option(
+      names = "--max-length",
+      paramLabel = "N",
+      defaultValue = "512",
+      description = "Most tokens of an example.")
+  private int maxLength;
+
+  @Option(
+      names = "--too-long",
+      paramLabel = "NAME",
+      defaultValue = "TRUNCATE_PROMPT",
+      description = "What happens to longer examples: ${COMPLETION-CANDIDATES}.")
+  private LengthPolicy tooLong;
+
+  @Option(
+      names = "--validate-every",
+      paramLabel = "STEPS",
+      defaultValue = "0",
+      description =
+          "Measure the validation loss after so many steps and keep the best adapter; 0: never.")
+  private int validateEvery;
+
+  @Option(
+      names = "--patience",
+      paramLabel = "N",
+      defaultValue = "0",
+      description = "Stop an adapter after so many validations without improvement; 0: never.")
+  private int patience;
+
+  @Option(
+      names = "--checkpoint-every",
+      paramLabel = "STEPS",
+      defaultValue = "0",
+      description =
+          "Write a checkpoint after so many steps; 0: only between stages and when interrupted.")
+  private int checkpointEvery;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "0",
+      description = "Determines initial values, data order and dropout.")
+  private long seed;
+
+  Hyperparameters hyperparameters() {
+    LearningRateSchedule shape =
+        switch (schedule) {
+          case COSINE -> LearningRateSchedule.cosine(warmup);
+          case LINEAR -> LearningRateSchedule.linear(warmup);
+          case CONSTANT -> LearningRateSchedule.constant(warmup);
+        };
+    return Hyperparameters.builder()
+        .learningRate(learningRate)
+        .schedule(schedule.name().toLowerCase(Locale.ROOT) + " " + warmup, shape)
+        .weightDecay(weightDecay)
+        .maxGradientNorm(clip)
+        .epochs(epochs)
+        .examplesPerStep(batch)
+        .tokensPerPass(tokensPerPass)
+        .activationCheckpointing(recompute)
+        .maxLength(maxLength)
+        .lengthPolicy(tooLong)
+        .validateEvery(validateEvery)
+        .patience(patience)
+        .checkpointEvery(checkpointEvery)
+        .seed(seed)
+        .build();
+  }
+}

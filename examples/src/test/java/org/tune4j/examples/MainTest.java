@@ -1,0 +1,100 @@
+package org.tune4j.examples;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import picocli.CommandLine;
+import picocli.CommandLine.Model.OptionSpec;
+
+class MainTest {
+  @TempDir private Path directory;
+
+  static Stream<String> commands() {
+    return Main.commandLine().getSubcommands().keySet().stream().filter(n -> !n.equals("help"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("commands")
+  void helpDescribesEveryOption(String name) {
+    CommandLine command = Main.commandLine().getSubcommands().get(name);
+    Cli help = Cli.run(name, "--help");
+
+    assertThat(help.status()).isZero();
+    assertThat(help.err()).isEmpty();
+    assertThat(command.getCommandSpec().options()).isNotEmpty();
+    for (OptionSpec option : command.getCommandSpec().options()) {
+      assertThat(help.out()).contains(option.longestName());
+      assertThat(option.description()).as(option.longestName()).isNotEmpty();
+    }
+  }
+
+  @Test
+  void everyCommandIsListed() {
+    assertThat(Cli.run("--help").out()).contains(commands().toList());
+  }
+
+  @Test
+  void wrongArgumentsFailWithStatus2() {
+    assertThat(Cli.run("nothing-of-that-name").status()).isEqualTo(2);
+    Cli unknown = Cli.run("train", "--no-such-option");
+    assertThat(unknown.status()).isEqualTo(2);
+    assertThat(unknown.err()).contains("--no-such-option").contains("Usage: tune4j train");
+    Cli number = Cli.run("train", "--rank", "eight");
+    assertThat(number.status()).isEqualTo(2);
+    assertThat(number.err()).contains("--rank").contains("eight");
+  }
+
+  @Test
+  void optionsThatNeedAnotherSaySo() {
+    for (List<String> args :
+        List.of(
+            List.of("train", "--replay", "0.1"),
+            List.of("train", "--strategy", "sequential", "--mixing", "uniform"),
+            List.of("train", "--resume"),
+            List.of("generate", "--system", "x", "y"))) {
+      Cli run = Cli.run(args.toArray(new String[0]));
+      assertThat(run.status()).as("%s", args).isEqualTo(2);
+      assertThat(run.err()).as("%s", args).contains("need");
+    }
+  }
+
+  @Test
+  void missingFilesAreNamed() {
+    Path nowhere = directory.resolve("nowhere");
+    for (List<String> args :
+        List.of(
+            List.of("train", "--task", nowhere.toString()),
+            List.of("train", "--model", nowhere.toString()),
+            List.of("generate", "--model", nowhere.toString(), "x"),
+            List.of("generate", "--adapter", nowhere.toString(), "x"),
+            List.of("golden", nowhere.toString()))) {
+      Cli run = Cli.run(args.toArray(new String[0]));
+      assertThat(run.status()).as("%s", args).isEqualTo(1);
+      assertThat(run.out() + run.err()).as("%s", args).contains(nowhere.toString());
+    }
+  }
+
+  @Test
+  void valuesOutOfRangeAreExplained() {
+    Cli run = Cli.run("generate", "--temperature", "-1", "x");
+    assertThat(run.status()).isEqualTo(1);
+    assertThat(run.err()).contains("temperature -1.0: 0 or more").doesNotContain("Exception");
+  }
+
+  @Test
+  void malformedTaskFileIsNamedWithItsLine() throws IOException {
+    Path file = directory.resolve("broken.jsonl");
+    Files.writeString(file, "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"a\"\n");
+    Cli run = Cli.run("train", "--task", file.toString());
+    assertThat(run.status()).isEqualTo(1);
+    assertThat(run.err()).contains(file.toString()).contains("2");
+  }
+}

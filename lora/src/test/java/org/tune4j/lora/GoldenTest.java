@@ -1,0 +1,50 @@
+package org.tune4j.lora;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.tune4j.core.engine.EngineProvider;
+import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.Precision;
+
+/** The recorded cases of transformers + PEFT, on every engine that runs here. */
+class GoldenTest {
+  static final Path GOLDEN = Path.of("../core/src/test/resources/golden");
+  static final List<String> CASES = List.of("gpt2", "llama", "qwen2", "qwen3", "mistral");
+
+  static List<String> engines() {
+    return Engines.providers().stream()
+        .filter(p -> p.unavailable(Precision.F32).isEmpty())
+        .map(EngineProvider::name)
+        .toList();
+  }
+
+  static Stream<Arguments> cases() {
+    return CASES.stream().flatMap(c -> engines().stream().map(e -> Arguments.of(c, e)));
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void agreesWithPeft(String name, String engine) {
+    ParityCheck.Report report = ParityCheck.run(GOLDEN.resolve(name), engine);
+    assertThat(report.problems()).isEmpty();
+    assertThat(report.passed()).isTrue();
+    assertThat(report.errors())
+        .containsOnlyKeys(
+            "base logits",
+            "base hidden states",
+            "loss",
+            "greedy tokens",
+            "adapter logits",
+            "gradients",
+            "gradient norms",
+            "training curve",
+            "trained logits",
+            "trained tensors");
+  }
+}

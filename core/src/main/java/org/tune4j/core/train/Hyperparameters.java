@@ -343,4 +343,10 @@ public final class Hyperparameters {
             b.patience,
             b.seed);
   }
+
+  /** Returns the values that determine a run. */
+  @Override
+  public String toString() {
+    return fingerprint();
+  }
 }

@@ -1,0 +1,40 @@
+package org.tune4j.eval;
+
+import java.util.Locale;
+import org.tune4j.core.train.TrainingResult;
+import org.tune4j.strategies.FineTuningResult;
+
+/**
+ * What training took.
+ *
+ * @param tokens trained on, filler not counted
+ * @param examples trained on
+ * @param seconds of training, without validation, evaluation and saving
+ * @param peakBytes most memory that the engine held outside the heap, the base model's weights
+ *     included
+ * @param adapterBytes of all adapters' parameters, in F32 as saved
+ */
+public record Cost(long tokens, long examples, double seconds, long peakBytes, long adapterBytes) {
+  /** Returns what a run took. */
+  public static Cost of(FineTuningResult result) {
+    TrainingResult t = result.training();
+    return new Cost(t.tokens(), t.examples(), t.seconds(), t.peakBytes(), result.adapterBytes());
+  }
+
+  /** Returns the rate. */
+  public double tokensPerSecond() {
+    return tokens / seconds;
+  }
+
+  @Override
+  public String toString() {
+    return String.format(
+        Locale.ROOT,
+        "%,d tokens in %.1f s (%,.0f tokens/s), peak %,d MiB, adapters %,d KiB",
+        tokens,
+        seconds,
+        tokensPerSecond(),
+        peakBytes >> 20,
+        adapterBytes >> 10);
+  }
+}

@@ -1,0 +1,598 @@
+package org.tune4j.eval;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.CancellationException;
+import java.util.function.BooleanSupplier;
+import java.util.function.Function;
+import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.Example;
+import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.data.Task.Split;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.Batch;
+import org.tune4j.core.model.Generation;
+import org.tune4j.core.model.GenerationConfig;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.LossResult;
+import org.tune4j.core.model.Routing;
+import org.tune4j.core.text.ChatTemplate;
+import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.Tokenizer;
+
+/**
+ * Measures how well a model, with adapters or without, does on a task.
+ *
+ * <ul>
+ *   <li>A classification is scored by the likelihoods of its labels as completions, the end-of-text
+ *       token included as in training: the likeliest label is the prediction. The prompt is run
+ *       once for all labels. By generation where {@linkplain #classifyBy asked}.
+ *   <li>A generation task is scored by greedy generation: exact match, ROUGE-L and BLEU. Of a
+ *       conversation the last turn of the assistant is generated.
+ *   <li>Free text is scored by perplexity.
+ * </ul>
+ *
+ * <p>Examples are run in chunks of {@link #tokensPerPass}, so that memory does not grow with their
+ * number. The test split is scored only where it is named. Settings are not to be changed while
+ * another thread evaluates.
+ */
+public final class Evaluator {
+  /** How the label of a classification is found. */
+  public enum Scoring {
+    /** The label whose tokens are likeliest after the prompt. */
+    LIKELIHOOD,
+    /** What the model generates greedily; it may be no label at all. */
+    GENERATION
+  }
+
+  /** Is told how far an evaluation is, on the evaluating thread, after each chunk. */
+  @FunctionalInterface
+  public interface Progress {
+    /** Takes note: {@code done} of {@code total} examples of a task. */
+    void onProgress(String task, int done, int total);
+  }
+
+  private static final int ROUND = 32;
+  private static final int GENERATED_AT_ONCE = 64;
+
+  private final LanguageModel model;
+  private int limit = Integer.MAX_VALUE;
+  private int tokensPerPass = 2048;
+  private int maxLength = 512;
+  private int maxNewTokens;
+  private Scoring scoring = Scoring.LIKELIHOOD;
+  private boolean lengthNormalization;
+  private Metric generationMetric = Metrics.exactMatch();
+  private ImmutableList<Metric> more = ImmutableList.of();
+  private Progress progress = (task, done, total) -> {};
+  private BooleanSupplier cancelled = () -> false;
+
+  private Evaluator(LanguageModel model) {
+    this.model = model;
+  }
+
+  /** Returns an evaluator of a model with a tokenizer. */
+  public static Evaluator of(LanguageModel model) {
+    return new Evaluator(model);
+  }
+
+  Evaluator copy() {
+    Evaluator c = new Evaluator(model);
+    c.limit = limit;
+    c.tokensPerPass = tokensPerPass;
+    c.maxLength = maxLength;
+    c.maxNewTokens = maxNewTokens;
+    c.scoring = scoring;
+    c.lengthNormalization = lengthNormalization;
+    c.generationMetric = generationMetric;
+    c.more = more;
+    c.progress = progress;
+    c.cancelled = cancelled;
+    return c;
+  }
+
+  /** Sets the most examples scored of a split, the first ones; the default is all. */
+  public Evaluator limit(int value) {
+    checkArgument(value > 0, "the limit is %s; it must be at least 1", value);
+    limit = value;
+    return this;
+  }
+
+  /** Sets the most tokens run at once; an example with more goes alone. The default is 2,048. */
+  public Evaluator tokensPerPass(int value) {
+    checkArgument(value > 0, "tokens per pass is %s; it must be at least 1", value);
+    tokensPerPass = value;
+    return this;
+  }
+
+  /**
+   * Sets the most tokens of an example, at most the model's context; longer prompts lose their
+   * first tokens, and longer texts their last ones, as in training. The default is that of
+   * training, 512.
+   */
+  public Evaluator maxLength(int value) {
+    checkArgument(value >= 2, "maximum length is %s; it must be at least 2", value);
+    maxLength = value;
+    return this;
+  }
+
+  /** Sets how classifications are scored; the default is by likelihood. */
+  public Evaluator classifyBy(Scoring value) {
+    scoring = value;
+    return this;
+  }
+
+  /**
+   * Sets whether a label's log-likelihood is divided by its number of tokens. Off by default:
+   * training makes the right label likeliest as a whole, the end-of-text token included.
+   */
+  public Evaluator lengthNormalization(boolean value) {
+    lengthNormalization = value;
+    return this;
+  }
+
+  /**
+   * Sets the most tokens generated for an example. The default is half as many again as the longest
+   * training completion of the task has.
+   */
+  public Evaluator maxNewTokens(int value) {
+    checkArgument(value > 0, "the most new tokens are %s; there must be at least 1", value);
+    maxNewTokens = value;
+    return this;
+  }
+
+  /**
+   * Sets the metric by which generation tasks are judged, in place of exact match, which long
+   * answers rarely meet. Its value on each example alone is the example's score.
+   *
+   * @param value with values in [0, 1], higher is better, such as {@link Metrics#rougeL()}
+   */
+  public Evaluator generationMetric(Metric value) {
+    checkArgument(
+        value.higherIsBetter(),
+        "metric '%s' cannot judge a task: lower values are better",
+        value.name());
+    generationMetric = value;
+    return this;
+  }
+
+  /** Adds a metric that is reported of classifications and generation tasks. */
+  public Evaluator metric(Metric value) {
+    more = ImmutableList.<Metric>builder().addAll(more).add(value).build();
+    return this;
+  }
+
+  /** Sets what is told how far an evaluation is. */
+  public Evaluator progress(Progress value) {
+    progress = value;
+    return this;
+  }
+
+  /**
+   * Sets what is asked before each chunk whether to stop, with a {@link CancellationException};
+   * interrupting the thread stops, too.
+   */
+  public Evaluator cancelled(BooleanSupplier value) {
+    cancelled = value;
+    return this;
+  }
+
+  /** Like {@link #evaluate(Task, Split, List)} on the validation split. */
+  public Evaluation evaluate(Task task, List<? extends Adapter> adapters) {
+    return evaluate(task, Split.VALIDATION, adapters);
+  }
+
+  /**
+   * Scores a split of a task.
+   *
+   * @param adapters applied in order; none for the base model
+   * @throws IllegalArgumentException if the split is empty, or an example cannot be scored; the
+   *     message says which
+   * @throws CancellationException if it was cancelled
+   */
+  public Evaluation evaluate(Task task, Split split, List<? extends Adapter> adapters) {
+    long start = System.nanoTime();
+    List<Example> examples = examples(task, split);
+    Map<String, Double> metrics = new LinkedHashMap<>();
+    List<Prediction> predictions;
+    String primary;
+    if (task.type() == Task.Type.TEXT) {
+      List<Likelihood> likelihoods = likelihoods(task, split, adapters);
+      primary = Metrics.PERPLEXITY;
+      metrics.put(primary, perplexity(likelihoods));
+      predictions =
+          likelihoods.stream()
+              .map(
+                  l ->
+                      new Prediction(
+                          "", examples.get(l.example()).allText(), "", l.tokenProbability()))
+              .toList();
+      metrics.put(
+          Metrics.TOKEN_PROBABILITY,
+          predictions.stream().mapToDouble(Prediction::score).average().orElseThrow());
+    } else {
+      boolean classification = task.type() == Task.Type.CLASSIFICATION;
+      predictions =
+          classification && scoring == Scoring.LIKELIHOOD
+              ? classify(task, examples, adapters)
+              : generate(task, examples, adapters);
+      List<Metric> all = new ArrayList<>();
+      if (classification) {
+        all.add(Metrics.accuracy());
+        all.add(Metrics.macroF1(task.labels()));
+      } else {
+        all.add(generationMetric);
+        all.add(Metrics.exactMatch());
+        all.add(Metrics.rougeL());
+        all.add(Metrics.bleu());
+      }
+      all.addAll(more);
+      primary = all.get(0).name();
+      List<String> predicted = predictions.stream().map(Prediction::predicted).toList();
+      List<String> expected = predictions.stream().map(Prediction::expected).toList();
+      all.forEach(m -> metrics.computeIfAbsent(m.name(), k -> m.score(predicted, expected)));
+    }
+    return new Evaluation(
+        task.name(),
+        task.type(),
+        split,
+        task.labels().asList(),
+        primary,
+        ImmutableMap.copyOf(metrics),
+        ImmutableList.copyOf(predictions),
+        (System.nanoTime() - start) / 1e9);
+  }
+
+  /**
+   * Scores a split of several tasks.
+   *
+   * @param adaptersFor gives the adapters to use for a task by its name, such as {@code
+   *     result::adaptersFor}
+   * @return by task name, in the tasks' order
+   */
+  public ImmutableMap<String, Evaluation> evaluateAll(
+      List<Task> tasks,
+      Split split,
+      Function<String, ? extends List<? extends Adapter>> adaptersFor) {
+    ImmutableMap.Builder<String, Evaluation> all = ImmutableMap.builder();
+    for (Task t : tasks) {
+      all.put(t.name(), evaluate(t, split, adaptersFor.apply(t.name())));
+    }
+    return all.buildOrThrow();
+  }
+
+  /**
+   * Returns the perplexity of a split of any kind of task: e to the mean negative log-likelihood of
+   * the tokens that training learns.
+   *
+   * @throws IllegalArgumentException if the split is empty, or all of it too long
+   * @throws CancellationException if it was cancelled
+   */
+  public double perplexity(Task task, Split split, List<? extends Adapter> adapters) {
+    return perplexity(likelihoods(task, split, adapters));
+  }
+
+  private static double perplexity(List<Likelihood> likelihoods) {
+    return Metrics.perplexity(
+        likelihoods.stream().mapToDouble(Likelihood::sum).sum(),
+        likelihoods.stream().mapToLong(Likelihood::tokens).sum());
+  }
+
+  private List<Example> examples(Task task, Split split) {
+    List<Example> all = task.split(split);
+    checkArgument(
+        !all.isEmpty(),
+        "task '%s' has no %s examples to evaluate on",
+        task.name(),
+        split.name().toLowerCase(Locale.ROOT));
+    return all.subList(0, Math.min(limit, all.size()));
+  }
+
+  private ExampleEncoder encoder() {
+    return new ExampleEncoder(
+        model.tokenizer(),
+        model.chatTemplate(),
+        Math.min(maxLength, model.config().maxPositions()),
+        ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT);
+  }
+
+  // ---- classification
+
+  private List<Prediction> classify(
+      Task task, List<Example> examples, List<? extends Adapter> adapters) {
+    ExampleEncoder encoder = encoder();
+    List<String> labels = task.labels().asList();
+    int[][] completions = labels.stream().map(encoder::completion).toArray(int[][]::new);
+    int longest = Arrays.stream(completions).mapToInt(c -> c.length).max().orElseThrow();
+    int branches = Arrays.stream(completions).mapToInt(c -> c.length - 1).sum();
+    List<Prediction> predictions = new ArrayList<>();
+    List<int[]> prompts = new ArrayList<>();
+    int rows = 0;
+    for (int i = 0; i < examples.size(); i++) {
+      int[] prompt = prompt(encoder, examples.get(i).prompt(), longest);
+      int needed = prompt.length + branches;
+      if (rows > 0 && rows + needed > tokensPerPass) {
+        classify(task, examples, prompts, completions, adapters, predictions);
+        rows = 0;
+      }
+      prompts.add(prompt);
+      rows += needed;
+    }
+    classify(task, examples, prompts, completions, adapters, predictions);
+    return predictions;
+  }
+
+  /** Scores a chunk of prompts, which it empties, and appends to the predictions. */
+  private void classify(
+      Task task,
+      List<Example> examples,
+      List<int[]> prompts,
+      int[][] completions,
+      List<? extends Adapter> adapters,
+      List<Prediction> predictions) {
+    requireNotCancelled(task);
+    List<float[]> scores =
+        model.scoreContinuations(
+            prompts, Collections.nCopies(prompts.size(), completions), adapters, tokensPerPass);
+    for (float[] ofLabels : scores) {
+      Example e = examples.get(predictions.size());
+      int best = -1;
+      double highest = Double.NEGATIVE_INFINITY;
+      for (int c = 0; c < ofLabels.length; c++) {
+        double score = lengthNormalization ? ofLabels[c] / completions[c].length : ofLabels[c];
+        if (score > highest) {
+          highest = score;
+          best = c;
+        }
+      }
+      if (best < 0) {
+        throw new IllegalStateException(
+            "task '%s', example %d: the labels' log-likelihoods are %s; the model or an adapter holds weights that are no numbers"
+                .formatted(task.name(), predictions.size(), Arrays.toString(ofLabels)));
+      }
+      String predicted = task.labels().asList().get(best);
+      predictions.add(
+          new Prediction(
+              e.prompt(), e.completion(), predicted, predicted.equals(e.completion()) ? 1 : 0));
+    }
+    prompts.clear();
+    progress.onProgress(task.name(), predictions.size(), examples.size());
+  }
+
+  /** A prompt's tokens; nothing at all begins as a text begins. */
+  private int[] prompt(ExampleEncoder encoder, String text, int room) {
+    int[] ids = encoder.prompt(text, room);
+    return ids.length > 0 ? ids : new int[] {start()};
+  }
+
+  private int start() {
+    Tokenizer tokenizer = model.tokenizer();
+    return tokenizer.bos().orElseGet(() -> tokenizer.eos().iterator().next());
+  }
+
+  // ---- generation
+
+  private List<Prediction> generate(
+      Task task, List<Example> examples, List<? extends Adapter> adapters) {
+    ExampleEncoder encoder = encoder();
+    int length = Math.min(maxLength, model.config().maxPositions());
+    int most = maxNewTokens > 0 ? maxNewTokens : longestCompletion(task, encoder) * 3 / 2 + 1;
+    int room = Math.min(most, length / 2);
+    GenerationConfig config =
+        GenerationConfig.builder().maxNewTokens(most).cancelled(this::isCancelled).build();
+    List<Prediction> predictions = new ArrayList<>();
+    for (int from = 0; from < examples.size(); from += GENERATED_AT_ONCE) {
+      requireNotCancelled(task);
+      List<Example> chunk =
+          examples.subList(from, Math.min(from + GENERATED_AT_ONCE, examples.size()));
+      List<Prompted> prompted = chunk.stream().map(e -> prompted(e, encoder, room)).toList();
+      List<Generation> generated =
+          model.generateFromTokens(prompted.stream().map(Prompted::ids).toList(), config, adapters);
+      requireNotCancelled(task); // then the texts are cut off
+      for (int i = 0; i < chunk.size(); i++) {
+        predictions.add(predicted(task, prompted.get(i), generated.get(i).text()));
+      }
+      progress.onProgress(task.name(), predictions.size(), examples.size());
+    }
+    return predictions;
+  }
+
+  /** An example to generate for. */
+  private record Prompted(String text, int[] ids, String expected) {}
+
+  private Prompted prompted(Example e, ExampleEncoder encoder, int room) {
+    if (!e.isConversation()) {
+      return new Prompted(e.prompt(), prompt(encoder, e.prompt(), room), e.completion());
+    }
+    ChatTemplate template =
+        model
+            .chatTemplate()
+            .orElseThrow(
+                () ->
+                    new IllegalArgumentException(
+                        "%s is a conversation, but the model has no chat template"
+                            .formatted(e.origin())));
+    int last = e.messages().size() - 1;
+    while (last >= 0 && !e.messages().get(last).role().equals("assistant")) {
+      last--;
+    }
+    checkArgument(last >= 0, "%s: the conversation has no turn of the assistant", e.origin());
+    List<Message> before = e.messages().subList(0, last);
+    String text = template.render(before, true);
+    int[] ids = model.tokenizer().encode(text, false); // the template has the special tokens
+    int most = Math.max(1, Math.min(maxLength, model.config().maxPositions()) - room);
+    return new Prompted(
+        text,
+        ids.length <= most ? ids : Arrays.copyOfRange(ids, ids.length - most, ids.length),
+        e.messages().get(last).content());
+  }
+
+  private Prediction predicted(Task task, Prompted prompted, String text) {
+    String expected = prompted.expected();
+    if (task.type() != Task.Type.CLASSIFICATION) {
+      double score = generationMetric.score(List.of(text), List.of(expected));
+      return new Prediction(prompted.text(), expected, text, score);
+    }
+    String label =
+        task.labels().stream().filter(l -> l.strip().equals(text.strip())).findFirst().orElse(text);
+    return new Prediction(prompted.text(), expected, label, label.equals(expected) ? 1 : 0);
+  }
+
+  private int longestCompletion(Task task, ExampleEncoder encoder) {
+    int longest = 1;
+    for (Example e : task.train()) {
+      if (e.isConversation()) {
+        for (Message m : e.messages()) {
+          if (m.role().equals("assistant")) {
+            longest = Math.max(longest, encoder.completion(m.content()).length);
+          }
+        }
+      } else {
+        longest = Math.max(longest, encoder.completion(e.completion()).length);
+      }
+    }
+    return longest;
+  }
+
+  // ---- likelihood
+
+  /**
+   * An example's log-likelihood.
+   *
+   * @param example index in its split
+   * @param sum over its learned tokens, in nats
+   * @param tokens learned
+   */
+  private record Likelihood(int example, double sum, int tokens) {
+    double tokenProbability() {
+      return Math.exp(sum / tokens);
+    }
+  }
+
+  private List<Likelihood> likelihoods(Task task, Split split, List<? extends Adapter> adapters) {
+    int scored = examples(task, split).size();
+    List<EncodedExample> encoded =
+        encoder().encode(task, split).examples().stream()
+            .filter(e -> e.example() < scored && e.lossTokens() > 0)
+            .toList();
+    checkArgument(
+        !encoded.isEmpty(),
+        "task '%s': none of its %s examples fits %s tokens",
+        task.name(),
+        split.name().toLowerCase(Locale.ROOT),
+        maxLength);
+    List<Likelihood> all = new ArrayList<>();
+    List<EncodedExample> chunk = new ArrayList<>();
+    int rows = 0;
+    for (EncodedExample e : encoded) {
+      if (rows > 0 && rows + e.ids().length > tokensPerPass) {
+        likelihoods(task, chunk, adapters, all, encoded.size());
+        rows = 0;
+      }
+      chunk.add(e);
+      rows += e.ids().length;
+    }
+    likelihoods(task, chunk, adapters, all, encoded.size());
+    return all;
+  }
+
+  /** Scores a chunk of examples, which it empties, and appends to {@code all}. */
+  private void likelihoods(
+      Task task,
+      List<EncodedExample> chunk,
+      List<? extends Adapter> adapters,
+      List<Likelihood> all,
+      int total) {
+    requireNotCancelled(task);
+    Batch batch = pack(chunk);
+    LossResult loss = model.loss(batch, Routing.all(batch.rows(), ImmutableList.copyOf(adapters)));
+    int at = 0;
+    for (int s = 0; s < chunk.size(); s++) {
+      double sum = 0;
+      int tokens = 0;
+      for (; at < loss.rows().length && loss.rows()[at] < batch.segmentStart()[s + 1]; at++) {
+        sum -= loss.losses()[at];
+        tokens++;
+      }
+      all.add(new Likelihood(chunk.get(s).example(), sum, tokens));
+    }
+    chunk.clear();
+    progress.onProgress(task.name(), all.size(), total);
+  }
+
+  /** Packs examples end to end, filled up to a multiple of {@value #ROUND} rows. */
+  private Batch pack(List<EncodedExample> examples) {
+    int tokens = examples.stream().mapToInt(e -> e.ids().length).sum();
+    int filler = Math.floorMod(-tokens, ROUND);
+    int n = tokens + filler;
+    int segments = examples.size() + (filler > 0 ? 1 : 0);
+    int[] ids = new int[n];
+    int[] positions = new int[n];
+    int[] targets = new int[n];
+    int[] segmentStart = new int[segments + 1];
+    int[] segmentTask = new int[segments];
+    Arrays.fill(targets, -1);
+    int row = 0;
+    for (int s = 0; s < examples.size(); s++) {
+      EncodedExample e = examples.get(s);
+      segmentStart[s] = row;
+      for (int t = 0; t < e.ids().length; t++, row++) {
+        ids[row] = e.ids()[t];
+        positions[row] = t;
+        if (t + 1 < e.ids().length && e.learned()[t + 1]) {
+          targets[row] = e.ids()[t + 1];
+        }
+      }
+    }
+    if (filler > 0) {
+      segmentStart[examples.size()] = row;
+      segmentTask[examples.size()] = -1;
+      Arrays.fill(ids, row, n, start());
+      for (int t = 0; t < filler; t++) {
+        positions[row + t] = t;
+      }
+    }
+    segmentStart[segments] = n;
+    return new Batch(ids, positions, segmentStart, targets, segmentTask, null);
+  }
+
+  private boolean isCancelled() {
+    return cancelled.getAsBoolean() || Thread.currentThread().isInterrupted();
+  }
+
+  private void requireNotCancelled(Task task) {
+    if (isCancelled()) {
+      throw new CancellationException("the evaluation of task '" + task.name() + "' was cancelled");
+    }
+  }
+
+  BooleanSupplier cancelled() {
+    return cancelled;
+  }
+
+  /** Returns the settings that decide what is measured. */
+  @Override
+  public String toString() {
+    return "limit=%s maxLength=%s scoring=%s lengthNormalization=%s maxNewTokens=%s metrics=%s"
+        .formatted(
+            limit == Integer.MAX_VALUE ? "none" : limit,
+            maxLength,
+            scoring,
+            lengthNormalization,
+            maxNewTokens == 0 ? "by data" : maxNewTokens,
+            ImmutableList.builder()
+                .add(generationMetric.name())
+                .addAll(more.stream().map(Metric::name).toList())
+                .build());
+  }
+}

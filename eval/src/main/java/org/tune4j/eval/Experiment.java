@@ -1,0 +1,451 @@
+package org.tune4j.eval;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.hash.Hasher;
+import com.google.common.hash.Hashing;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CancellationException;
+import java.util.function.BooleanSupplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.tune4j.core.data.EncodingReport;
+import org.tune4j.core.data.Example;
+import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.data.Task.Split;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.AdapterFactory;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.ProjectionGroup;
+import org.tune4j.core.train.Hyperparameters;
+import org.tune4j.core.train.TrainingListener;
+import org.tune4j.core.train.TrainingPlan;
+import org.tune4j.lora.LoraConfig;
+import org.tune4j.lora.PeftFormat;
+import org.tune4j.strategies.FineTuner;
+import org.tune4j.strategies.FineTuningResult;
+import org.tune4j.strategies.PlanContext;
+import org.tune4j.strategies.TrainingStrategy;
+
+/**
+ * Trains by several strategies on the same data and budget, and compares them on the validation
+ * splits.
+ *
+ * <pre>{@code
+ * Experiment experiment =
+ *     Experiment.of(model)
+ *         .tasks(a, b, c)
+ *         .lora(LoraConfig.rank(8))
+ *         .strategies(MultiTask.proportional(), Sequential.inOrder(a, b, c), Independent.perTask())
+ *         .output(Path.of("comparison"));
+ * ExperimentResult result = experiment.run();
+ * System.out.println(result);
+ * Map<String, Evaluation> test = experiment.test(result.best()); // after the choice
+ * }</pre>
+ *
+ * <p><b>Budget.</b> All strategies train on the same number of tokens, by default those of {@link
+ * Hyperparameters#epochs()} passes over the training examples of all tasks. A plan that would take
+ * more or fewer (replay, mixtures) is planned again with its epochs scaled until it comes within
+ * 0.5 %, by the mean length of each task's examples; where a strategy plans the same whatever the
+ * epochs, it is run as it is, and its {@link Cost} tells. Early stopping may use less.
+ *
+ * <p><b>Test split.</b> It is not looked at. {@link #test} scores it for one outcome, after the
+ * choice.
+ *
+ * <p><b>Resuming.</b> Run again with the same output directory, an experiment takes over the
+ * strategies that finished and continues the one that was interrupted from its last checkpoint.
+ * After each strategy its adapters are freed and the base is restored.
+ *
+ * <p>Files under the output directory: {@code untuned.json}; for each strategy a folder of its name
+ * with the adapters and {@code outcome.json}. Not thread-safe.
+ */
+public final class Experiment {
+  private static final Logger LOG = LoggerFactory.getLogger(Experiment.class);
+  private static final double BUDGET_TOLERANCE = 0.005;
+
+  private final LanguageModel model;
+  private ImmutableList<Task> tasks = ImmutableList.of();
+  private AdapterFactory adapters = LoraConfig.defaults();
+  private Hyperparameters hyperparameters = Hyperparameters.defaults();
+  private ImmutableList<TrainingStrategy> strategies = ImmutableList.of();
+  private Evaluator evaluator;
+  private long tokenBudget;
+  private final List<TrainingListener> listeners = new ArrayList<>();
+  private Path output;
+  private BooleanSupplier cancelled = () -> false;
+
+  private Experiment(LanguageModel model) {
+    this.model = model;
+  }
+
+  /** Returns an experiment with a model, whose weights stay as they are. */
+  public static Experiment of(LanguageModel model) {
+    return new Experiment(model);
+  }
+
+  /** Sets the tasks. */
+  public Experiment tasks(Task... value) {
+    return tasks(List.of(value));
+  }
+
+  /** Sets the tasks. */
+  public Experiment tasks(List<Task> value) {
+    tasks = ImmutableList.copyOf(value);
+    return this;
+  }
+
+  /** Sets what adapters look like; the default is {@link LoraConfig#defaults()}. */
+  public Experiment lora(LoraConfig value) {
+    adapters = value;
+    return this;
+  }
+
+  /** Sets another kind of adapter, which saves itself in PEFT's format. */
+  public Experiment adapters(AdapterFactory value) {
+    adapters = value;
+    return this;
+  }
+
+  /** Sets the hyperparameters; the epochs decide the budget unless {@link #tokenBudget} does. */
+  public Experiment hyperparameters(Hyperparameters value) {
+    hyperparameters = value;
+    return this;
+  }
+
+  /** Sets the strategies to compare. */
+  public Experiment strategies(TrainingStrategy... value) {
+    return strategies(List.of(value));
+  }
+
+  /** Sets the strategies to compare. */
+  public Experiment strategies(List<? extends TrainingStrategy> value) {
+    strategies = ImmutableList.copyOf(value);
+    return this;
+  }
+
+  /** Sets how tasks are evaluated; by default, as {@link Evaluator#of} does. */
+  public Experiment evaluator(Evaluator value) {
+    evaluator = value;
+    return this;
+  }
+
+  /** Sets the tokens that each strategy trains on. */
+  public Experiment tokenBudget(long value) {
+    checkArgument(value > 0, "the token budget is %s; it must be positive", value);
+    tokenBudget = value;
+    return this;
+  }
+
+  /** Adds a listener to the training of every strategy. */
+  public Experiment listener(TrainingListener value) {
+    listeners.add(value);
+    return this;
+  }
+
+  /** Sets the output directory; the default is {@code tune4j-runs/<time>-experiment}. */
+  public Experiment output(Path value) {
+    output = value;
+    return this;
+  }
+
+  /** Sets what is asked now and then whether to stop; interrupting the thread stops, too. */
+  public Experiment cancelled(BooleanSupplier value) {
+    cancelled = value;
+    return this;
+  }
+
+  /** What is kept of a finished strategy. */
+  record KeptOutcome(String settings, Outcome outcome) {}
+
+  /** What is kept of the untuned model. */
+  record KeptUntuned(String settings, ImmutableMap<String, Evaluation> evaluations) {}
+
+  /**
+   * Runs the experiment.
+   *
+   * @return what was found; incomplete if cancelled, with the strategies that finished
+   * @throws IllegalArgumentException if something given does not fit; the message names it
+   * @throws IOException if a file cannot be read or written, or the output directory holds another
+   *     experiment
+   * @throws org.tune4j.core.train.TrainingException if training diverges
+   */
+  public ExperimentResult run() throws IOException {
+    Task.requireDistinctNames(tasks);
+    checkArgument(!strategies.isEmpty(), "no strategies were given");
+    for (Task t : tasks) {
+      checkArgument(
+          !t.validation().isEmpty(),
+          "task '%s' has no validation examples to compare strategies on",
+          t.name());
+    }
+    if (output == null) {
+      output =
+          Path.of(
+              "tune4j-runs",
+              LocalDateTime.now(ZoneId.systemDefault())
+                      .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"))
+                  + "-experiment");
+    }
+    Evaluator e = evaluator();
+    Map<String, Double> meanTokens = meanTokens();
+    ImmutableMap<String, Evaluation> untuned = null;
+    ImmutableList.Builder<Outcome> outcomes = ImmutableList.builder();
+    boolean completed = true;
+    try {
+      untuned = untuned(e);
+      for (Map.Entry<String, TrainingStrategy> s : named().entrySet()) {
+        Optional<Outcome> outcome = outcome(s.getKey(), s.getValue(), e, untuned, meanTokens);
+        if (outcome.isEmpty()) {
+          completed = false;
+          break;
+        }
+        outcomes.add(outcome.get());
+      }
+    } catch (CancellationException stopped) {
+      completed = false;
+    } catch (UncheckedIOException failed) {
+      throw failed.getCause();
+    }
+    return new ExperimentResult(
+        untuned == null ? ImmutableMap.of() : untuned,
+        outcomes.build(),
+        completed,
+        hyperparameters.seed());
+  }
+
+  /**
+   * Scores the test splits by a strategy's saved adapters: for the one that was chosen, once. The
+   * base is left as it was.
+   *
+   * @return by task
+   * @throws IllegalArgumentException if a task has no test examples
+   * @throws IOException if an adapter cannot be read
+   * @throws CancellationException if it was cancelled
+   */
+  public ImmutableMap<String, Evaluation> test(Outcome outcome) throws IOException {
+    Map<Path, Adapter> loaded = new LinkedHashMap<>();
+    boolean merges = !outcome.merged().isEmpty();
+    try {
+      for (Path p : outcome.merged()) {
+        load(p, loaded).mergeIntoModel();
+      }
+      Map<String, List<Adapter>> serving = new LinkedHashMap<>();
+      for (Task t : tasks) {
+        List<Adapter> stack = new ArrayList<>();
+        for (Path p : outcome.adaptersFor(t.name())) {
+          stack.add(load(p, loaded));
+        }
+        serving.put(t.name(), stack);
+      }
+      return evaluator().evaluateAll(tasks, Split.TEST, serving::get);
+    } finally {
+      loaded.values().forEach(Adapter::close);
+      if (merges) {
+        restoreBase();
+      }
+    }
+  }
+
+  private Adapter load(Path directory, Map<Path, Adapter> loaded) throws IOException {
+    Adapter a = loaded.get(directory);
+    if (a == null) {
+      a = PeftFormat.load(model, directory.getFileName().toString(), directory);
+      a.setTrainable(false);
+      loaded.put(directory, a);
+    }
+    return a;
+  }
+
+  private void restoreBase() {
+    model.engine().lock().lock();
+    try {
+      model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
+    } finally {
+      model.engine().lock().unlock();
+    }
+  }
+
+  private Evaluator evaluator() {
+    Evaluator e =
+        evaluator == null
+            ? Evaluator.of(model).maxLength(hyperparameters.maxLength())
+            : evaluator.copy();
+    BooleanSupplier its = e.cancelled();
+    return e.cancelled(() -> its.getAsBoolean() || cancelled.getAsBoolean());
+  }
+
+  /** The strategies by a name of each: those of the same name are numbered. */
+  private Map<String, TrainingStrategy> named() {
+    Map<String, TrainingStrategy> named = new LinkedHashMap<>();
+    for (TrainingStrategy s : strategies) {
+      String name = s.name();
+      for (int n = 2; named.containsKey(name); n++) {
+        name = s.name() + "-" + n;
+      }
+      named.put(name, s);
+    }
+    return named;
+  }
+
+  private Map<String, Double> meanTokens() {
+    ExampleEncoder encoder =
+        new ExampleEncoder(
+            model.tokenizer(),
+            model.chatTemplate(),
+            Math.min(hyperparameters.maxLength(), model.config().maxPositions()),
+            hyperparameters.lengthPolicy());
+    Map<String, Double> mean = new LinkedHashMap<>();
+    for (Task t : tasks) {
+      EncodingReport report = encoder.encode(t, Split.TRAIN).report();
+      mean.put(t.name(), (double) report.tokens() / Math.max(1, report.examples()));
+    }
+    return mean;
+  }
+
+  /** Returns hyperparameters with which the strategy's plan takes the budget. */
+  private Hyperparameters withinBudget(TrainingStrategy strategy, Map<String, Double> meanTokens) {
+    long budget = tokenBudget;
+    if (budget == 0) {
+      PlanContext context = PlanContext.of(tasks, hyperparameters);
+      double sum = 0;
+      for (Task t : tasks) {
+        sum += context.examples(t) * meanTokens.get(t.name());
+      }
+      budget = Math.round(sum);
+    }
+    Hyperparameters best = hyperparameters;
+    double smallestError = Double.POSITIVE_INFINITY;
+    Hyperparameters tried = hyperparameters;
+    for (int round = 0; round < 8 && smallestError > BUDGET_TOLERANCE; round++) {
+      long tokens = strategy.plan(PlanContext.of(tasks, tried)).tokens(meanTokens);
+      double error = Math.abs((double) tokens / budget - 1);
+      if (error < smallestError) {
+        smallestError = error;
+        best = tried;
+      }
+      tried = tried.toBuilder().epochs(tried.epochs() * budget / tokens).build();
+    }
+    if (smallestError > 10 * BUDGET_TOLERANCE) {
+      LOG.warn(
+          "strategy '{}' takes {} % more or fewer than the {} tokens of the budget",
+          strategy.name(), Math.round(100 * smallestError), budget);
+    }
+    return best;
+  }
+
+  private String settings(Evaluator e) {
+    Hasher hash = Hashing.sha256().newHasher();
+    StringBuilder text = new StringBuilder();
+    text.append(model.config().architecture()).append(' ').append(model.config().parameters());
+    text.append(' ').append(model.engine().precision()).append('\n');
+    text.append("evaluation: ").append(e).append('\n');
+    for (Task t : tasks) {
+      for (Split split : List.of(Split.TRAIN, Split.VALIDATION)) {
+        for (Example x : t.split(split)) {
+          hash.putString(x.prompt() + '\0' + x.completion() + '\0', StandardCharsets.UTF_8);
+          hash.putString(x.messages().toString() + '\0', StandardCharsets.UTF_8);
+        }
+      }
+      text.append("task ").append(t).append('\n');
+    }
+    return text.append("data: ").append(hash.hash()).append('\n').toString();
+  }
+
+  private static void requireSame(Path file, String was, String is) throws IOException {
+    if (!was.equals(is)) {
+      throw new IOException(
+          "%s belongs to another experiment; choose another output directory or remove it; it was%n%s%nthis is%n%s"
+              .formatted(file, was, is));
+    }
+  }
+
+  private ImmutableMap<String, Evaluation> untuned(Evaluator e) throws IOException {
+    Path file = output.resolve("untuned.json");
+    String settings = settings(e);
+    if (Files.exists(file)) {
+      KeptUntuned kept = Json.read(file, KeptUntuned.class);
+      requireSame(file, kept.settings(), settings);
+      return kept.evaluations();
+    }
+    ImmutableMap<String, Evaluation> evaluations =
+        e.evaluateAll(tasks, Split.VALIDATION, t -> ImmutableList.of());
+    Json.write(file, new KeptUntuned(settings, evaluations));
+    return evaluations;
+  }
+
+  /** Returns a strategy's outcome, taken over or made; nothing if it was cancelled. */
+  private Optional<Outcome> outcome(
+      String name,
+      TrainingStrategy strategy,
+      Evaluator e,
+      ImmutableMap<String, Evaluation> untuned,
+      Map<String, Double> meanTokens)
+      throws IOException {
+    Path directory = output.resolve(name);
+    Path file = directory.resolve("outcome.json");
+    Hyperparameters fitted = withinBudget(strategy, meanTokens);
+    TrainingPlan plan = strategy.plan(PlanContext.of(tasks, fitted));
+    String settings = settings(e) + adapters + '\n' + fitted + '\n' + plan.describe();
+    if (Files.exists(file)) {
+      KeptOutcome kept = Json.read(file, KeptOutcome.class);
+      requireSame(file, kept.settings(), settings);
+      LOG.info("{}: taken over from {}", name, file);
+      return Optional.of(kept.outcome().in(directory));
+    }
+    StageMatrixListener stages =
+        StageMatrixListener.of(e, tasks).untuned(untuned).keepIn(directory.resolve("evaluations"));
+    FineTuner tuner =
+        FineTuner.of(model)
+            .tasks(tasks)
+            .adapters(adapters)
+            .strategy(strategy)
+            .hyperparameters(fitted)
+            .output(directory)
+            .resume()
+            .cancelled(cancelled)
+            .listener(stages);
+    listeners.forEach(tuner::listener);
+    try (FineTuningResult result = tuner.run()) {
+      if (!result.completed()) {
+        return Optional.empty();
+      }
+      Outcome outcome = outcome(name, plan, stages, result).in(directory);
+      Json.write(file, new KeptOutcome(settings, outcome.in(Path.of(""))));
+      return Optional.of(outcome);
+    }
+  }
+
+  private Outcome outcome(
+      String name, TrainingPlan plan, StageMatrixListener stages, FineTuningResult result) {
+    ImmutableMap<String, Evaluation> last =
+        stages.evaluations().get(stages.evaluations().size() - 1);
+    Bootstrap bootstrap = Bootstrap.seeded(hyperparameters.seed());
+    ImmutableMap.Builder<String, ConfidenceInterval> intervals = ImmutableMap.builder();
+    last.forEach((task, e) -> intervals.put(task, bootstrap.interval(e.scores())));
+    return new Outcome(
+        name,
+        plan,
+        stages.matrix(),
+        last,
+        intervals.buildOrThrow(),
+        bootstrap.interval(last.values().stream().map(Evaluation::scores).toList()),
+        Cost.of(result),
+        result.training().steps(),
+        result.output());
+  }
+}

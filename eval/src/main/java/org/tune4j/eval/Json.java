@@ -1,0 +1,70 @@
+package org.tune4j.eval;
+
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationContext;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.deser.std.StdDeserializer;
+import com.fasterxml.jackson.databind.module.SimpleModule;
+import com.fasterxml.jackson.databind.ser.std.ToStringSerializer;
+import com.fasterxml.jackson.datatype.guava.GuavaModule;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.io.MalformedFileException;
+
+/** This package's records as JSON files. */
+final class Json {
+  private static final ObjectMapper MAPPER =
+      new ObjectMapper()
+          .registerModule(new GuavaModule())
+          .registerModule(
+              new SimpleModule()
+                  .addSerializer(Path.class, ToStringSerializer.instance)
+                  .addDeserializer(Path.class, new PathDeserializer()));
+
+  private Json() {}
+
+  private static final class PathDeserializer extends StdDeserializer<Path> {
+    private static final long serialVersionUID = 1L;
+
+    PathDeserializer() {
+      super(Path.class);
+    }
+
+    @Override
+    public Path deserialize(JsonParser parser, DeserializationContext context) throws IOException {
+      return Path.of(parser.getValueAsString(""));
+    }
+  }
+
+  static void write(Path file, Object value) throws IOException {
+    AtomicFiles.write(
+        file, out -> out.write(MAPPER.writerWithDefaultPrettyPrinter().writeValueAsBytes(value)));
+  }
+
+  /**
+   * Reads what {@link #write} wrote.
+   *
+   * @throws MalformedFileException if it is something else
+   */
+  static <T> T read(Path file, Class<T> type) throws IOException {
+    byte[] bytes = Files.readAllBytes(file);
+    T value;
+    try {
+      value = MAPPER.readValue(bytes, type);
+    } catch (JsonProcessingException e) {
+      String place =
+          e.getLocation() == null
+              ? ""
+              : "line " + e.getLocation().getLineNr() + ", column " + e.getLocation().getColumnNr();
+      throw new MalformedFileException(
+          file, place, e.getOriginalMessage(), "a saved " + type.getSimpleName(), e);
+    }
+    if (value == null) {
+      throw new MalformedFileException(file, "", "null", "a saved " + type.getSimpleName());
+    }
+    return value;
+  }
+}

@@ -1,0 +1,75 @@
+package org.tune4j.eval;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.nio.file.Path;
+import java.util.Locale;
+import org.tune4j.core.train.StepRecord;
+import org.tune4j.core.train.TrainingPlan;
+
+/**
+ * How one strategy did in an {@link Experiment}, on the validation splits.
+ *
+ * @param strategy its name, unique in the experiment
+ * @param plan what was done
+ * @param matrix the score of every task after every stage
+ * @param evaluations of each task after the last stage, by task
+ * @param intervals each task's score with its 95 % interval
+ * @param average over the tasks' scores, with its 95 % interval
+ * @param cost of training
+ * @param steps every step, for loss charts
+ * @param output the directory of its run, with the adapters in PEFT's format
+ */
+public record Outcome(
+    String strategy,
+    TrainingPlan plan,
+    StageMatrix matrix,
+    ImmutableMap<String, Evaluation> evaluations,
+    ImmutableMap<String, ConfidenceInterval> intervals,
+    ConfidenceInterval average,
+    Cost cost,
+    ImmutableList<StepRecord> steps,
+    Path output) {
+  /**
+   * Returns where the adapters that serve a task are saved, to be applied in order.
+   *
+   * @throws IllegalArgumentException if there is no such task
+   */
+  public ImmutableList<Path> adaptersFor(String task) {
+    ImmutableMap<String, ImmutableList<String>> serving =
+        plan.stages().get(plan.stages().size() - 1).serving();
+    if (!serving.containsKey(task)) {
+      throw new IllegalArgumentException(
+          "no task is named '%s'; there are %s".formatted(task, serving.keySet()));
+    }
+    return serving.get(task).stream().map(this::saved).collect(ImmutableList.toImmutableList());
+  }
+
+  /** Returns where the adapters are saved that are to be merged into the base first, in order. */
+  public ImmutableList<Path> merged() {
+    return plan.stages().stream()
+        .flatMap(s -> s.mergedBefore().stream())
+        .map(this::saved)
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  private Path saved(String adapter) {
+    return output.resolve("adapters").resolve(adapter);
+  }
+
+  Outcome in(Path directory) {
+    return new Outcome(
+        strategy, plan, matrix, evaluations, intervals, average, cost, steps, directory);
+  }
+
+  @Override
+  public String toString() {
+    return String.format(
+        Locale.ROOT,
+        "%s: %s, backward transfer %+.3f; %s",
+        strategy,
+        average,
+        matrix.backwardTransfer(),
+        cost);
+  }
+}

@@ -1,8 +1,11 @@
 package org.tune4j.core.engine;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.List;
@@ -16,6 +19,10 @@ import net.jqwik.api.PropertyDefaults;
 import net.jqwik.api.ShrinkingMode;
 import net.jqwik.api.constraints.IntRange;
 import net.jqwik.api.lifecycle.AfterContainer;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
+import org.tune4j.core.io.Floats;
 
 /**
  * What every {@link Engine} does: each operation, forward and backward, on drawn shapes and
@@ -162,7 +169,7 @@ abstract class EngineContract {
           float[] bias = biased ? o.normal(out) : null;
           double[] wv = Reference.doubles(w);
           double[] bv = biased ? Reference.doubles(bias) : new double[out];
-          MatrixSource source = MatrixSource.of(out, in, w);
+          MatrixSource source = source(out, in, w);
           try (FrozenMatrix frozen = e.freeze(source, bias, FrozenMatrix.Use.PROJECTION)) {
             assertThat(frozen.out()).isEqualTo(out);
             assertThat(frozen.in()).isEqualTo(in);
@@ -598,7 +605,7 @@ abstract class EngineContract {
       java.util.function.UnaryOperator<double[]> f, double[] x, double[] dy) {
     double h = 1e-5;
     double[] shift = new double[x.length];
-    java.util.Arrays.fill(shift, h);
+    Arrays.fill(shift, h);
     double[] above = f.apply(Reference.plus(x, shift));
     double[] below = f.apply(Reference.plus(x, Reference.times(shift, -1)));
     double[] gradient = new double[x.length];
@@ -645,7 +652,7 @@ abstract class EngineContract {
         (e, o) -> {
           float[] w = o.normalWeights(vocabulary * in);
           double[] wv = Reference.doubles(w);
-          MatrixSource source = MatrixSource.of(vocabulary, in, w);
+          MatrixSource source = source(vocabulary, in, w);
           try (FrozenMatrix head = e.freeze(source, null, FrozenMatrix.Use.HEAD)) {
             Tensor h = o.read(n, in, o.compute());
             double[] hv = o.values(h);
@@ -700,5 +707,602 @@ abstract class EngineContract {
       maxima[r] = Math.max(maxima[r], Math.abs(z[i]));
     }
     return maxima;
+  }
+
+  @Example
+  void scoresInChunks() {
+    int n = 600;
+    int in = 4;
+    int vocabulary = 40000;
+    for (Precision precision : precisions()) {
+      try (Engine e = create(precision)) {
+        Operands o = new Operands(e, 5);
+        float[] w = o.normalWeights(vocabulary * in);
+        try (FrozenMatrix head =
+            e.freeze(source(vocabulary, in, w), null, FrozenMatrix.Use.EMBEDDING_AND_HEAD)) {
+          Tensor h = o.read(n, in, o.compute());
+          int[] targets = o.random.ints(n, 0, vocabulary).toArray();
+          float[] weights = o.normal(n);
+          Engine.HeadLoss loss = e.headLoss(h, head, targets, weights);
+          assertThat(e.memory().arenaPeak())
+              .as("arena in %s", precision)
+              .isLessThan(4L * n * vocabulary);
+
+          // rows are independent: some of them, the first and the last included
+          int[] some = o.random.ints(20, 0, n).toArray();
+          some[0] = 0;
+          some[1] = n - 1;
+          int[] someTargets = new int[some.length];
+          float[] someWeights = new float[some.length];
+          float[] losses = new float[some.length];
+          for (int i = 0; i < some.length; i++) {
+            someTargets[i] = targets[some[i]];
+            someWeights[i] = weights[some[i]];
+            losses[i] = loss.losses()[some[i]];
+          }
+          double[] hv = Reference.rows(o.values(h), in, some);
+          double[] wv = Reference.doubles(w);
+          double[] expected = Reference.crossEntropy(hv, wv, in, someTargets);
+          Operands.assertClose("losses", losses, expected, expected, tolerance(e));
+          assertClose(
+              "gradient of the loss",
+              o,
+              e.gatherRows(loss.dHidden(), some),
+              Reference.crossEntropyGradient(hv, wv, in, someTargets, someWeights, false),
+              Reference.crossEntropyGradient(hv, wv, in, someTargets, someWeights, true),
+              tolerance(e));
+          o.finish();
+        }
+      }
+    }
+  }
+
+  @Example
+  void lossIsStableAtLargeLogits() {
+    inEachPrecision(
+        7,
+        (e, o) -> {
+          float[] w = {1, 0, 0, 1, -1, 0};
+          try (FrozenMatrix head = e.freeze(source(3, 2, w), null, FrozenMatrix.Use.HEAD)) {
+            Tensor h = o.read(3, 2, o.compute(), new float[] {8192, 0, 8192, 0, -8192, 0});
+            Engine.HeadLoss loss =
+                e.headLoss(h, head, new int[] {0, 2, 1}, new float[] {1, 1, 0.5f});
+            assertThat(loss.losses()).containsExactly(0f, 16384f, 8192f);
+            assertClose(
+                "gradient of the loss",
+                o,
+                loss.dHidden(),
+                new double[] {0, 0, 2, 0, -0.5, -0.5},
+                new double[] {2, 1, 2, 1, 1, 1},
+                tolerance(e));
+          }
+        });
+  }
+
+  @Property
+  void embeds(
+      @ForAll @IntRange(min = 1, max = 60) int vocabulary,
+      @ForAll @IntRange(min = 1, max = 30) int d,
+      @ForAll @IntRange(min = 1, max = 20) int n,
+      @ForAll boolean tied,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          float[] w = o.normalWeights(vocabulary * d);
+          FrozenMatrix.Use use =
+              tied ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING;
+          try (FrozenMatrix table = e.freeze(source(vocabulary, d, w), null, use)) {
+            int[] ids = o.random.ints(n, 0, vocabulary).toArray(); // tokens recur
+            Tensor x = e.embed(table, ids);
+            assertShape(x, n, d, DType.F32);
+            assertThat(table.hasBias()).isFalse();
+            double[] wv = Reference.doubles(w);
+            assertClose(
+                "embeddings",
+                o,
+                x,
+                Reference.rows(wv, d, ids),
+                e.precision() == Precision.INT8 ? INT8 : F32);
+            if (tied) {
+              Tensor h = o.read(n, d, o.compute());
+              double[] hv = o.values(h);
+              assertClose(
+                  "logits",
+                  o,
+                  e.logits(h, table),
+                  Reference.linear(hv, wv, null, null, n, d, vocabulary),
+                  Reference.linear(
+                      Reference.abs(hv), Reference.abs(wv), null, null, n, d, vocabulary),
+                  tolerance(e));
+            }
+          }
+        });
+  }
+
+  /** Returns a source that refuses to be read outside its rows. */
+  private static MatrixSource source(int rows, int cols, float[] values) {
+    MatrixSource all = MatrixSource.of(rows, cols, values);
+    return new MatrixSource() {
+      @Override
+      public int rows() {
+        return rows;
+      }
+
+      @Override
+      public int cols() {
+        return cols;
+      }
+
+      @Override
+      public void read(int row, int count, float[] into) {
+        assertThat(row).isNotNegative();
+        assertThat(count).isBetween(0, rows - row);
+        assertThat(into.length).isGreaterThanOrEqualTo(count * cols);
+        all.read(row, count, into);
+      }
+    };
+  }
+
+  // ---- storage
+
+  private static DType anyType(Operands o) {
+    return o.random.nextBoolean() ? DType.F32 : DType.BF16;
+  }
+
+  private static float[] rounded(float[] values, DType type) {
+    float[] out = values.clone();
+    for (int i = 0; i < out.length; i++) {
+      out[i] = type == DType.F32 ? out[i] : Floats.fromBf16(Floats.toBf16(out[i]));
+    }
+    return out;
+  }
+
+  @Property
+  void storesValues(
+      @ForAll @IntRange(min = 0, max = 20) int n,
+      @ForAll @IntRange(min = 1, max = 30) int m,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          DType type = anyType(o);
+          Tensor t = o.set(n, m, type);
+          assertShape(t, n, m, type);
+          float[] values = o.normal(n * m);
+          e.write(t, values);
+          assertThat(e.read(t)).isEqualTo(rounded(values, type));
+          if (n > 0) {
+            INDArray array = e.toArray(t);
+            assertThat(array.shape()).containsExactly(n, m);
+            assertThat(array.dataType()).isEqualTo(DataType.FLOAT);
+            assertThat(array.dup('c').data().asFloat()).isEqualTo(rounded(values, type));
+            float[] others = o.normal(n * m);
+            INDArray source = Nd4j.create(others, new long[] {n, m}, 'c');
+            for (INDArray written :
+                List.of(source, source.dup('f'), source.transpose().dup('c').transpose())) {
+              e.fill(t, 7);
+              assertThat(e.read(t)).containsOnly(7);
+              e.write(t, written);
+              assertThat(e.read(t)).isEqualTo(rounded(others, type));
+            }
+            e.write(t, Nd4j.create(others)); // [n * m]
+            assertThat(e.read(t)).isEqualTo(rounded(others, type));
+          }
+        });
+  }
+
+  @Property
+  void viewsShareStorage(
+      @ForAll @IntRange(min = 1, max = 12) int n,
+      @ForAll @IntRange(min = 1, max = 12) int m,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          DType type = anyType(o);
+          int row = o.random.nextInt(n);
+          int rows = 1 + o.random.nextInt(n - row);
+          int col = o.random.nextInt(m);
+          int cols = 1 + o.random.nextInt(m - col);
+          Tensor whole = o.changed(n, m, type);
+          float[] expected = e.read(whole);
+          Tensor part = e.rows(e.columns(whole, col, cols), row, rows);
+          Tensor same = e.columns(e.rows(whole, row, rows), col, cols);
+          assertShape(part, rows, cols, type);
+          assertThat(e.read(part)).isEqualTo(e.read(same));
+          float[] values = rounded(o.normal(rows * cols), type);
+          e.write(part, values);
+          for (int i = 0; i < values.length; i++) {
+            expected[(row + i / cols) * m + col + i % cols] = values[i];
+          }
+          assertThat(e.read(whole)).isEqualTo(expected);
+          assertThat(e.read(same)).isEqualTo(values);
+
+          Tensor flat = e.allocate(n, m, type);
+          e.write(flat, expected);
+          int offset = o.random.nextInt(n * m);
+          int length = 1 + o.random.nextInt(n * m - offset);
+          assertThat(e.read(e.view(flat, offset, length, 1)))
+              .isEqualTo(Arrays.copyOfRange(expected, offset, offset + length));
+        });
+  }
+
+  @Property
+  void copiesAndConverts(
+      @ForAll @IntRange(min = 1, max = 12) int n,
+      @ForAll @IntRange(min = 1, max = 40) int m,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          Tensor from = o.read(n, m, anyType(o));
+          Tensor to = o.set(n, m, anyType(o));
+          e.copy(from, to);
+          assertThat(e.read(to)).isEqualTo(rounded(e.read(from), to.dtype()));
+
+          DType type = anyType(o);
+          Tensor cast = e.cast(from, type);
+          assertShape(cast, n, m, type);
+          assertThat(cast.stride()).isEqualTo(m);
+          assertThat(e.read(cast)).isEqualTo(rounded(e.read(from), type));
+          assertThat(cast == from).isEqualTo(from.dtype() == type && from.stride() == m);
+        });
+  }
+
+  @Property
+  void addsAndScales(
+      @ForAll @IntRange(min = 1, max = 12) int n,
+      @ForAll @IntRange(min = 1, max = 40) int m,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          Tensor from = o.read(n, m, anyType(o));
+          Tensor to = o.changed(n, m, anyType(o));
+          double[] sum = Reference.plus(o.values(from), o.values(to));
+          double[] terms =
+              Reference.plus(Reference.abs(o.values(from)), Reference.abs(o.values(to)));
+          e.add(from, to);
+          assertClose("sum of " + from, o, to, sum, terms, tolerance(to));
+
+          Tensor t = o.changed(n, m, anyType(o));
+          double[] scaled = Reference.times(o.values(t), -1.7f);
+          e.scale(t, -1.7f);
+          assertClose("scaled", o, t, scaled, tolerance(t));
+
+          Tensor vector = o.vector(m);
+          double[] v = o.values(vector);
+          Tensor x = o.changed(n, m, anyType(o));
+          double[] xv = o.values(x);
+          e.scaleColumns(x, vector);
+          double[] products = new double[n * m];
+          double[] sums = new double[n * m];
+          for (int i = 0; i < products.length; i++) {
+            products[i] = xv[i] * v[i % m];
+          }
+          assertClose("scaled columns", o, x, products, tolerance(x));
+
+          Tensor y = o.changed(n, m, anyType(o));
+          double[] yv = o.values(y);
+          e.addColumns(y, vector);
+          double[] sizes = new double[n * m];
+          for (int i = 0; i < sums.length; i++) {
+            sums[i] = yv[i] + v[i % m];
+            sizes[i] = Math.abs(yv[i]) + Math.abs(v[i % m]);
+          }
+          assertClose("columns with a bias", o, y, sums, sizes, tolerance(y));
+        });
+  }
+
+  @Property
+  void multipliesColumns(
+      @ForAll @IntRange(min = 1, max = 60) int n,
+      @ForAll @IntRange(min = 1, max = 40) int m,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          Tensor a = o.read(n, m, anyType(o));
+          Tensor b = o.read(n, m, anyType(o));
+          double[] av = o.values(a);
+          double[] bv = o.values(b);
+          double[] dots = new double[m];
+          double[] sizes = new double[m];
+          for (int i = 0; i < av.length; i++) {
+            dots[i % m] += av[i] * bv[i];
+            sizes[i % m] += Math.abs(av[i] * bv[i]);
+          }
+          Tensor result = e.columnDots(a, b);
+          assertShape(result, 1, m, DType.F32);
+          assertClose("dots of " + a + " and " + b, o, result, dots, sizes, F32);
+        });
+  }
+
+  @Property
+  void movesRows(
+      @ForAll @IntRange(min = 1, max = 15) int n,
+      @ForAll @IntRange(min = 1, max = 20) int m,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          DType type = anyType(o);
+          Tensor x = o.read(n, m, type);
+          float[] xv = e.read(x);
+          int[] any = o.random.ints(o.random.nextInt(2 * n), 0, n).toArray(); // rows recur
+          Tensor gathered = e.gatherRows(x, any);
+          assertShape(gathered, any.length, m, type);
+          float[] expected = new float[any.length * m];
+          for (int i = 0; i < any.length; i++) {
+            System.arraycopy(xv, any[i] * m, expected, i * m, m);
+          }
+          assertThat(e.read(gathered)).isEqualTo(expected);
+
+          List<Integer> order = new ArrayList<>();
+          for (int i = 0; i < n; i++) {
+            order.add(i);
+          }
+          Collections.shuffle(order, o.random);
+          int[] index =
+              order.subList(0, o.random.nextInt(n + 1)).stream().mapToInt(i -> i).toArray();
+          Tensor from = o.read(index.length, m, type);
+          float[] fv = e.read(from);
+          Tensor to = o.changed(n, m, type);
+          Tensor sum = o.changed(n, m, type);
+          float[] tv = e.read(to);
+          double[] sv = o.values(sum);
+          double[] terms = Reference.abs(sv);
+          for (int i = 0; i < index.length; i++) {
+            System.arraycopy(fv, i * m, tv, index[i] * m, m);
+            for (int c = 0; c < m; c++) {
+              sv[index[i] * m + c] += fv[i * m + c];
+              terms[index[i] * m + c] += Math.abs(fv[i * m + c]);
+            }
+          }
+          e.scatterRows(from, index, to);
+          assertThat(e.read(to)).isEqualTo(tv);
+          e.scatterAddRows(from, index, sum);
+          assertClose("scattered sums", o, sum, sv, terms, tolerance(sum));
+        });
+  }
+
+  @Example
+  void keepsPersistentTensorsUntilFreed() {
+    inEachPrecision(
+        11,
+        (e, o) -> {
+          long before = e.memory().persistent();
+          Tensor t = e.persistent(30, 7, DType.F32);
+          Tensor half = e.persistent(30, 7, DType.BF16);
+          assertThat(e.read(t)).containsOnly(0);
+          assertThat(e.read(half)).containsOnly(0);
+          assertThat(e.memory().persistent() - before).isBetween(30 * 7 * 6L, 30 * 7 * 6L + 1024);
+          e.fill(t, 3);
+          e.release(t);
+          e.release(e.rows(t, 0, 2));
+          e.resetArena();
+          e.fill(e.allocate(30, 7, DType.F32), 5);
+          assertThat(e.read(t)).containsOnly(3);
+          e.free(half);
+          e.free(t);
+          assertThat(e.memory().persistent()).isEqualTo(before);
+        });
+  }
+
+  @Example
+  void countsFrozenWeights() {
+    inEachPrecision(
+        13,
+        (e, o) -> {
+          long before = e.memory().weights();
+          FrozenMatrix w =
+              e.freeze(source(40, 30, o.normal(1200)), null, FrozenMatrix.Use.PROJECTION);
+          assertThat(w.bytes()).isGreaterThanOrEqualTo(1200);
+          assertThat(e.memory().weights() - before).isEqualTo(w.bytes());
+          w.close();
+          w.close();
+          assertThat(e.memory().weights()).isEqualTo(before);
+        });
+  }
+
+  @Example
+  void reusesTheStorageOfReleasedTensorsAndPastSteps() {
+    for (Precision precision : precisions()) {
+      try (Engine e = create(precision)) {
+        for (int i = 0; i < 300; i++) {
+          Tensor t = e.allocate(256, 1000 + i % 5, DType.F32); // 1 MB
+          Tensor part = e.rows(t, 0, 1);
+          e.fill(t, i);
+          e.release(part); // a view: ignored
+          Tensor other = e.allocate(1, 1000, DType.F32);
+          e.fill(other, -1);
+          assertThat(e.read(part)).containsOnly(i);
+          e.release(other);
+          e.release(t);
+        }
+        assertThat(e.memory().arenaReserved()).isLessThan(32L << 20);
+        assertThat(e.memory().arenaPeak()).isBetween(1L << 20, 4L << 20);
+        e.resetArena();
+        long reserved = 0;
+        for (int step = 0; step < 50; step++) {
+          for (int i = 0; i < 20; i++) {
+            e.allocate(256, 1000 + (step * 7 + i) % 5, DType.F32);
+          }
+          e.resetArena();
+          reserved = step == 2 ? e.memory().arenaReserved() : reserved;
+        }
+        assertThat(e.memory().arenaReserved()).isEqualTo(reserved);
+      }
+    }
+  }
+
+  // ---- dropout
+
+  @Property
+  void dropsByPlaceAndSeed(
+      @ForAll @IntRange(min = 1, max = 40) int n,
+      @ForAll @IntRange(min = 1, max = 80) int m,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          float p = List.of(0.05f, 0.1f, 0.5f, 0.9f).get(o.random.nextInt(4));
+          float[] values = o.normal(n * m);
+          for (int i = 0; i < values.length; i++) {
+            values[i] += Math.copySign(0.1f, values[i]); // none is 0 of itself
+          }
+          Tensor x = o.read(n, m, o.compute(), values);
+          Tensor y = e.dropout(x, p, seed);
+          assertShape(y, n, m, o.compute());
+          double[] expected = o.values(x);
+          float[] actual = e.read(y);
+          boolean[] kept = new boolean[n * m];
+          for (int i = 0; i < kept.length; i++) {
+            kept[i] = actual[i] != 0;
+            expected[i] = kept[i] ? expected[i] / (1 - p) : 0;
+          }
+          assertClose("what was kept", o, y, expected, tolerance(y));
+          // elsewhere, with other values and another type, the same places
+          float[] again = e.read(e.dropout(o.read(n, m, DType.F32, values), p, seed));
+          for (int i = 0; i < kept.length; i++) {
+            assertThat(again[i] != 0).as("element %s kept", i).isEqualTo(kept[i]);
+          }
+          assertThat(e.read(e.dropout(x, 0, seed))).isEqualTo(e.read(x));
+        });
+  }
+
+  @Property(tries = 5)
+  void dropsAsManyAsAskedFor(@ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          int n = 64;
+          int m = 129;
+          float p = 0.3f;
+          float[] ones = new float[n * m];
+          Arrays.fill(ones, 1);
+          Tensor x = o.read(n, m, o.compute(), ones);
+          float[] first = e.read(e.dropout(x, p, seed));
+          float[] second = e.read(e.dropout(x, p, seed + 1));
+          // of independent masks p^2 + (1 - p)^2 of all places agree, in any two rows, too
+          int dropped = 0;
+          int agreeing = 0;
+          int likeNextRow = 0;
+          for (int i = 0; i < first.length; i++) {
+            dropped += first[i] == 0 ? 1 : 0;
+            agreeing += first[i] == second[i] ? 1 : 0;
+            likeNextRow += first[i] == first[(i + m) % first.length] ? 1 : 0;
+          }
+          assertShare("dropped", dropped, first.length, p);
+          assertShare("agreeing with another seed", agreeing, first.length, 0.58);
+          assertShare("agreeing with the next row", likeNextRow, first.length, 0.58);
+        });
+  }
+
+  /** Checks a count of binomial draws within 6 standard deviations (8 for the weakly dependent). */
+  private static void assertShare(String what, int count, int of, double p) {
+    assertThat((double) count).as(what).isCloseTo(of * p, within(8 * Math.sqrt(of * p * (1 - p))));
+  }
+
+  // ---- optimizer
+
+  @Property
+  void sumsSquares(@ForAll @IntRange(min = 1, max = 5000) int n, @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          Tensor t = e.view(o.vector(n + 3), 2, 1, n);
+          double sum = Arrays.stream(o.values(t)).map(v -> v * v).sum();
+          assertThat(e.sumOfSquares(t)).isCloseTo(sum, withinPercentage(1e-4));
+        });
+  }
+
+  @Property
+  void stepsLikeAdamW(
+      @ForAll @IntRange(min = 1, max = 200) int n, @ForAll boolean decay, @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          float lr = 3e-2f;
+          float beta1 = 0.9f;
+          float beta2 = 0.95f;
+          float eps = 1e-8f;
+          float weightDecay = decay ? 0.1f : 0;
+          Tensor w = o.vector(n);
+          Tensor m = e.persistent(1, n, DType.F32);
+          Tensor v = e.persistent(1, n, DType.F32);
+          double[] ws = o.values(w);
+          double[] ms = new double[n];
+          double[] vs = new double[n];
+          for (int step = 1; step <= 6; step++) {
+            float gradScale = step % 2 == 0 ? 1 : 0.25f;
+            Tensor g = o.read(1, n, DType.F32);
+            double[] gs = o.values(g);
+            // torch.optim.AdamW, single-tensor form
+            for (int i = 0; i < n; i++) {
+              double grad = gs[i] * gradScale;
+              ws[i] -= (double) lr * weightDecay * ws[i];
+              ms[i] += (grad - ms[i]) * (1 - (double) beta1);
+              vs[i] = beta2 * vs[i] + (1 - (double) beta2) * grad * grad;
+              double denominator = Math.sqrt(vs[i]) / Math.sqrt(1 - Math.pow(beta2, step)) + eps;
+              ws[i] -= lr / (1 - Math.pow(beta1, step)) * ms[i] / denominator;
+            }
+            e.adamW(w, g, m, v, gradScale, lr, beta1, beta2, eps, weightDecay, step);
+          }
+          assertClose("weights", o, w, ws, F32);
+          assertClose("first moments", o, m, ms, F32);
+          assertClose("second moments", o, v, vs, F32);
+          e.free(m);
+          e.free(v);
+        });
+  }
+
+  // ---- all of it
+
+  @Property(tries = 5)
+  void theSameCallsGiveTheSameBits(@ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          float[] w = o.normalWeights(48 * 33);
+          int[] targets = o.random.ints(70, 0, 48).toArray();
+          float[] weights = o.normal(70);
+          float[] x = o.normal(70 * 33);
+          List<float[]> results = new ArrayList<>();
+          try (FrozenMatrix head = e.freeze(source(48, 33, w), null, FrozenMatrix.Use.HEAD);
+              FrozenMatrix square =
+                  e.freeze(source(48, 33, w), null, FrozenMatrix.Use.PROJECTION)) {
+            for (int run = 0; run < 2; run++) {
+              Tensor t = e.allocate(70, 33, o.compute());
+              e.write(t, x);
+              Tensor y = e.linear(t, square, null);
+              Tensor dx = e.linearBackward(y, square);
+              Spans spans = Spans.causal(new int[] {0, 30, 70});
+              AttentionShape shape = new AttentionShape(3, 3, 11, 0.3f, 0);
+              Engine.Attended a = e.attention(t, dx, t, spans, shape, true);
+              Tensor dq = e.allocate(70, 33, o.compute());
+              Tensor dk = e.allocate(70, 33, o.compute());
+              Tensor dv = e.allocate(70, 33, o.compute());
+              e.attentionBackward(t, dx, t, spans, shape, a, dx, dq, dk, dv);
+              Tensor g = e.allocate(33, 33, DType.F32);
+              e.gemm(1, t, true, dq, false, 0, g);
+              Engine.HeadLoss loss = e.headLoss(t, head, targets, weights);
+              results.add(
+                  com.google.common.primitives.Floats.concat(
+                      e.read(y),
+                      e.read(dx),
+                      e.read(a.out()),
+                      e.read(dk),
+                      e.read(dv),
+                      e.read(g),
+                      loss.losses(),
+                      e.read(loss.dHidden()),
+                      new float[] {(float) e.sumOfSquares(g)}));
+              e.resetArena();
+            }
+          }
+          assertThat(results.get(1)).isEqualTo(results.get(0));
+        });
   }
 }

@@ -2,9 +2,11 @@ package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.ProjectionAdapter;
@@ -32,6 +34,7 @@ final class GroupLora implements ProjectionAdapter {
   private Tensor[] coefficients; // F32 [1, out] by module: c
   private float[][] norms;
   private int coefficientsVersion = -1;
+  private FrozenMatrix measured; // the weights that the norms belong to
 
   GroupLora(LoraAdapter adapter, ProjectionGroup group, List<Module> modules) {
     this.adapter = adapter;
@@ -287,7 +290,7 @@ final class GroupLora implements ProjectionAdapter {
   }
 
   private void refreshCoefficients(Engine e) {
-    if (coefficientsVersion == parameters().version()) {
+    if (coefficientsVersion == parameters().version() && measured == group.weights()) {
       return;
     }
     if (coefficients == null) {
@@ -328,6 +331,10 @@ final class GroupLora implements ProjectionAdapter {
     int r = m.rank();
     int out = m.projection().out();
     int in = m.projection().in();
+    if (measured != group.weights()) { // merging replaces them
+      Arrays.fill(squaredNorms, null);
+      measured = group.weights();
+    }
     if (squaredNorms[i] == null) {
       squaredNorms[i] = squaredRowNorms(group.sources().get(m.member()));
     }

@@ -166,7 +166,12 @@ public final class LoraAdapter implements Adapter {
 
   /** Returns the values of a parameter, row-major. */
   public float[] values(String parameter) {
-    return model.engine().read(parameters.weight(parameters.slot(parameter)));
+    model.engine().lock().lock();
+    try {
+      return model.engine().read(parameters.weight(parameters.slot(parameter)));
+    } finally {
+      model.engine().lock().unlock();
+    }
   }
 
   /** Returns its configuration. */
@@ -294,8 +299,13 @@ public final class LoraAdapter implements Adapter {
 
   @Override
   public void close() {
-    groups.values().forEach(g -> g.free(model.engine()));
-    parameters.close();
+    model.engine().lock().lock(); // others may be running a step on the same engine
+    try {
+      groups.values().forEach(g -> g.free(model.engine()));
+      parameters.close();
+    } finally {
+      model.engine().lock().unlock();
+    }
   }
 
   @Override

@@ -33,6 +33,7 @@ public final class Parameters implements AutoCloseable {
   private final Tensor gradients;
   private final Tensor compute;
   private int version;
+  private boolean closed;
 
   private Parameters(Engine engine, Map<String, Slot> slots, int size, boolean trainable) {
     this.engine = engine;
@@ -167,6 +168,10 @@ public final class Parameters implements AutoCloseable {
 
   @Override
   public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
     engine.free(weights);
     if (gradients != null) {
       engine.free(gradients);

@@ -231,6 +231,13 @@ public final class Tape {
           g = engine.allocate(dy.rows(), dy.cols(), dy.dtype());
           engine.copy(dy, g);
         }
+        // an adapter wants the gradient by its own output: in a stack, before one below rescales it
+        boolean downTheStack = rescales && stacked(slices);
+        Tensor dx = null; // [n, in]
+        if (intoX && downTheStack) {
+          dx = engine.allocate(x.rows(), x.cols(), engine.computeType());
+          engine.fill(dx, 0);
+        }
         for (int i = slices.size() - 1; i >= 0; i--) {
           ProjectionAdapter.Slice s = slices.get(i);
           if (s.adapter().rescalesOutput()) {
@@ -241,17 +248,20 @@ public final class Tape {
                     engine.rows(x, s.from(), s.count()),
                     engine.rows(g, s.from(), s.count()));
           }
+          if (downTheStack) {
+            adapterBackward(s, states.get(i), x, g, dx);
+          }
         }
-        Tensor dx = intoX ? engine.linearBackward(g, w) : null; // [n, in]
-        for (int i = slices.size() - 1; i >= 0; i--) {
-          ProjectionAdapter.Slice s = slices.get(i);
-          s.adapter()
-              .backward(
-                  engine,
-                  states.get(i),
-                  engine.rows(x, s.from(), s.count()),
-                  engine.rows(g, s.from(), s.count()),
-                  dx == null ? null : engine.rows(dx, s.from(), s.count()));
+        if (intoX) {
+          Tensor own = engine.linearBackward(g, w);
+          if (dx != null) {
+            engine.add(dx, own);
+            engine.release(dx);
+          }
+          dx = own;
+        }
+        for (int i = slices.size() - 1; i >= 0 && !downTheStack; i--) {
+          adapterBackward(slices.get(i), states.get(i), x, g, dx);
         }
         if (g != dy) {
           engine.release(g);
@@ -267,6 +277,28 @@ public final class Tape {
       }
     }
     engine.release(y);
+  }
+
+  private void adapterBackward(
+      ProjectionAdapter.Slice s, Object state, Tensor x, Tensor dy, Tensor dx) {
+    s.adapter()
+        .backward(
+            engine,
+            state,
+            engine.rows(x, s.from(), s.count()),
+            engine.rows(dy, s.from(), s.count()),
+            dx == null ? null : engine.rows(dx, s.from(), s.count()));
+  }
+
+  /** Returns whether any rows have several adapters. */
+  private static boolean stacked(List<ProjectionAdapter.Slice> slices) {
+    for (int i = 1; i < slices.size(); i++) {
+      ProjectionAdapter.Slice before = slices.get(i - 1);
+      if (slices.get(i).from() < before.from() + before.count()) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private long nextSeed() {

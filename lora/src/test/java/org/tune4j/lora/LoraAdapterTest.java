@@ -1,0 +1,130 @@
+package org.tune4j.lora;
+
+import com.google.common.collect.ImmutableMap;
+import java.io.IOException;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Nested;
+import org.tune4j.core.engine.Parameters.Slot;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Projection;
+
+/** Every variant of LoRA against the contract. */
+class LoraAdapterTest {
+  abstract static class Variant extends AdapterContract {
+    abstract LoraConfig config();
+
+    @Override
+    protected Adapter create(LanguageModel model, String name, long seed) {
+      return config().create(model, name, seed);
+    }
+
+    @Override
+    protected Adapter load(LanguageModel model, String name, Path directory) throws IOException {
+      return PeftFormat.load(model, name, directory);
+    }
+
+    @Override
+    protected boolean dropsOut() {
+      return config().dropout() > 0;
+    }
+
+    @Override
+    protected boolean mergesOnMerged() {
+      return !config().dora();
+    }
+
+    /** DoRA's gradient takes {@code ||W + s B A||} as constant: moves m so that m / norm stays. */
+    @Override
+    protected void hold(Adapter adapter, float[] before, float[] moved) {
+      if (config().dora()) {
+        for (LoraAdapter.Module m : ((LoraAdapter) adapter).modules().values()) {
+          double[] old = norms(m, before);
+          double[] now = norms(m, moved);
+          for (int o = 0; o < old.length; o++) {
+            // a move of m itself remains
+            moved[(int) m.magnitude().offset() + o] *= (float) (now[o] / old[o]);
+          }
+        }
+      }
+    }
+
+    private static double[] norms(LoraAdapter.Module m, float[] at) {
+      Projection p = m.projection();
+      float[] w = new float[p.out() * p.in()];
+      p.source().read(0, p.out(), w);
+      double[] norms = new double[p.out()];
+      for (int o = 0; o < p.out(); o++) {
+        for (int c = 0; c < p.in(); c++) {
+          double v = w[o * p.in() + c];
+          for (int k = 0; k < m.rank(); k++) {
+            v += m.scale() * value(m.b(), at, o, k) * value(m.a(), at, k, c);
+          }
+          norms[o] += v * v;
+        }
+        norms[o] = Math.sqrt(norms[o]);
+      }
+      return norms;
+    }
+
+    private static double value(Slot slot, float[] at, int row, int col) {
+      return at[(int) slot.offset() + row * slot.cols() + col];
+    }
+  }
+
+  @Nested
+  class Plain extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.rank(3);
+    }
+  }
+
+  @Nested
+  class RankStabilisedWithPatterns extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(2)
+          .alpha(3)
+          .rslora(true)
+          .targetModules(
+              "c_attn", "c_fc", "c_proj", "q_proj", "v_proj", "o_proj", "up_proj", "down_proj")
+          .rankPattern(
+              ImmutableMap.of("v_proj", 5, ".*\\.1\\..*(up_proj|c_fc)", 4, "h.0.attn.c_attn", 1))
+          .alphaPattern(ImmutableMap.of("(down|c)_proj", 1.5))
+          .initialisation(LoraConfig.Initialisation.GAUSSIAN)
+          .build();
+    }
+  }
+
+  @Nested
+  class WithDropout extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder().rank(3).dropout(0.3).build();
+    }
+  }
+
+  @Nested
+  class Dora extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder().rank(3).dora(true).build();
+    }
+  }
+
+  @Nested
+  class DoraWithDropoutOnOneLayer extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(2)
+          .dora(true)
+          .dropout(0.3)
+          .targetModules("c_attn", "c_fc", "q_proj", "k_proj", "down_proj")
+          .layersToTransform(java.util.List.of(1))
+          .build();
+    }
+  }
+}

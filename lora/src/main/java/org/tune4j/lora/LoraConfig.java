@@ -419,9 +419,39 @@ public final class LoraConfig implements AdapterFactory {
   }
 
   @Override
+  public long parameters(LanguageModel model) {
+    return targetsOf(model).stream()
+        .mapToLong(p -> (long) rankOf(p.name()) * (p.in() + p.out()) + (dora ? p.out() : 0))
+        .sum();
+  }
+
+  @Override
   public String toString() {
-    return "LoRA(r=%d, alpha=%s, dropout=%s, target_modules=%s%s%s)"
-        .formatted(
-            rank, alpha, dropout, targetModules, rslora ? ", rsLoRA" : "", dora ? ", DoRA" : "");
+    StringBuilder text = new StringBuilder();
+    text.append(
+        "LoRA(r=%d, alpha=%s, dropout=%s, target_modules=%s"
+            .formatted(rank, alpha, dropout, targetModules));
+    if (!rankPattern.isEmpty()) {
+      text.append(", rank_pattern=").append(rankPattern);
+    }
+    if (!alphaPattern.isEmpty()) {
+      text.append(", alpha_pattern=").append(alphaPattern);
+    }
+    if (layersToTransform != null) {
+      text.append(", layers_to_transform=").append(layersToTransform);
+    }
+    if (!layersPattern.isEmpty()) {
+      text.append(", layers_pattern=").append(layersPattern);
+    }
+    if (!excludeModules.isEmpty()) {
+      text.append(", exclude_modules=").append(excludeModules);
+    }
+    if (initialisation != Initialisation.KAIMING) {
+      text.append(", initialisation=").append(initialisation);
+    }
+    return text.append(rslora ? ", rsLoRA" : "")
+        .append(dora ? ", DoRA" : "")
+        .append(')')
+        .toString();
   }
 }

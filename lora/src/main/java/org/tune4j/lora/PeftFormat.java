@@ -140,7 +140,7 @@ public final class PeftFormat {
     AtomicFiles.writeDirectory(
         directory,
         d -> {
-          Files.writeString(d.resolve(CONFIG), json);
+          AtomicFiles.writeString(d.resolve(CONFIG), json);
           writer.write(d.resolve(WEIGHTS));
         });
   }

@@ -4,6 +4,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.time.ZoneId;
@@ -12,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.io.FileNames;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
@@ -106,7 +108,11 @@ public final class FineTuner {
     return this;
   }
 
-  /** Continues from the checkpoint in the output directory, if there is one. */
+  /**
+   * Continues from the checkpoint in the output directory, if there is one: the outcome is the
+   * same, bit for bit, as if it had never stopped. A run that is complete gives its result again
+   * without training, so that a program can always be started with this.
+   */
   public FineTuner resume() {
     resume = true;
     return this;
@@ -121,7 +127,11 @@ public final class FineTuner {
     return this;
   }
 
-  /** Returns the plan that {@link #run} would execute. */
+  /**
+   * Returns the plan that {@link #run} would execute.
+   *
+   * @throws IllegalArgumentException if the strategy does not fit the tasks
+   */
   public TrainingPlan plan() {
     return strategy.plan(PlanContext.of(tasks, hyperparameters));
   }
@@ -132,17 +142,12 @@ public final class FineTuner {
    * @throws IllegalArgumentException if something given does not fit; the message names it
    * @throws IOException if a file cannot be written, or a checkpoint belongs to another run
    * @throws org.tune4j.core.train.TrainingException if training diverges
+   * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit into memory
    */
   public FineTuningResult run() throws IOException {
     checkArgument(
         !resume || output != null, "resume() needs the output directory of the run to continue");
-    Path directory = output;
-    if (directory == null) {
-      String time =
-          LocalDateTime.now(ZoneId.systemDefault())
-              .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
-      directory = Path.of("tune4j-runs", time + "-" + strategy.name());
-    }
+    Path directory = output == null ? newDirectory() : output;
     Trainer.Builder trainer =
         Trainer.builder(model, tasks, plan(), adapters)
             .hyperparameters(hyperparameters)
@@ -151,5 +156,16 @@ public final class FineTuner {
             .cancelled(cancelled);
     listeners.forEach(trainer::listener);
     return new FineTuningResult(model, trainer.build().run(), directory);
+  }
+
+  private Path newDirectory() {
+    String time =
+        LocalDateTime.now(ZoneId.systemDefault())
+            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
+    Path directory = Path.of("tune4j-runs", time + "-" + FileNames.of(strategy.name()));
+    for (int i = 2; Files.exists(directory); i++) {
+      directory = directory.resolveSibling(time + "-" + FileNames.of(strategy.name()) + "-" + i);
+    }
+    return directory;
   }
 }

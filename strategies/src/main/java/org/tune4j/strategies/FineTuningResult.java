@@ -7,6 +7,7 @@ import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.ProjectionGroup;
 import org.tune4j.core.train.StageResult;
+import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingResult;
 
 /**
@@ -32,6 +33,17 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
           "no task is named '%s'; there are %s".formatted(task, serving.keySet()));
     }
     return adapters;
+  }
+
+  /**
+   * Returns where the adapters of {@link #adaptersFor} are saved, in the same order, once training
+   * has run to its end. With {@link Sequential#merging} they belong on the model as it is now, with
+   * the earlier adapters merged: {@link LanguageModel#save} keeps that.
+   */
+  public ImmutableList<Path> directoriesFor(String task) {
+    return adaptersFor(task).stream()
+        .map(a -> Trainer.adapterDirectory(output, a.name()))
+        .collect(ImmutableList.toImmutableList());
   }
 
   /**

@@ -6,6 +6,7 @@ import com.google.common.collect.ImmutableMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
@@ -50,11 +51,16 @@ public final class MultiTask implements TrainingStrategy {
     return new MultiTask("temperature " + temperature, 1 / temperature, null);
   }
 
-  /** Returns the strategy that draws by weights, by task name. */
+  /** Returns the strategy that draws by weights, by task name; they need not add up to 1. */
   public static MultiTask weights(Map<String, Double> weights) {
     weights.forEach(
-        (t, w) -> checkArgument(w > 0, "the weight of task '%s' is %s; it must be positive", t, w));
-    return new MultiTask("weights " + weights, 1, weights);
+        (t, w) ->
+            checkArgument(
+                w > 0 && Double.isFinite(w),
+                "the weight of task '%s' is %s; it must be positive",
+                t,
+                w));
+    return new MultiTask("weights " + new TreeMap<>(weights), 1, weights);
   }
 
   @Override
@@ -67,7 +73,7 @@ public final class MultiTask implements TrainingStrategy {
     Map<String, Double> shares = new LinkedHashMap<>();
     if (weights != null) {
       checkArgument(
-          weights.keySet().equals(Map.copyOf(context.examples()).keySet()),
+          weights.keySet().equals(context.examples().keySet()),
           "multi-task: weights are given for %s, the tasks are %s",
           weights.keySet(),
           context.names());

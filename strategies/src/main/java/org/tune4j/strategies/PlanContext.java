@@ -4,8 +4,12 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.train.Hyperparameters;
 
@@ -31,9 +35,20 @@ public record PlanContext(ImmutableList<Task> tasks, Hyperparameters hyperparame
     return tasks.stream().map(Task::name).collect(ImmutableList.toImmutableList());
   }
 
-  /** Returns the examples of a task that its share of the epochs comes to, at least 1. */
+  /**
+   * Returns the examples of a task that the epochs come to, at least 1.
+   *
+   * @throws IllegalArgumentException if they are more than an {@code int} counts
+   */
   public int examples(Task task) {
-    return (int) Math.max(1, Math.round(task.train().size() * hyperparameters.epochs()));
+    long n = Math.max(1, Math.round(task.train().size() * hyperparameters.epochs()));
+    checkArgument(
+        n <= Integer.MAX_VALUE,
+        "task '%s': %s epochs of %s examples are too many",
+        task.name(),
+        hyperparameters.epochs(),
+        task.train().size());
+    return (int) n;
   }
 
   /** Returns {@link #examples} of every task, by name. */
@@ -44,26 +59,53 @@ public record PlanContext(ImmutableList<Task> tasks, Hyperparameters hyperparame
   }
 
   /**
-   * Divides a total by weights, so that the parts add up to it and none is 0.
+   * Divides a total by weights, so that the parts add up to it and none is 0: by largest
+   * remainders, except that a share below 1 becomes 1 at the cost of the others.
    *
+   * @param total at least the number of parts
    * @param weights positive, by task
+   * @return parts in the order of {@code weights}
    */
   public static ImmutableMap<String, Integer> divide(long total, Map<String, Double> weights) {
     double sum = weights.values().stream().mapToDouble(Double::doubleValue).sum();
     checkArgument(
-        sum > 0 && Double.isFinite(sum),
-        "the mixture weights %s do not add up to something positive",
+        Double.isFinite(sum)
+            && !weights.isEmpty()
+            && weights.values().stream().allMatch(w -> w > 0),
+        "the mixture weights %s are not all positive, or their sum is not finite",
         weights);
-    ImmutableMap.Builder<String, Integer> parts = ImmutableMap.builder();
-    double exact = 0;
-    long given = 0;
-    for (Map.Entry<String, Double> e : weights.entrySet()) {
-      // what the running sum rounds to, so that rounding never adds up
-      exact += total * e.getValue() / sum;
-      int part = (int) Math.max(1, Math.round(exact) - given);
-      given += part;
-      parts.put(e.getKey(), part);
+    checkArgument(
+        total >= weights.size() && total <= Integer.MAX_VALUE,
+        "%s examples cannot be divided among %s",
+        total,
+        weights.keySet());
+    // a share below 1 is raised to 1 and the rest divided among the others, until none is below
+    Set<String> raised = new HashSet<>();
+    Map<String, Double> shares = new LinkedHashMap<>();
+    boolean settled = false;
+    while (!settled) {
+      double rest =
+          weights.entrySet().stream()
+              .filter(e -> !raised.contains(e.getKey()))
+              .mapToDouble(Map.Entry::getValue)
+              .sum();
+      long divided = total - raised.size();
+      weights.forEach(
+          (t, w) -> shares.put(t, raised.contains(t) ? 1 : (double) divided * (w / rest)));
+      settled = true;
+      for (Map.Entry<String, Double> e : shares.entrySet()) {
+        if (e.getValue() < 1 && raised.add(e.getKey())) {
+          settled = false;
+        }
+      }
     }
-    return parts.buildOrThrow();
+    Map<String, Integer> parts = new LinkedHashMap<>();
+    shares.forEach((t, s) -> parts.put(t, (int) Math.floor(s)));
+    int left = (int) (total - parts.values().stream().mapToLong(Integer::longValue).sum());
+    shares.keySet().stream()
+        .sorted(Comparator.comparingDouble(t -> parts.get(t) - shares.get(t)))
+        .limit(left)
+        .forEach(t -> parts.merge(t, 1, Integer::sum));
+    return ImmutableMap.copyOf(parts);
   }
 }

@@ -1,25 +1,28 @@
 package org.tune4j.core.io;
 
 import java.io.BufferedOutputStream;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.Comparator;
 import java.util.List;
+import java.util.UUID;
 import java.util.stream.Stream;
 
 /**
  * Writes that happen whole or not at all: to a temporary neighbour, forced to the disk, then moved
- * into place. What was there before stays until then.
+ * into place. What was there before stays until then. Interrupting the thread does not disturb a
+ * write.
  */
 public final class AtomicFiles {
+  private static final String TEMPORARY = ".tmp-";
+  private static final String OLD = ".old";
+
   private AtomicFiles() {}
 
   /** Writes to a stream. */
@@ -46,12 +49,13 @@ public final class AtomicFiles {
     Path temporary = null;
     try {
       Files.createDirectories(target.getParent());
-      temporary = Files.createTempFile(target.getParent(), target.getFileName() + ".", ".tmp");
-      try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.WRITE)) {
-        OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 16);
+      temporary = temporary(target);
+      // no channel: an interrupt would close it
+      try (FileOutputStream opened = new FileOutputStream(temporary.toFile())) {
+        OutputStream out = new BufferedOutputStream(opened, 1 << 16);
         writer.write(out);
         out.flush();
-        channel.force(true);
+        opened.getFD().sync();
       }
       move(temporary, target);
     } catch (IOException e) {
@@ -77,11 +81,11 @@ public final class AtomicFiles {
    */
   public static void writeDirectory(Path directory, DirectoryWriter writer) throws IOException {
     Path target = directory.toAbsolutePath();
-    Path old = target.resolveSibling(target.getFileName() + ".old");
+    Path old = old(target);
     Path temporary = null;
     try {
       Files.createDirectories(target.getParent());
-      temporary = Files.createTempDirectory(target.getParent(), target.getFileName() + ".");
+      temporary = Files.createDirectory(temporary(target));
       writer.write(temporary);
       deleteRecursively(old);
       if (Files.exists(target)) {
@@ -91,6 +95,9 @@ public final class AtomicFiles {
       deleteRecursively(old);
     } catch (IOException e) {
       deleteRecursively(temporary);
+      if (Files.exists(old) && !Files.exists(target)) {
+        move(old, target);
+      }
       throw new IOException("cannot write " + directory + ": " + e, e);
     } catch (RuntimeException | Error e) {
       deleteRecursively(temporary);
@@ -98,13 +105,37 @@ public final class AtomicFiles {
     }
   }
 
-  /** Puts back what {@link #writeDirectory} had set aside when it was interrupted. */
+  /**
+   * Puts right what a process that was killed in {@link #writeDirectory} left: what it had set
+   * aside is put back if the new one is not in place, and what it had not finished is deleted. No
+   * other process may be writing the directory.
+   */
   public static void recover(Path directory) throws IOException {
     Path target = directory.toAbsolutePath();
-    Path old = target.resolveSibling(target.getFileName() + ".old");
+    Path old = old(target);
     if (Files.exists(old) && !Files.exists(target)) {
       move(old, target);
     }
+    deleteRecursively(old);
+    if (Files.isDirectory(target.getParent())) {
+      List<Path> unfinished;
+      try (Stream<Path> siblings = Files.list(target.getParent())) {
+        String prefix = target.getFileName() + TEMPORARY;
+        unfinished = siblings.filter(p -> p.getFileName().toString().startsWith(prefix)).toList();
+      }
+      for (Path p : unfinished) {
+        deleteRecursively(p);
+      }
+    }
+  }
+
+  private static Path old(Path target) {
+    return target.resolveSibling(target.getFileName() + OLD);
+  }
+
+  /** A name of its own, and not Java's temporary files, which only their owner may read. */
+  private static Path temporary(Path target) {
+    return target.resolveSibling(target.getFileName() + TEMPORARY + UUID.randomUUID());
   }
 
   private static void move(Path from, Path to) throws IOException {

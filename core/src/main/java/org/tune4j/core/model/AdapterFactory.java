@@ -2,7 +2,8 @@ package org.tune4j.core.model;
 
 /**
  * Makes adapters for a model: what a training stage uses where it wants a new one. Implemented by
- * adapter configurations.
+ * adapter configurations, whose {@code toString} says all that determines an adapter: a run is only
+ * resumed with a factory that reads the same.
  */
 public interface AdapterFactory {
   /**
@@ -12,4 +13,12 @@ public interface AdapterFactory {
    * @throws IllegalArgumentException if the configuration does not fit the model, naming the field
    */
   Adapter create(LanguageModel model, String name, long seed);
+
+  /**
+   * Returns how many parameters an adapter for the model will have, for estimating memory; 0 if
+   * that is not known.
+   */
+  default long parameters(LanguageModel model) {
+    return 0;
+  }
 }

@@ -24,28 +24,43 @@ import org.tune4j.core.io.SafetensorsWriter;
  * masks follow from seed, stage and step, so that counters stand for them.
  *
  * @param fingerprint what determines the run
- * @param stage index of the stage in progress
+ * @param stage index of the stage in progress; the number of stages if all are done
  * @param step steps of it that are done
- * @param stopped lanes that early stopping ended, by adapter
- * @param best best validation loss so far, by adapter
- * @param badValidations validations since, by adapter
+ * @param peakBytes most memory held so far
+ * @param lanes what is known of each adapter in training, by its name
  * @param steps all step records
  * @param ended stages that ended
- * @param tensors flat buffers, keyed {@code <kind>.<adapter>}
+ * @param tensors flat buffers, keyed {@code <kind>.<adapter>}: its weights {@code w}, {@code best}
+ *     ones, and what its optimizer keeps
  */
 record Checkpoint(
     String fingerprint,
     int stage,
     int step,
-    Map<String, Boolean> stopped,
-    Map<String, Double> best,
-    Map<String, Integer> badValidations,
+    long peakBytes,
+    Map<String, LaneState> lanes,
     List<StepRecord> steps,
     List<Ended> ended,
     Map<String, float[]> tensors) {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final String STATE = "state.json";
   private static final String TENSORS = "tensors.safetensors";
+
+  /**
+   * What early stopping and the choice of the best weights know of an adapter.
+   *
+   * @param stopped whether early stopping ended its training
+   * @param badValidations validations since the best one
+   * @param measuredAt steps that it had trained when last validated; -1 before
+   * @param losses last validation losses, by task
+   * @param bestLosses those of its best weights; empty before the first validation
+   */
+  record LaneState(
+      boolean stopped,
+      int badValidations,
+      int measuredAt,
+      Map<String, Double> losses,
+      Map<String, Double> bestLosses) {}
 
   /** A stage that ended, without what a resumed run makes anew. */
   record Ended(
@@ -61,9 +76,17 @@ record Checkpoint(
     root.put("fingerprint", fingerprint);
     root.put("stage", stage);
     root.put("step", step);
-    stopped.forEach(root.putObject("stopped")::put);
-    best.forEach(root.putObject("best")::put);
-    badValidations.forEach(root.putObject("badValidations")::put);
+    root.put("peakBytes", peakBytes);
+    ObjectNode laneNodes = root.putObject("lanes");
+    lanes.forEach(
+        (name, lane) -> {
+          ObjectNode n = laneNodes.putObject(name);
+          n.put("stopped", lane.stopped())
+              .put("badValidations", lane.badValidations())
+              .put("measuredAt", lane.measuredAt());
+          put(n, "losses", lane.losses());
+          put(n, "bestLosses", lane.bestLosses());
+        });
     ArrayNode stepNodes = root.putArray("steps");
     for (StepRecord r : steps) {
       ObjectNode s = stepNodes.addObject();
@@ -71,9 +94,9 @@ record Checkpoint(
           .put("stageIndex", r.stageIndex())
           .put("step", r.step())
           .put("steps", r.steps());
-      r.lossByTask().forEach(s.putObject("loss")::put);
+      put(s, "loss", r.lossByTask());
       s.put("lr", r.learningRate());
-      r.gradientNorm().forEach(s.putObject("gradientNorm")::put);
+      put(s, "gradientNorm", r.gradientNorm());
       s.put("examples", r.examples())
           .put("tokens", r.tokens())
           .put("lossTokens", r.lossTokens())
@@ -86,7 +109,7 @@ record Checkpoint(
           .put("examples", e.examples())
           .put("tokens", e.tokens())
           .put("seconds", e.seconds());
-      e.validationLoss().forEach(n.putObject("validationLoss")::put);
+      put(n, "validationLoss", e.validationLoss());
     }
     SafetensorsWriter writer = new SafetensorsWriter();
     tensors.forEach((name, values) -> writer.add(name, values, values.length));
@@ -142,14 +165,18 @@ record Checkpoint(
               n.path("seconds").asDouble(),
               doubles(n.path("validationLoss"))));
     }
-    Map<String, Boolean> stopped = new LinkedHashMap<>();
-    root.path("stopped")
-        .properties()
-        .forEach(e -> stopped.put(e.getKey(), e.getValue().asBoolean()));
-    Map<String, Integer> bad = new LinkedHashMap<>();
-    root.path("badValidations")
-        .properties()
-        .forEach(e -> bad.put(e.getKey(), e.getValue().asInt()));
+    Map<String, LaneState> lanes = new LinkedHashMap<>();
+    for (Map.Entry<String, JsonNode> e : root.path("lanes").properties()) {
+      JsonNode n = e.getValue();
+      lanes.put(
+          e.getKey(),
+          new LaneState(
+              n.path("stopped").asBoolean(),
+              n.path("badValidations").asInt(),
+              n.path("measuredAt").asInt(),
+              doubles(n.path("losses")),
+              doubles(n.path("bestLosses"))));
+    }
     Safetensors file = Safetensors.open(directory.resolve(TENSORS));
     Map<String, float[]> tensors = new LinkedHashMap<>();
     file.names().forEach(n -> tensors.put(n, file.floats(n)));
@@ -158,12 +185,33 @@ record Checkpoint(
             root.path("fingerprint").asText(),
             root.path("stage").asInt(),
             root.path("step").asInt(),
-            stopped,
-            doubles(root.path("best")),
-            bad,
+            root.path("peakBytes").asLong(),
+            lanes,
             steps,
             ended,
             tensors));
+  }
+
+  /**
+   * Returns the buffer of a kind and an adapter.
+   *
+   * @throws MalformedFileException if it is not there, or of another size
+   */
+  float[] tensor(String kind, String adapter, int size, Path output) throws IOException {
+    float[] values = tensors.get(kind + "." + adapter);
+    if (values == null || values.length != size) {
+      throw new MalformedFileException(
+          directory(output).resolve(TENSORS),
+          "tensor '" + kind + "." + adapter + "'",
+          values == null ? "nothing" : values.length + " values",
+          size + " values");
+    }
+    return values;
+  }
+
+  private static void put(ObjectNode parent, String field, Map<String, Double> values) {
+    ObjectNode node = parent.putObject(field);
+    values.forEach(node::put);
   }
 
   private static Map<String, Double> doubles(JsonNode node) {

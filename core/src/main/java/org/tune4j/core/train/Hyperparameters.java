@@ -7,14 +7,25 @@ import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
 
 /**
  * How training goes. The defaults suit rank-8 adapters on small instruction-like data: AdamW at
- * 1e-3 with 5 % warm-up and cosine decay, 16 examples a step, one epoch, clipping at 1.
+ * 1e-3 with 5 % warm-up and cosine decay, 16 examples a step, one epoch, clipping at 1, a
+ * checkpoint every 100 steps.
  */
 public final class Hyperparameters {
   private final Builder b;
 
   private Hyperparameters(Builder b) {
-    checkArgument(b.learningRate > 0, "learning rate is %s; it must be positive", b.learningRate);
-    checkArgument(b.epochs > 0, "epochs is %s; it must be positive", b.epochs);
+    checkArgument(
+        b.learningRate > 0 && Double.isFinite(b.learningRate),
+        "learning rate is %s; it must be positive",
+        b.learningRate);
+    checkArgument(
+        b.beta1 >= 0 && b.beta1 < 1 && b.beta2 >= 0 && b.beta2 < 1,
+        "betas are %s and %s; they must be in [0, 1)",
+        b.beta1,
+        b.beta2);
+    checkArgument(b.epsilon > 0, "epsilon is %s; it must be positive", b.epsilon);
+    checkArgument(
+        b.epochs > 0 && Double.isFinite(b.epochs), "epochs is %s; it must be positive", b.epochs);
     checkArgument(
         b.examplesPerStep > 0, "examples per step is %s; it must be at least 1", b.examplesPerStep);
     checkArgument(
@@ -25,8 +36,21 @@ public final class Hyperparameters {
         b.maxGradientNorm);
     checkArgument(b.weightDecay >= 0, "weight decay is %s; it must not be negative", b.weightDecay);
     checkArgument(b.maxLength >= 2, "maximum length is %s; it must be at least 2", b.maxLength);
-    checkArgument(b.validateEvery >= 0 && b.checkpointEvery >= 0, "intervals must not be negative");
-    checkArgument(b.patience == 0 || b.validateEvery > 0, "early stopping needs validateEvery");
+    checkArgument(
+        b.validateEvery >= 0, "validateEvery is %s; it must not be negative", b.validateEvery);
+    checkArgument(
+        b.validationExamples > 0,
+        "validation examples is %s; it must be at least 1",
+        b.validationExamples);
+    checkArgument(
+        b.checkpointEvery >= 0,
+        "checkpointEvery is %s; it must not be negative",
+        b.checkpointEvery);
+    checkArgument(b.patience >= 0, "patience is %s; it must not be negative", b.patience);
+    checkArgument(
+        b.patience == 0 || b.validateEvery > 0,
+        "patience is %s, but validateEvery is 0: early stopping needs validation",
+        b.patience);
     this.b = b;
   }
 
@@ -59,7 +83,7 @@ public final class Hyperparameters {
     private int validateEvery;
     private int validationExamples = 200;
     private int patience;
-    private int checkpointEvery;
+    private int checkpointEvery = 100;
     private long seed;
     private boolean activationCheckpointing;
 
@@ -167,7 +191,7 @@ public final class Hyperparameters {
     }
 
     /**
-     * Sets after how many steps a checkpoint is written; 0: only when cancelled and between stages.
+     * Sets after how many steps a checkpoint is written; 0: only when cancelled and after stages.
      */
     public Builder checkpointEvery(int value) {
       checkpointEvery = value;

@@ -91,13 +91,24 @@ final class OptimizerState implements AutoCloseable {
     return state;
   }
 
-  /** Takes back what {@link #save} returned. */
-  void restore(Map<String, float[]> state) {
+  /** Returns the names of what {@link #save} returns, with the number of values. */
+  Map<String, Integer> sizes() {
     if (updater == null) {
-      engine.write(m, state.get("m"));
-      engine.write(v, state.get("v"));
-    } else if (updaterState != null) {
-      updaterState.assign(Nd4j.create(state.get("u"), updaterState.shape(), 'c'));
+      return Map.of("m", parameters.size(), "v", parameters.size());
+    }
+    return updaterState == null ? Map.of() : Map.of("u", Math.toIntExact(updaterState.length()));
+  }
+
+  /** Takes back a part of what {@link #save} returned. */
+  void restore(String name, float[] values) {
+    switch (name) {
+      case "m" -> engine.write(m, values);
+      case "v" -> engine.write(v, values);
+      default -> {
+        try (INDArray saved = Nd4j.create(values, updaterState.shape(), 'c')) {
+          updaterState.assign(saved);
+        }
+      }
     }
   }
 
@@ -106,6 +117,9 @@ final class OptimizerState implements AutoCloseable {
     if (m != null) {
       engine.free(m);
       engine.free(v);
+    }
+    if (updaterState != null) {
+      updaterState.close();
     }
   }
 }

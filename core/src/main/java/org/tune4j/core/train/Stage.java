@@ -19,7 +19,8 @@ import java.util.Map;
  * @param mergedBefore adapters that are merged into the base before this stage, and stay merged
  * @param startFrom for a new adapter, the one whose values it starts from; others start fresh,
  *     known ones continue
- * @param serving after this stage, the adapters to use for each task of the run, applied in order
+ * @param serving after this stage, the adapters to use for each task of the run, also for those
+ *     that are yet to come, applied in order
  */
 public record Stage(
     String name,
@@ -50,6 +51,13 @@ public record Stage(
       checkArgument(
           !mergedBefore.contains(adapter),
           "stage '%s' both trains and merges adapter '%s'",
+          name,
+          adapter);
+    }
+    for (String adapter : startFrom.keySet()) {
+      checkArgument(
+          routes.containsValue(adapter),
+          "stage '%s' says what adapter '%s' starts from, but does not train it",
           name,
           adapter);
     }

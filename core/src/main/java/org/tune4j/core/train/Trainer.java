@@ -1,14 +1,18 @@
 package org.tune4j.core.train;
 
 import static com.google.common.base.Preconditions.checkArgument;
+import static com.google.common.base.Preconditions.checkState;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -24,25 +28,30 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
-import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.io.FileNames;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.MemoryEstimate;
+import org.tune4j.core.model.Projection;
+import org.tune4j.core.model.ProjectionGroup;
 import org.tune4j.core.model.Routing;
 
 /**
  * Executes a {@link TrainingPlan}; the only place where adapters are trained.
  *
  * <p>In a stage, every adapter in training is a <em>lane</em> with its own examples, loss,
- * clipping, learning rate and optimizer. A step runs one step of each lane in one pass through the
- * base model, so that lanes come out as each would alone (up to the rounding of sums). The loss of
- * a lane is the mean over its learned tokens of the step, over all passes.
+ * clipping, learning rate, optimizer and early stopping. A step runs one step of each lane in one
+ * pass through the base model, so that lanes come out as each would alone (up to the rounding of
+ * sums, and to dropout masks). The loss of a lane is the mean over its learned tokens of the step,
+ * over all passes; its validation loss is the mean of its tasks' losses. Where validation is on, an
+ * adapter ends a stage with the weights of its best validation.
  *
  * <p>Files under the output directory: {@code stages/<n>-<stage>/<adapter>/} after each stage,
- * {@code adapters/<adapter>/} at the end, both in PEFT's format, and {@code checkpoint/}, from
- * which {@link Builder#resume} continues with the same bits.
+ * {@code adapters/<adapter>/} at the end, both in PEFT's format and named by {@link FileNames}, and
+ * {@code checkpoint/}, from which {@link Builder#resume} continues with the same bits. The last
+ * checkpoint stays: resuming a run that is complete gives its result again.
  */
 public final class Trainer {
   private final LanguageModel model;
@@ -63,6 +72,7 @@ public final class Trainer {
   private final Map<String, List<EncodedExample>> validation = new LinkedHashMap<>();
   private final Map<String, EncodingReport> reports = new LinkedHashMap<>();
   private final int filler;
+  private final int maxLength;
   private long peakBytes;
 
   private Trainer(Builder b) {
@@ -77,6 +87,12 @@ public final class Trainer {
     cancelled = b.cancelled;
     engine = model.engine();
     filler = model.tokenizer().eos().iterator().next();
+    maxLength = Math.min(h.maxLength(), model.config().maxPositions());
+  }
+
+  /** Returns where a run with this output directory saves an adapter at its end. */
+  public static Path adapterDirectory(Path output, String adapter) {
+    return output.resolve("adapters").resolve(FileNames.of(adapter));
   }
 
   /** Returns a builder. */
@@ -141,8 +157,8 @@ public final class Trainer {
     /**
      * Returns the trainer.
      *
-     * @throws IllegalArgumentException if names clash, the plan names an unknown task, or there is
-     *     no output directory
+     * @throws IllegalArgumentException if names clash, the plan names an unknown task or leaves one
+     *     unserved, or there is no output directory
      */
     public Trainer build() {
       checkArgument(output != null, "no output directory was given");
@@ -159,6 +175,13 @@ public final class Trainer {
               t,
               names);
         }
+        checkArgument(
+            s.serving().keySet().equals(names),
+            "strategy '%s', stage '%s' says which adapters serve the tasks %s; the tasks are %s",
+            plan.strategy(),
+            s.name(),
+            s.serving().keySet(),
+            names);
       }
       return new Trainer(this);
     }
@@ -171,15 +194,30 @@ public final class Trainer {
     final List<Packer.Item> items = new ArrayList<>();
     final OptimizerState optimizer;
     int steps;
+    int trained;
     boolean stopped;
-    double best = Double.POSITIVE_INFINITY;
+    int measuredAt = -1;
     int badValidations;
+    Map<String, Double> losses = Map.of();
+    Map<String, Double> bestLosses = Map.of();
     float[] bestWeights;
 
     Lane(Adapter adapter, List<Adapter> stack, OptimizerState optimizer) {
       this.adapter = adapter;
       this.stack = stack;
       this.optimizer = optimizer;
+    }
+
+    boolean running() {
+      return !stopped && trained < steps;
+    }
+
+    /** Returns the mean over tasks, so that a large one does not decide alone. */
+    static double mean(Map<String, Double> losses) {
+      return losses.values().stream()
+          .mapToDouble(Double::doubleValue)
+          .average()
+          .orElse(Double.POSITIVE_INFINITY);
     }
   }
 
@@ -188,11 +226,22 @@ public final class Trainer {
    *
    * @throws TrainingException if a loss or gradient is no finite number
    * @throws IOException if something cannot be written, or a checkpoint belongs to another run
+   * @throws IllegalArgumentException if an example cannot be encoded, or early stopping lacks
+   *     validation examples
+   * @throws IllegalStateException if the plan merges adapters into a model that already has merged
+   *     ones: save and load it first, or undo them
    * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit
    */
   public TrainingResult run() throws IOException {
-    requireWritable();
+    if (merges()) {
+      checkState(
+          model.groups().stream().noneMatch(ProjectionGroup::merged),
+          "strategy '%s' merges adapters into the model, which has merged ones already; save the model and load it, or undo the merges",
+          plan.strategy());
+    }
     encode();
+    requireValidationExamples();
+    requireWritable();
     Optional<Checkpoint> from = resume ? Checkpoint.read(output) : Optional.empty();
     if (from.isPresent() && !from.get().fingerprint().equals(fingerprint())) {
       throw new IOException(
@@ -205,17 +254,14 @@ public final class Trainer {
       completed = stages(from.orElse(null));
     } catch (RuntimeException | IOException | Error e) {
       adapters.values().forEach(Adapter::close);
+      if (merges()) {
+        model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
+      }
       throw e;
     } finally {
       listeners.forEach(TrainingListener::onEnd);
     }
     adapters.values().forEach(a -> a.setTrainable(false));
-    if (completed) {
-      for (Adapter a : adapters.values()) {
-        a.save(output.resolve("adapters").resolve(a.name()));
-      }
-      AtomicFiles.deleteRecursively(Checkpoint.directory(output));
-    }
     return new TrainingResult(
         plan,
         completed,
@@ -225,6 +271,30 @@ public final class Trainer {
         ImmutableMap.copyOf(reports),
         records.stream().mapToDouble(StepRecord::seconds).sum(),
         peakBytes);
+  }
+
+  private boolean merges() {
+    return plan.stages().stream().anyMatch(s -> !s.mergedBefore().isEmpty());
+  }
+
+  private void requireValidationExamples() {
+    if (h.patience() == 0) {
+      return;
+    }
+    for (Stage stage : plan.stages()) {
+      for (String adapter : stage.routes().values()) {
+        List<String> tasks =
+            stage.routes().entrySet().stream()
+                .filter(r -> r.getValue().equals(adapter))
+                .map(Map.Entry::getKey)
+                .toList();
+        checkArgument(
+            tasks.stream().anyMatch(t -> !validation.get(t).isEmpty()),
+            "early stopping of adapter '%s' needs validation examples, and none of its tasks %s has any",
+            adapter,
+            tasks);
+      }
+    }
   }
 
   private void requireWritable() throws IOException {
@@ -238,11 +308,7 @@ public final class Trainer {
 
   private void encode() {
     ExampleEncoder encoder =
-        new ExampleEncoder(
-            model.tokenizer(),
-            model.chatTemplate(),
-            Math.min(h.maxLength(), model.config().maxPositions()),
-            h.lengthPolicy());
+        new ExampleEncoder(model.tokenizer(), model.chatTemplate(), maxLength, h.lengthPolicy());
     Set<String> drawn = new LinkedHashSet<>();
     plan.stages().forEach(s -> drawn.addAll(s.examples().keySet()));
     int longest = 1;
@@ -254,22 +320,29 @@ public final class Trainer {
       if (result.examples().isEmpty()) {
         throw new IllegalArgumentException(
             "task '%s': all %s training examples are longer than %s tokens and were skipped"
-                .formatted(task.name(), task.train().size(), h.maxLength()));
+                .formatted(task.name(), task.train().size(), maxLength));
       }
       train.put(task.name(), result.examples());
       reports.put(task.name(), result.report());
-      List<EncodedExample> held = encoder.encode(task, Task.Split.VALIDATION).examples();
+      // a sample, as files are often sorted by label
+      List<EncodedExample> held =
+          new ArrayList<>(encoder.encode(task, Task.Split.VALIDATION).examples());
+      Collections.shuffle(held, new Random(h.seed() * 31 + task.name().hashCode()));
       validation.put(task.name(), held.subList(0, Math.min(h.validationExamples(), held.size())));
-      for (EncodedExample e : result.examples()) {
-        longest = Math.max(longest, e.ids().length);
+      for (List<EncodedExample> part : List.of(result.examples(), validation.get(task.name()))) {
+        for (EncodedExample e : part) {
+          longest = Math.max(longest, e.ids().length);
+        }
       }
     }
+    int trained =
+        (int) plan.stages().stream().flatMap(s -> s.routes().values().stream()).distinct().count();
     MemoryEstimate.of(
             model.config(),
             engine.precision(),
             Math.max(longest, rowsOfAPass()),
             longest,
-            1, // adapters are made later, and small beside the activations
+            Math.max(1, trained * factory.parameters(model)),
             h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING)
         .beyondWeights()
         .require("training");
@@ -294,14 +367,22 @@ public final class Trainer {
     text.append(model.config().architecture())
         .append(' ')
         .append(model.config().parameters())
+        .append(' ')
+        .append(Long.toHexString(weightsHash()))
         .append(' ');
-    text.append(engine.precision()).append(' ').append(factory).append('\n');
+    text.append(engine.name())
+        .append(' ')
+        .append(engine.precision())
+        .append(' ')
+        .append(factory)
+        .append('\n');
     text.append(h.fingerprint()).append('\n');
     train.forEach(
         (name, examples) -> {
           long hash = 17;
           for (EncodedExample e : examples) {
-            hash = hash * 31 + java.util.Arrays.hashCode(e.ids());
+            hash = hash * 31 + Arrays.hashCode(e.ids());
+            hash = hash * 31 + Arrays.hashCode(e.learned());
           }
           text.append(name)
               .append(": ")
@@ -313,10 +394,22 @@ public final class Trainer {
     return text.append(plan.describe()).toString();
   }
 
+  /** A hash of the first row of each of the base's weights: enough to tell two models apart. */
+  private long weightsHash() {
+    long hash = 17;
+    for (Projection p : model.projections()) {
+      float[] row = new float[p.in()];
+      p.source().read(0, 1, row);
+      hash = hash * 31 + Arrays.hashCode(row);
+    }
+    return hash;
+  }
+
   private boolean stages(Checkpoint from) throws IOException {
     int first = from == null ? 0 : from.stage();
     if (from != null) {
       records.addAll(from.steps());
+      peakBytes = from.peakBytes();
       for (int i = 0; i < first; i++) {
         restoreEnded(from, i);
       }
@@ -326,18 +419,25 @@ public final class Trainer {
         return false;
       }
     }
+    if (first < plan.stages().size()) {
+      for (Adapter a : adapters.values()) {
+        a.save(adapterDirectory(output, a.name()));
+      }
+      checkpoint(plan.stages().size(), 0, List.of());
+    }
     return true;
   }
 
   /** Makes anew what an earlier run of this plan had after stage {@code index}. */
-  private void restoreEnded(Checkpoint from, int index) {
+  private void restoreEnded(Checkpoint from, int index) throws IOException {
     Stage stage = plan.stages().get(index);
     merge(stage);
     for (String name : stage.routes().values()) {
       if (!adapters.containsKey(name)) {
         Adapter a = factory.create(model, name, h.seed());
-        fill(a, from.tensors().get("w." + name));
         adapters.put(name, a);
+        // a plan changes no adapter after merging it, so its last values are those that were merged
+        fill(a, from.tensor("w", name, a.parameters().size(), output));
       }
     }
     Checkpoint.Ended e = from.ended().get(index);
@@ -389,38 +489,40 @@ public final class Trainer {
       int done = 0;
       if (from != null) {
         done = from.step();
-        lanes.forEach(l -> restore(l, from));
+        for (Lane l : lanes) {
+          restore(l, from);
+        }
       }
       int total = steps;
       listeners.forEach(l -> l.onStageStart(stage, index, total));
-      Map<String, Double> losses = Map.of();
       for (int step = done; step < steps; step++) {
         if (cancelled.getAsBoolean() || Thread.currentThread().isInterrupted()) {
           checkpoint(index, step, lanes);
           return false;
         }
-        int now = step;
-        List<Lane> running = lanes.stream().filter(l -> !l.stopped && now < l.steps).toList();
+        List<Lane> running = lanes.stream().filter(Lane::running).toList();
         if (running.isEmpty()) {
           break;
         }
         StepRecord record = step(stage, index, step, steps, lanes, running);
         records.add(record);
+        running.forEach(l -> l.trained++);
         listeners.forEach(l -> l.onStep(record));
         if (h.validateEvery() > 0 && ((step + 1) % h.validateEvery() == 0 || step + 1 == steps)) {
-          losses = validate(stage, lanes, step + 1);
+          validate(stage, lanes, step + 1);
         }
         if (h.checkpointEvery() > 0 && (step + 1) % h.checkpointEvery() == 0 && step + 1 < steps) {
           checkpoint(index, step + 1, lanes);
         }
       }
+      Map<String, Double> losses = new LinkedHashMap<>();
       for (Lane l : lanes) {
         if (l.bestWeights != null) {
           fill(l.adapter, l.bestWeights);
+          losses.putAll(l.bestLosses);
+        } else {
+          losses.putAll(validationLosses(stage, l));
         }
-      }
-      if (h.validateEvery() == 0) {
-        losses = validationLosses(stage, lanes);
       }
       end(stage, index, lanes, losses);
     } finally {
@@ -454,34 +556,45 @@ public final class Trainer {
         lane = new Lane(adapter, stack, new OptimizerState(adapter.parameters(), h));
         lanes.put(name, lane);
       }
-      draw(lane, lanes.size() - 1, route.getKey(), stage.examples().get(route.getKey()), index);
     }
+    int laneIndex = 0;
     for (Lane lane : lanes.values()) {
-      long order = h.seed();
-      for (Map.Entry<String, String> route : stage.routes().entrySet()) {
-        if (route.getValue().equals(lane.adapter.name())) {
-          order = order * 31 + route.getKey().hashCode();
-        }
-      }
-      Collections.shuffle(lane.items, new Random(order * 31 + index));
+      List<String> drawn =
+          stage.routes().entrySet().stream()
+              .filter(r -> r.getValue().equals(lane.adapter.name()))
+              .map(Map.Entry::getKey)
+              .toList();
+      lane.items.addAll(draw(stage, index, drawn, laneIndex++));
       lane.steps = (lane.items.size() + h.examplesPerStep() - 1) / h.examplesPerStep();
     }
     return new ArrayList<>(lanes.values());
   }
 
-  /** Draws examples in shuffled rounds: each once before any again. */
-  private void draw(Lane lane, int laneIndex, String task, int count, int stage) {
-    List<EncodedExample> all = train.get(task);
-    int taskIndex = taskIndex(task);
-    List<EncodedExample> round = new ArrayList<>(all);
-    Random random = new Random((h.seed() * 31 + task.hashCode()) * 31 + stage);
-    for (int drawn = 0; drawn < count; drawn++) {
-      int at = drawn % all.size();
-      if (at == 0) {
+  /**
+   * Draws a lane's examples: of each task in shuffled rounds, each once before any again, and the
+   * tasks mixed at random. Depends on nothing outside the lane.
+   */
+  private List<Packer.Item> draw(Stage stage, int index, List<String> drawn, int lane) {
+    Map<String, Iterator<EncodedExample>> sequences = new LinkedHashMap<>();
+    List<String> order = new ArrayList<>();
+    long seed = h.seed();
+    for (String task : drawn) {
+      int count = stage.examples().get(task);
+      Random random = new Random((h.seed() * 31 + task.hashCode()) * 31 + index);
+      List<EncodedExample> sequence = new ArrayList<>();
+      while (sequence.size() < count) {
+        List<EncodedExample> round = new ArrayList<>(train.get(task));
         Collections.shuffle(round, random);
+        sequence.addAll(round);
       }
-      lane.items.add(new Packer.Item(taskIndex, laneIndex, round.get(at)));
+      sequences.put(task, sequence.iterator());
+      order.addAll(Collections.nCopies(count, task));
+      seed = seed * 31 + task.hashCode();
     }
+    Collections.shuffle(order, new Random(seed * 31 + index));
+    return order.stream()
+        .map(t -> new Packer.Item(taskIndex(t), lane, sequences.get(t).next()))
+        .toList();
   }
 
   private int taskIndex(String name) {
@@ -592,46 +705,44 @@ public final class Trainer {
     }
   }
 
-  private Map<String, Double> validate(Stage stage, List<Lane> lanes, int step) {
-    Map<String, Double> losses = validationLosses(stage, lanes);
-    listeners.forEach(l -> l.onValidation(stage, step, losses));
+  private void validate(Stage stage, List<Lane> lanes, int step) {
+    Map<String, Double> all = new LinkedHashMap<>();
     for (Lane lane : lanes) {
-      double mean =
-          stage.routes().entrySet().stream()
-              .filter(
-                  r -> r.getValue().equals(lane.adapter.name()) && losses.containsKey(r.getKey()))
-              .mapToDouble(r -> losses.get(r.getKey()))
-              .average()
-              .orElse(Double.NaN);
-      if (lane.stopped || Double.isNaN(mean)) {
-        continue;
+      if (lane.measuredAt != lane.trained) { // else it ended before the last validation
+        lane.losses = validationLosses(stage, lane);
+        lane.measuredAt = lane.trained;
+        if (lane.losses.isEmpty()) {
+          continue;
+        }
+        if (Lane.mean(lane.losses) < Lane.mean(lane.bestLosses)) {
+          lane.bestLosses = lane.losses;
+          lane.badValidations = 0;
+          lane.bestWeights = weightsOf(lane.adapter);
+        } else {
+          lane.badValidations++;
+          lane.stopped = h.patience() > 0 && lane.badValidations >= h.patience();
+        }
       }
-      if (mean < lane.best) {
-        lane.best = mean;
-        lane.badValidations = 0;
-        lane.bestWeights = weightsOf(lane.adapter);
-      } else {
-        lane.badValidations++;
-        lane.stopped = h.patience() > 0 && lane.badValidations >= h.patience();
-      }
+      all.putAll(lane.losses);
     }
-    return losses;
+    listeners.forEach(l -> l.onValidation(stage, step, Collections.unmodifiableMap(all)));
   }
 
-  private Map<String, Double> validationLosses(Stage stage, List<Lane> lanes) {
+  private Map<String, Double> validationLosses(Stage stage, Lane lane) {
     Map<String, Double> losses = new LinkedHashMap<>();
     stage
         .routes()
         .forEach(
             (task, name) -> {
               List<EncodedExample> held = validation.get(task);
-              if (!held.isEmpty()) {
-                Lane lane =
-                    lanes.stream()
-                        .filter(l -> l.adapter.name().equals(name))
-                        .findFirst()
-                        .orElseThrow();
-                losses.put(task, meanLoss(held, lane.stack));
+              if (name.equals(lane.adapter.name()) && !held.isEmpty()) {
+                double loss = meanLoss(held, lane.stack);
+                if (!Double.isFinite(loss)) {
+                  throw new TrainingException(
+                      "stage '%s', step %s: the validation loss of task '%s' is %s; a lower learning rate may help"
+                          .formatted(stage.name(), lane.trained, task, loss));
+                }
+                losses.put(task, loss);
               }
             });
     return losses;
@@ -677,9 +788,11 @@ public final class Trainer {
   }
 
   private ImmutableMap<String, Path> saved(Stage stage, int index) {
-    Path directory = output.resolve("stages").resolve((index + 1) + "-" + stage.name());
+    Path directory =
+        output.resolve("stages").resolve(FileNames.of((index + 1) + "-" + stage.name()));
     ImmutableMap.Builder<String, Path> saved = ImmutableMap.builder();
-    Set.copyOf(stage.routes().values()).forEach(a -> saved.put(a, directory.resolve(a)));
+    ImmutableSet.copyOf(stage.routes().values())
+        .forEach(a -> saved.put(a, directory.resolve(FileNames.of(a))));
     return saved.buildOrThrow();
   }
 
@@ -695,51 +808,49 @@ public final class Trainer {
     return serving.buildOrThrow();
   }
 
-  private void restore(Lane lane, Checkpoint from) {
+  /** Takes back what {@link #checkpoint} kept; nothing if the stage had not begun. */
+  private void restore(Lane lane, Checkpoint from) throws IOException {
     String name = lane.adapter.name();
-    float[] weights = from.tensors().get("w." + name);
-    if (weights != null) {
-      fill(lane.adapter, weights);
-    }
-    if (from.step() == 0) {
+    Checkpoint.LaneState state = from.lanes().get(name);
+    if (state == null) {
       return;
     }
-    Map<String, float[]> state = new LinkedHashMap<>();
-    for (String kind : List.of("m", "v", "u")) {
-      float[] values = from.tensors().get(kind + "." + name);
-      if (values != null) {
-        state.put(kind, values);
-      }
-    }
+    int size = lane.adapter.parameters().size();
+    fill(lane.adapter, from.tensor("w", name, size, output));
     engine.lock().lock();
     try {
-      lane.optimizer.restore(state);
+      for (Map.Entry<String, Integer> kind : lane.optimizer.sizes().entrySet()) {
+        lane.optimizer.restore(
+            kind.getKey(), from.tensor(kind.getKey(), name, kind.getValue(), output));
+      }
     } finally {
       engine.lock().unlock();
     }
-    lane.stopped = from.stopped().getOrDefault(name, false);
-    lane.best = from.best().getOrDefault(name, Double.POSITIVE_INFINITY);
-    lane.badValidations = from.badValidations().getOrDefault(name, 0);
-    lane.bestWeights = from.tensors().get("best." + name);
+    lane.stopped = state.stopped();
+    lane.trained = lane.stopped ? state.measuredAt() : Math.min(from.step(), lane.steps);
+    lane.measuredAt = state.measuredAt();
+    lane.badValidations = state.badValidations();
+    lane.losses = state.losses();
+    lane.bestLosses = state.bestLosses();
+    lane.bestWeights = lane.bestLosses.isEmpty() ? null : from.tensor("best", name, size, output);
   }
 
   private void checkpoint(int stage, int step, List<Lane> lanes) throws IOException {
     Map<String, float[]> tensors = new LinkedHashMap<>();
-    Map<String, Boolean> stopped = new LinkedHashMap<>();
-    Map<String, Double> best = new LinkedHashMap<>();
-    Map<String, Integer> bad = new LinkedHashMap<>();
+    Map<String, Checkpoint.LaneState> states = new LinkedHashMap<>();
     engine.lock().lock();
     try {
       adapters.forEach((name, a) -> tensors.put("w." + name, engine.read(a.parameters().flat())));
       for (Lane lane : lanes) {
         String name = lane.adapter.name();
         lane.optimizer.save().forEach((kind, values) -> tensors.put(kind + "." + name, values));
-        stopped.put(name, lane.stopped);
         if (lane.bestWeights != null) {
           tensors.put("best." + name, lane.bestWeights);
-          best.put(name, lane.best);
-          bad.put(name, lane.badValidations);
         }
+        states.put(
+            name,
+            new Checkpoint.LaneState(
+                lane.stopped, lane.badValidations, lane.measuredAt, lane.losses, lane.bestLosses));
       }
     } finally {
       engine.lock().unlock();
@@ -751,7 +862,7 @@ public final class Trainer {
                     new Checkpoint.Ended(
                         e.steps(), e.examples(), e.tokens(), e.seconds(), e.validationLoss()))
             .toList();
-    new Checkpoint(fingerprint(), stage, step, stopped, best, bad, records, done, tensors)
+    new Checkpoint(fingerprint(), stage, step, peakBytes, states, records, done, tensors)
         .write(output);
   }
 }

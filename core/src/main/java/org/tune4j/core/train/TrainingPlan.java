@@ -3,6 +3,7 @@ package org.tune4j.core.train;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.Iterables;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
@@ -21,6 +22,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     checkArgument(!stages.isEmpty(), "strategy '%s' planned no stage", strategy);
     Set<String> names = new HashSet<>();
     Set<String> adapters = new HashSet<>();
+    Set<String> merged = new HashSet<>();
     for (Stage s : stages) {
       checkArgument(
           names.add(s.name()), "strategy '%s' planned two stages named '%s'", strategy, s.name());
@@ -37,13 +39,33 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
             "stage '%s' merges adapter '%s', which nothing trained before",
             s.name(),
             a);
-      }
-      for (String a : s.startFrom().values()) {
         checkArgument(
-            adapters.contains(a),
-            "stage '%s' starts from adapter '%s', which nothing trained before",
-            s.name(),
-            a);
+            merged.add(a), "stage '%s' merges adapter '%s', which is merged already", s.name(), a);
+      }
+      s.startFrom()
+          .forEach(
+              (a, from) -> {
+                checkArgument(
+                    adapters.contains(from),
+                    "stage '%s' starts from adapter '%s', which nothing trained before",
+                    s.name(),
+                    from);
+                checkArgument(
+                    !adapters.contains(a),
+                    "stage '%s' says what adapter '%s' starts from, but it was trained before and continues",
+                    s.name(),
+                    a);
+              });
+      for (Iterable<String> used :
+          Iterables.concat(
+              List.of(s.below()), List.of(s.routes().values()), s.serving().values())) {
+        for (String a : used) {
+          checkArgument(
+              !merged.contains(a),
+              "stage '%s' uses adapter '%s', which is merged into the base and would count twice",
+              s.name(),
+              a);
+        }
       }
       adapters.addAll(s.routes().values());
       s.serving()
@@ -75,12 +97,15 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
    * Returns the tokens run in all.
    *
    * @param meanTokens mean tokens of an example of each task
+   * @throws IllegalArgumentException if that of a task is missing
    */
   public long tokens(Map<String, Double> meanTokens) {
     double sum = 0;
     for (Stage s : stages) {
       for (Map.Entry<String, Integer> e : s.examples().entrySet()) {
-        sum += e.getValue() * meanTokens.get(e.getKey());
+        Double mean = meanTokens.get(e.getKey());
+        checkArgument(mean != null, "the mean tokens of task '%s' are not given", e.getKey());
+        sum += e.getValue() * mean;
       }
     }
     return Math.round(sum);

@@ -28,6 +28,7 @@ import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
+import org.tune4j.core.io.FileNames;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
@@ -163,7 +164,11 @@ public final class Experiment {
     return this;
   }
 
-  /** Sets what is asked now and then whether to stop; interrupting the thread stops, too. */
+  /**
+   * Sets what is asked before each step and each pass of an evaluation whether to stop;
+   * interrupting the thread stops, too. A stage whose evaluation is stopped is trained again from
+   * its last checkpoint, for which {@link Hyperparameters#checkpointEvery} is worth setting.
+   */
   public Experiment cancelled(BooleanSupplier value) {
     cancelled = value;
     return this;
@@ -396,7 +401,7 @@ public final class Experiment {
       ImmutableMap<String, Evaluation> untuned,
       Map<String, Double> meanTokens)
       throws IOException {
-    Path directory = output.resolve(name);
+    Path directory = output.resolve(FileNames.of(name));
     Path file = directory.resolve("outcome.json");
     Hyperparameters fitted = withinBudget(strategy, meanTokens);
     TrainingPlan plan = strategy.plan(PlanContext.of(tasks, fitted));
@@ -424,6 +429,7 @@ public final class Experiment {
       if (!result.completed()) {
         return Optional.empty();
       }
+      stages.takeOver(plan.stages().size());
       Outcome outcome = outcome(name, plan, stages, result).in(directory);
       Json.write(file, new KeptOutcome(settings, outcome.in(Path.of(""))));
       return Optional.of(outcome);

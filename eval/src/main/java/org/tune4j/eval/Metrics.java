@@ -142,9 +142,7 @@ public final class Metrics {
       List<String> labels, List<String> predictions, List<String> references) {
     requirePairs(predictions.size(), references.size());
     List<String> classes = new ArrayList<>(labels);
-    boolean others =
-        !labels.containsAll(predictions) || !labels.containsAll(references) || labels.size() < 2;
-    if (others) {
+    if (!labels.containsAll(predictions) || !labels.containsAll(references)) {
       classes.add("(other)");
     }
     Evaluation counts = new Evaluation(classes);

@@ -5,6 +5,7 @@ import com.google.common.collect.ImmutableMap;
 import java.nio.file.Path;
 import java.util.Locale;
 import org.tune4j.core.train.StepRecord;
+import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingPlan;
 
 /**
@@ -54,7 +55,7 @@ public record Outcome(
   }
 
   private Path saved(String adapter) {
-    return output.resolve("adapters").resolve(adapter);
+    return Trainer.adapterDirectory(output, adapter);
   }
 
   Outcome in(Path directory) {

@@ -15,6 +15,7 @@ import java.util.Optional;
 import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
+import org.tune4j.core.io.FileNames;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.StageResult;
 import org.tune4j.core.train.TrainingListener;
@@ -84,7 +85,12 @@ public final class StageMatrixListener implements TrainingListener {
 
   @Override
   public void onStageStart(Stage stage, int index, int steps) {
-    while (stages.size() < index) {
+    takeOver(index);
+  }
+
+  /** Takes over the evaluations of stages before {@code count} that an earlier run kept. */
+  void takeOver(int count) {
+    while (stages.size() < count) {
       stages.add(kept(stages.size()));
     }
   }
@@ -107,7 +113,7 @@ public final class StageMatrixListener implements TrainingListener {
   private Path file(int index) {
     return directory
         .orElseThrow()
-        .resolve((index + 1) + "-" + plan.stages().get(index).name() + ".json");
+        .resolve((index + 1) + "-" + FileNames.of(plan.stages().get(index).name()) + ".json");
   }
 
   private ImmutableMap<String, Evaluation> kept(int index) {

@@ -2,9 +2,10 @@ package org.tune4j.core.engine;
 
 /**
  * What an adapter does to the output of one product {@code y = x W^T + bias}, on a contiguous slice
- * of rows. The tape calls {@link #forward} after the product, and in the backward pass {@link
- * #rescaleGradient} before and {@link #backward} after the product's own backward. Instances hold
- * no state of a step: what backward needs is in the object that forward returns.
+ * of rows. The tape calls {@link #forward} after the product, in the order in which adapters are
+ * stacked, and in the backward pass {@link #rescaleGradient} and {@link #backward} of each, from
+ * the last to the first. Instances hold no state of a step: what backward needs is in the object
+ * that forward returns.
  */
 public interface ProjectionAdapter {
   /** Returns whether gradients of its parameters are wanted. */
@@ -32,8 +33,8 @@ public interface ProjectionAdapter {
 
   /**
    * Takes the gradient by the adapted output, accumulates the gradients of parameters that need it
-   * in this form, and turns it in place into the gradient by the product's own output. Only called
-   * if {@link #rescalesOutput()}.
+   * in this form, and turns it in place into the gradient by what {@link #forward} was given. Only
+   * called if {@link #rescalesOutput()}.
    *
    * @param dy compute type {@code [n, out]}
    */
@@ -43,8 +44,7 @@ public interface ProjectionAdapter {
    * Accumulates the gradients of its parameters if trainable, and adds its part to {@code dx}.
    *
    * @param dy compute type {@code [n, out]}, after {@link #rescaleGradient}
-   * @param dx compute type {@code [n, in]}, already holding the product's own part; null if nobody
-   *     needs it
+   * @param dx compute type {@code [n, in]}, holding the parts of others; null if nobody needs it
    */
   void backward(Engine engine, Object state, Tensor x, Tensor dy, Tensor dx);
 

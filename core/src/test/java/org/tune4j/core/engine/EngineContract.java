@@ -367,7 +367,7 @@ abstract class EngineContract {
   }
 
   /** Returns angles as Su et al. define them, times an attention factor. */
-  private static RopeTable ropeTable(int positions, int half) {
+  static RopeTable ropeTable(int positions, int half) {
     float[] cos = new float[positions * half];
     float[] sin = new float[positions * half];
     for (int p = 0; p < positions; p++) {
@@ -1259,6 +1259,31 @@ abstract class EngineContract {
   }
 
   // ---- all of it
+
+  @Property(tries = 8)
+  void differentiatesANetwork(
+      @ForAll @IntRange(min = 2, max = 9) int n, @ForAll boolean checkpointing, @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          // roundings add up over some twenty products
+          double tolerance = e.precision() == Precision.F32 ? 1e-4 : 0.1;
+          Tape.Mode mode = checkpointing ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING;
+          try (TestNetwork network = new TestNetwork(e, n, 0, 0, o.random)) {
+            double[] at = network.values();
+            double[] losses = network.losses(at);
+            Operands.assertClose(
+                "losses", network.losses(Tape.inference(e)), losses, losses, tolerance);
+            double[] gradient = Reference.gradient(network::losses, at, network.lossWeights());
+            Operands.assertClose(
+                "gradients of the adapters",
+                network.gradients(Tape.training(e, mode, seed)),
+                gradient,
+                gradient,
+                tolerance);
+          }
+        });
+  }
 
   @Property(tries = 5)
   void theSameCallsGiveTheSameBits(@ForAll long seed) {

@@ -1,0 +1,147 @@
+package org.tune4j.eval.report;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.train.Stage;
+import org.tune4j.core.train.StepRecord;
+import org.tune4j.core.train.TrainingPlan;
+import org.tune4j.eval.Bootstrap;
+import org.tune4j.eval.ConfidenceInterval;
+import org.tune4j.eval.Cost;
+import org.tune4j.eval.Evaluation;
+import org.tune4j.eval.ExperimentResult;
+import org.tune4j.eval.Outcome;
+import org.tune4j.eval.Prediction;
+import org.tune4j.eval.StageMatrix;
+
+/** Results of experiments that were never run, drawn by a seed. */
+final class Synthetic {
+  private final Random random;
+  private final List<String> tasks;
+  private final int examples;
+
+  /** What prompts, completions and predictions hold beside a number. */
+  private final String content;
+
+  Synthetic(long seed, List<String> tasks, int examples, String content) {
+    this.random = new Random(seed);
+    this.tasks = tasks;
+    this.examples = examples;
+    this.content = content;
+  }
+
+  ExperimentResult result(String... strategies) {
+    ImmutableMap<String, Evaluation> untuned = evaluations(Task.Split.VALIDATION, 0.2);
+    List<Outcome> outcomes = new ArrayList<>();
+    for (String s : strategies) {
+      outcomes.add(outcome(s, untuned, s.startsWith("sequential")));
+    }
+    return new ExperimentResult(untuned, ImmutableList.copyOf(outcomes), true, 1);
+  }
+
+  ImmutableMap<String, Evaluation> evaluations(Task.Split split, double share) {
+    ImmutableMap.Builder<String, Evaluation> all = ImmutableMap.builder();
+    for (String t : tasks) {
+      List<Prediction> predictions = new ArrayList<>();
+      for (int i = 0; i < examples; i++) {
+        boolean right = random.nextDouble() < share;
+        String expected = " right " + i;
+        predictions.add(
+            new Prediction(
+                t + " prompt " + i + content,
+                expected,
+                right ? expected : " wrong " + i + content,
+                right ? 1 : 0));
+      }
+      double score = predictions.stream().mapToDouble(Prediction::score).average().orElseThrow();
+      all.put(
+          t,
+          new Evaluation(
+              t,
+              Task.Type.GENERATION,
+              split,
+              ImmutableList.of(),
+              "exact match",
+              ImmutableMap.of("exact match", score),
+              ImmutableList.copyOf(predictions),
+              1));
+    }
+    return all.buildOrThrow();
+  }
+
+  private Outcome outcome(String name, ImmutableMap<String, Evaluation> untuned, boolean staged) {
+    ImmutableMap<String, Evaluation> last =
+        evaluations(Task.Split.VALIDATION, 0.5 + 0.2 * random.nextDouble());
+    List<Stage> stages = new ArrayList<>();
+    List<ImmutableList<Double>> rows = new ArrayList<>();
+    List<ImmutableMap<String, Integer>> draws = new ArrayList<>();
+    if (staged) {
+      tasks.forEach(t -> draws.add(ImmutableMap.of(t, 160)));
+    } else {
+      ImmutableMap.Builder<String, Integer> draw = ImmutableMap.builder();
+      tasks.forEach(t -> draw.put(t, 160));
+      draws.add(draw.buildOrThrow());
+    }
+    List<StepRecord> steps = new ArrayList<>();
+    for (int i = 0; i < draws.size(); i++) {
+      String stage = staged ? tasks.get(i) : "all-tasks";
+      stages.add(Stage.of(stage, draws.get(i), name, tasks));
+      boolean end = i + 1 == draws.size();
+      List<Double> row = new ArrayList<>();
+      for (String t : tasks) {
+        row.add(end ? last.get(t).score() : 0.2 + 0.5 * random.nextDouble());
+      }
+      rows.add(ImmutableList.copyOf(row));
+      int count = staged ? 40 : 160;
+      for (int k = 1; k <= count; k++) {
+        Map<String, Double> losses = new LinkedHashMap<>();
+        for (String t : draws.get(i).keySet()) {
+          losses.put(t, 1 + 4 * Math.exp(-k / 15.0) + 0.3 * random.nextDouble());
+        }
+        steps.add(
+            new StepRecord(
+                stage,
+                i,
+                k,
+                count,
+                ImmutableMap.copyOf(losses),
+                1e-3,
+                ImmutableMap.of(name, 1.0),
+                16,
+                400,
+                40,
+                0.1));
+      }
+    }
+    TrainingPlan plan = TrainingPlan.of(name, stages);
+    StageMatrix matrix =
+        new StageMatrix(
+            stages.stream().map(Stage::name).collect(ImmutableList.toImmutableList()),
+            ImmutableList.copyOf(tasks),
+            StageMatrix.learnedIn(stages, tasks),
+            untuned.values().stream()
+                .map(Evaluation::score)
+                .collect(ImmutableList.toImmutableList()),
+            ImmutableList.copyOf(rows));
+    ImmutableMap.Builder<String, ConfidenceInterval> intervals = ImmutableMap.builder();
+    Bootstrap bootstrap = Bootstrap.seeded(1);
+    last.forEach((t, e) -> intervals.put(t, bootstrap.interval(e.scores())));
+    return new Outcome(
+        name,
+        plan,
+        matrix,
+        last,
+        intervals.buildOrThrow(),
+        bootstrap.interval(last.values().stream().map(Evaluation::scores).toList()),
+        new Cost(64_000, 640, 10 + 10 * random.nextDouble(), 200 << 20, 800 << 10),
+        ImmutableList.copyOf(steps),
+        Path.of("out", name));
+  }
+}

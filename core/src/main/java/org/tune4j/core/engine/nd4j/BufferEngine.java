@@ -255,99 +255,33 @@ public abstract class BufferEngine implements Engine {
 
   // ---- products
 
-  private void countAsWeights(Tensor t) {
+  final void countAsWeights(Tensor t) {
     synchronized (persistent) {
       persistent.put(((BufferTensor) t).slab(), 0L);
     }
     countWeights(t.size() * t.dtype().bytes());
   }
 
-  /** A weight kept as a plain persistent tensor {@code [out, in]}. */
-  private static final class Plain implements FrozenMatrix {
-    private final BufferEngine engine;
-    private final Tensor weight;
-    private final Tensor bias;
-    private final MatrixSource source;
-    private boolean closed;
-
-    Plain(BufferEngine engine, MatrixSource source, float[] biasValues) {
-      this.engine = engine;
-      this.source = source;
-      weight = engine.persistent(source.rows(), source.cols(), engine.computeType());
-      int block = Math.max(1, (1 << 20) / Math.max(1, source.cols()));
-      float[] values = new float[block * source.cols()];
-      for (int r = 0; r < source.rows(); r += block) {
-        int n = Math.min(block, source.rows() - r);
-        source.read(r, n, values);
-        engine.write(engine.rows(weight, r, n), values);
-      }
-      if (biasValues == null) {
-        bias = null;
-      } else {
-        bias = engine.persistent(1, biasValues.length, DType.F32);
-        engine.write(bias, biasValues);
-      }
-      engine.countAsWeights(weight);
-    }
-
-    @Override
-    public int out() {
-      return source.rows();
-    }
-
-    @Override
-    public int in() {
-      return source.cols();
-    }
-
-    @Override
-    public boolean hasBias() {
-      return bias != null;
-    }
-
-    @Override
-    public MatrixSource source() {
-      return source;
-    }
-
-    @Override
-    public long bytes() {
-      return weight.size() * weight.dtype().bytes();
-    }
-
-    @Override
-    public void close() {
-      if (!closed) {
-        closed = true;
-        engine.free(weight);
-        engine.countWeights(-bytes());
-        if (bias != null) {
-          engine.free(bias);
-        }
-      }
-    }
-  }
-
   @Override
   public FrozenMatrix freeze(MatrixSource source, float[] bias, FrozenMatrix.Use use) {
-    return new Plain(this, source, bias);
+    return new PlainMatrix(this, source, bias);
   }
 
   @Override
   public Tensor embed(FrozenMatrix table, int[] ids) {
-    return cast(gatherRows(((Plain) table).weight, ids), DType.F32);
+    return cast(gatherRows(((PlainMatrix) table).weight(), ids), DType.F32);
   }
 
   @Override
   public Tensor linear(Tensor x, FrozenMatrix w, Tensor residual) {
-    Plain p = (Plain) w;
+    PlainMatrix p = (PlainMatrix) w;
     Tensor y = allocate(x.rows(), w.out(), residual == null ? computeType() : DType.F32);
     if (residual != null) {
       copy(residual, y);
     }
-    gemm(1, x, false, p.weight, true, residual == null ? 0 : 1, y);
-    if (p.bias != null) {
-      addColumns(y, p.bias);
+    gemm(1, x, false, p.weight(), true, residual == null ? 0 : 1, y);
+    if (p.bias() != null) {
+      addColumns(y, p.bias());
     }
     return y;
   }
@@ -355,7 +289,7 @@ public abstract class BufferEngine implements Engine {
   @Override
   public Tensor linearBackward(Tensor dy, FrozenMatrix w) {
     Tensor dx = allocate(dy.rows(), w.in(), computeType());
-    gemm(1, dy, false, ((Plain) w).weight, false, 0, dx);
+    gemm(1, dy, false, ((PlainMatrix) w).weight(), false, 0, dx);
     return dx;
   }
 
@@ -870,7 +804,7 @@ public abstract class BufferEngine implements Engine {
   @Override
   public Tensor logits(Tensor h, FrozenMatrix head) {
     Tensor out = allocate(h.rows(), head.out(), DType.F32);
-    gemm(1, h, false, ((Plain) head).weight, true, 0, out);
+    gemm(1, h, false, ((PlainMatrix) head).weight(), true, 0, out);
     return out;
   }
 
@@ -898,7 +832,7 @@ public abstract class BufferEngine implements Engine {
       }
       if (dh != null) {
         Tensor dz = make(count, vocabulary, computeType(), v);
-        gemm(1, dz, false, ((Plain) head).weight, false, 0, rows(dh, from, count));
+        gemm(1, dz, false, ((PlainMatrix) head).weight(), false, 0, rows(dh, from, count));
         release(dz);
       }
       release(z);

@@ -1,0 +1,590 @@
+package org.tune4j.core.engine.onednn;
+
+import static org.bytedeco.dnnl.global.dnnl.*;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.bytedeco.dnnl.dnnl_engine;
+import org.bytedeco.dnnl.dnnl_exec_arg_t;
+import org.bytedeco.dnnl.dnnl_memory;
+import org.bytedeco.dnnl.dnnl_memory_desc;
+import org.bytedeco.dnnl.dnnl_post_ops;
+import org.bytedeco.dnnl.dnnl_primitive;
+import org.bytedeco.dnnl.dnnl_primitive_attr;
+import org.bytedeco.dnnl.dnnl_primitive_desc;
+import org.bytedeco.dnnl.dnnl_stream;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.PointerPointer;
+import org.tune4j.core.engine.DType;
+
+/**
+ * A oneDNN CPU engine with its stream, and the primitives made on it so far. Making a primitive for
+ * a new shape costs about a millisecond, running one about a microsecond: so they are kept by what
+ * they do, the least recently used making room.
+ *
+ * <p>The C interface is used rather than the C++ one: its arguments are set up once and only
+ * addresses change from call to call.
+ */
+final class Dnnl implements AutoCloseable {
+  private static final int MOST_PRIMITIVES = 3000;
+
+  private final dnnl_engine engine = new dnnl_engine();
+  private final dnnl_stream stream = new dnnl_stream();
+  private final Map<Spec, Op> ops =
+      new LinkedHashMap<>(1024, 0.75f, true) {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<Spec, Op> eldest) {
+          if (size() <= MOST_PRIMITIVES) {
+            return false;
+          }
+          eldest.getValue().close();
+          return true;
+        }
+      };
+
+  Dnnl() {
+    check(dnnl_engine_create(engine, dnnl_cpu, 0), "engine");
+    check(dnnl_stream_create(stream, engine, dnnl_stream_default_flags), "stream");
+  }
+
+  static void check(int status, Object what) {
+    if (status != dnnl_success) {
+      throw new IllegalStateException("oneDNN status " + status + " for " + what);
+    }
+  }
+
+  /** Where an array lies and how: type, sizes and distances in elements, outermost first. */
+  static final class Md {
+    private final int type;
+    private final long[] dims;
+    private final long[] strides;
+    private final dnnl_memory_desc packed;
+    private final int hash;
+
+    private Md(int type, long[] dims, long[] strides, dnnl_memory_desc packed) {
+      this.type = type;
+      this.dims = dims;
+      this.strides = strides;
+      this.packed = packed;
+      this.hash =
+          (type * 31 + Arrays.hashCode(dims)) * 31
+              + (packed == null ? Arrays.hashCode(strides) : System.identityHashCode(packed));
+    }
+
+    static int type(DType dtype) {
+      return dtype == DType.F32 ? dnnl_f32 : dnnl_bf16;
+    }
+
+    static Md of(int type, long[] dims, long[] strides) {
+      return new Md(type, dims, strides, null);
+    }
+
+    /** A matrix. */
+    static Md of(int type, long rows, long cols, long rowStride, long colStride) {
+      return of(type, new long[] {rows, cols}, new long[] {rowStride, colStride});
+    }
+
+    /** A layout left to oneDNN. */
+    static Md any(int type, long... dims) {
+      return new Md(type, dims, null, null);
+    }
+
+    /** A layout that oneDNN chose. */
+    static Md packed(int type, long[] dims, dnnl_memory_desc desc) {
+      return new Md(type, dims, null, desc);
+    }
+
+    private dnnl_memory_desc create() {
+      dnnl_memory_desc desc = new dnnl_memory_desc();
+      if (packed != null) {
+        check(dnnl_memory_desc_clone(desc, packed), this);
+      } else if (strides == null) {
+        check(
+            dnnl_memory_desc_create_with_tag(desc, dims.length, dims, type, dnnl_format_tag_any),
+            this);
+      } else {
+        check(dnnl_memory_desc_create_with_strides(desc, dims.length, dims, type, strides), this);
+      }
+      return desc;
+    }
+
+    @Override
+    public boolean equals(Object o) {
+      return o instanceof Md m
+          && m.hash == hash
+          && m.type == type
+          && Objects.equals(m.packed, packed)
+          && Arrays.equals(m.dims, dims)
+          && Arrays.equals(m.strides, strides);
+    }
+
+    @Override
+    public int hashCode() {
+      return hash;
+    }
+
+    @Override
+    public String toString() {
+      return (type == dnnl_f32 ? "f32" : type == dnnl_bf16 ? "bf16" : "type " + type)
+          + Arrays.toString(dims)
+          + (packed != null ? "/packed" : strides == null ? "/any" : Arrays.toString(strides));
+    }
+  }
+
+  /** What a primitive does; its operands are listed in the order of the arguments of a run. */
+  enum Kind {
+    /**
+     * {@code dst = src weights (+ bias)}: src, weights, dst; with a bias: src, weights, bias, dst.
+     */
+    MATMUL,
+    /** src, dst. */
+    ELTWISE,
+    /** src, gradient by dst, gradient by src. */
+    ELTWISE_BACKWARD,
+    /** src0, src1, dst. */
+    BINARY,
+    /** Over the last dimension: src, dst. */
+    SOFTMAX,
+    /** dst of forward, gradient by it, gradient by src. */
+    SOFTMAX_BACKWARD,
+    /** src, mean, variance, scale, shift, dst. */
+    LAYER_NORM,
+    /** src, mean, variance, scale, gradient by dst, gradient by src, gradient by scale. */
+    LAYER_NORM_BACKWARD,
+    /** src, variance, scale, dst. */
+    RMS_NORM,
+    /** src, variance, scale, gradient by dst, gradient by src, gradient by scale. */
+    RMS_NORM_BACKWARD,
+    /** src, dst. */
+    REORDER
+  }
+
+  /**
+   * What is applied to a result before it is stored.
+   *
+   * @param algorithm of an element-wise function, of a binary one, or 0: {@code + a * dst}
+   * @param a parameter of an element-wise function
+   * @param b parameter of an element-wise function
+   * @param md the other operand of a binary function, which a run gets after the primitive's own
+   */
+  record PostOp(int algorithm, float a, float b, Md md) {
+    static PostOp sum() {
+      return new PostOp(0, 1, 0, null);
+    }
+
+    static PostOp scale(float factor) {
+      return new PostOp(dnnl_eltwise_linear, factor, 0, null);
+    }
+
+    static PostOp eltwise(int algorithm, float a) {
+      return new PostOp(algorithm, a, 0, null);
+    }
+
+    static PostOp binary(int algorithm, Md md) {
+      return new PostOp(algorithm, 0, 0, md);
+    }
+  }
+
+  /**
+   * A primitive.
+   *
+   * @param kind what it does
+   * @param algorithm of element-wise and binary functions and softmax, else 0
+   * @param a parameter: of the function, or epsilon of a norm
+   * @param mds operands
+   * @param postOps applied to the result
+   */
+  record Spec(Kind kind, int algorithm, float a, List<Md> mds, List<PostOp> postOps) {
+    static Spec of(Kind kind, int algorithm, float a, Md... mds) {
+      return new Spec(kind, algorithm, a, Arrays.asList(mds), List.of());
+    }
+
+    static Spec of(Kind kind, Md... mds) {
+      return of(kind, 0, 0, mds);
+    }
+
+    Spec then(PostOp... more) {
+      return new Spec(kind, algorithm, a, mds, Arrays.asList(more));
+    }
+  }
+
+  /** Returns the primitive for a spec. */
+  Op op(Spec spec) {
+    Op op = ops.get(spec);
+    if (op == null) {
+      op = new Op(spec);
+      ops.put(spec, op);
+    }
+    return op;
+  }
+
+  /** Runs a primitive on operands at addresses, in the order of its spec. */
+  void run(Spec spec, long... addresses) {
+    op(spec).run(addresses);
+  }
+
+  /** Returns the layout that oneDNN wants an operand in. */
+  Md layout(Spec spec, int query, int type, long... dims) {
+    Descriptor d = new Descriptor(spec);
+    dnnl_memory_desc own = new dnnl_memory_desc();
+    check(dnnl_memory_desc_clone(own, dnnl_primitive_desc_query_md(d.desc, query, 0)), spec);
+    d.close();
+    return Md.packed(type, dims, own);
+  }
+
+  /** Returns the bytes that an operand takes. */
+  static long bytes(Md md) {
+    dnnl_memory_desc desc = md.create();
+    long bytes = dnnl_memory_desc_get_size(desc);
+    dnnl_memory_desc_destroy(desc);
+    return bytes;
+  }
+
+  private static int[] arguments(Spec spec) {
+    return switch (spec.kind) {
+      case MATMUL ->
+          spec.mds.size() == 3
+              ? new int[] {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}
+              : new int[] {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
+      case ELTWISE, SOFTMAX, REORDER -> new int[] {DNNL_ARG_SRC, DNNL_ARG_DST};
+      case ELTWISE_BACKWARD -> new int[] {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC};
+      case BINARY -> new int[] {DNNL_ARG_SRC_0, DNNL_ARG_SRC_1, DNNL_ARG_DST};
+      case SOFTMAX_BACKWARD -> new int[] {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC};
+      case LAYER_NORM ->
+          new int[] {
+            DNNL_ARG_SRC,
+            DNNL_ARG_MEAN,
+            DNNL_ARG_VARIANCE,
+            DNNL_ARG_SCALE,
+            DNNL_ARG_SHIFT,
+            DNNL_ARG_DST
+          };
+      case LAYER_NORM_BACKWARD ->
+          new int[] {
+            DNNL_ARG_SRC,
+            DNNL_ARG_MEAN,
+            DNNL_ARG_VARIANCE,
+            DNNL_ARG_SCALE,
+            DNNL_ARG_DIFF_DST,
+            DNNL_ARG_DIFF_SRC,
+            DNNL_ARG_DIFF_SCALE
+          };
+      case RMS_NORM -> new int[] {DNNL_ARG_SRC, DNNL_ARG_VARIANCE, DNNL_ARG_SCALE, DNNL_ARG_DST};
+      case RMS_NORM_BACKWARD ->
+          new int[] {
+            DNNL_ARG_SRC,
+            DNNL_ARG_VARIANCE,
+            DNNL_ARG_SCALE,
+            DNNL_ARG_DIFF_DST,
+            DNNL_ARG_DIFF_SRC,
+            DNNL_ARG_DIFF_SCALE
+          };
+    };
+  }
+
+  /** A primitive's description, with the descriptions of its operands. */
+  private final class Descriptor implements AutoCloseable {
+    final dnnl_primitive_desc desc = new dnnl_primitive_desc();
+    final List<dnnl_memory_desc> mds = new ArrayList<>();
+    final List<dnnl_memory_desc> others = new ArrayList<>();
+
+    Descriptor(Spec spec) {
+      dnnl_primitive_attr attr = new dnnl_primitive_attr();
+      check(dnnl_primitive_attr_create(attr), spec);
+      spec.mds.forEach(md -> mds.add(md.create()));
+      if (!spec.postOps.isEmpty()) {
+        dnnl_post_ops post = new dnnl_post_ops();
+        check(dnnl_post_ops_create(post), spec);
+        for (PostOp p : spec.postOps) {
+          if (p.algorithm == 0) {
+            check(dnnl_post_ops_append_sum(post, p.a, 0, 0), spec);
+          } else if (p.md != null) {
+            dnnl_memory_desc other = p.md.create();
+            others.add(other);
+            check(dnnl_post_ops_append_binary(post, p.algorithm, other), spec);
+          } else {
+            check(dnnl_post_ops_append_eltwise(post, p.algorithm, p.a, p.b), spec);
+          }
+        }
+        check(dnnl_primitive_attr_set_post_ops(attr, post), spec);
+        dnnl_post_ops_destroy(post);
+      }
+      check(create(spec, attr), spec);
+      dnnl_primitive_attr_destroy(attr);
+    }
+
+    private dnnl_memory_desc md(int i) {
+      return mds.get(i);
+    }
+
+    private int create(Spec s, dnnl_primitive_attr attr) {
+      int scaled = dnnl_use_scale;
+      return switch (s.kind) {
+        case MATMUL ->
+            dnnl_matmul_primitive_desc_create(
+                desc,
+                engine,
+                md(0),
+                md(1),
+                mds.size() == 3 ? null : md(2),
+                md(mds.size() - 1),
+                attr);
+        case ELTWISE ->
+            dnnl_eltwise_forward_primitive_desc_create(
+                desc, engine, dnnl_forward_training, s.algorithm, md(0), md(1), s.a, 0, attr);
+        case ELTWISE_BACKWARD ->
+            withHint(
+                hint ->
+                    dnnl_eltwise_forward_primitive_desc_create(
+                        hint,
+                        engine,
+                        dnnl_forward_training,
+                        s.algorithm,
+                        md(0),
+                        md(0),
+                        s.a,
+                        0,
+                        null),
+                hint ->
+                    dnnl_eltwise_backward_primitive_desc_create(
+                        desc, engine, s.algorithm, md(2), md(1), md(0), s.a, 0, hint, attr));
+        case BINARY ->
+            dnnl_binary_primitive_desc_create(desc, engine, s.algorithm, md(0), md(1), md(2), attr);
+        case SOFTMAX ->
+            dnnl_softmax_forward_primitive_desc_create(
+                desc,
+                engine,
+                dnnl_forward_training,
+                s.algorithm,
+                md(0),
+                md(1),
+                s.mds.get(0).dims.length - 1,
+                attr);
+        case SOFTMAX_BACKWARD ->
+            withHint(
+                hint ->
+                    dnnl_softmax_forward_primitive_desc_create(
+                        hint,
+                        engine,
+                        dnnl_forward_training,
+                        s.algorithm,
+                        md(0),
+                        md(0),
+                        s.mds.get(0).dims.length - 1,
+                        null),
+                hint ->
+                    dnnl_softmax_backward_primitive_desc_create(
+                        desc,
+                        engine,
+                        s.algorithm,
+                        md(2),
+                        md(1),
+                        md(0),
+                        s.mds.get(0).dims.length - 1,
+                        hint,
+                        attr));
+        case LAYER_NORM ->
+            dnnl_layer_normalization_forward_primitive_desc_create(
+                desc,
+                engine,
+                dnnl_forward_training,
+                md(0),
+                md(5),
+                md(1),
+                s.a,
+                scaled | dnnl_use_shift,
+                attr);
+        case LAYER_NORM_BACKWARD ->
+            withHint(
+                hint ->
+                    dnnl_layer_normalization_forward_primitive_desc_create(
+                        hint,
+                        engine,
+                        dnnl_forward_training,
+                        md(0),
+                        md(4),
+                        md(1),
+                        s.a,
+                        scaled,
+                        null),
+                hint ->
+                    dnnl_layer_normalization_backward_primitive_desc_create(
+                        desc,
+                        engine,
+                        dnnl_backward, // 3.11 refuses a scale with backward_data
+                        md(5),
+                        md(4),
+                        md(0),
+                        md(1),
+                        s.a,
+                        scaled,
+                        hint,
+                        attr));
+        case RMS_NORM ->
+            dnnl_layer_normalization_forward_primitive_desc_create(
+                desc,
+                engine,
+                dnnl_forward_training,
+                md(0),
+                md(3),
+                md(1),
+                s.a,
+                scaled | dnnl_rms_norm,
+                attr);
+        case RMS_NORM_BACKWARD ->
+            withHint(
+                hint ->
+                    dnnl_layer_normalization_forward_primitive_desc_create(
+                        hint,
+                        engine,
+                        dnnl_forward_training,
+                        md(0),
+                        md(3),
+                        md(1),
+                        s.a,
+                        scaled | dnnl_rms_norm,
+                        null),
+                hint ->
+                    dnnl_layer_normalization_backward_primitive_desc_create(
+                        desc,
+                        engine,
+                        dnnl_backward, // 3.11 refuses a scale with backward_data
+                        md(4),
+                        md(3),
+                        md(0),
+                        md(1),
+                        s.a,
+                        scaled | dnnl_rms_norm,
+                        hint,
+                        attr));
+        case REORDER ->
+            dnnl_reorder_primitive_desc_create(desc, md(0), engine, md(1), engine, attr);
+      };
+    }
+
+    private interface Create {
+      int apply(dnnl_primitive_desc hint);
+    }
+
+    private static int withHint(Create forward, Create backward) {
+      dnnl_primitive_desc hint = new dnnl_primitive_desc();
+      int status = forward.apply(hint);
+      if (status == dnnl_success) {
+        status = backward.apply(hint);
+        dnnl_primitive_desc_destroy(hint);
+      }
+      return status;
+    }
+
+    String implementation() {
+      try (PointerPointer<BytePointer> name = new PointerPointer<>(1)) {
+        check(dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, name), "name");
+        return name.get(BytePointer.class, 0).getString();
+      }
+    }
+
+    @Override
+    public void close() {
+      mds.forEach(m -> dnnl_memory_desc_destroy(m));
+      others.forEach(m -> dnnl_memory_desc_destroy(m));
+      dnnl_primitive_desc_destroy(desc);
+    }
+  }
+
+  /** A pointer that can be moved. */
+  static final class Address extends Pointer {
+    Address at(long value) {
+      address = value;
+      return this;
+    }
+  }
+
+  /** A primitive with its arguments. */
+  final class Op implements AutoCloseable {
+    private final dnnl_primitive primitive = new dnnl_primitive();
+    private final dnnl_memory[] memories;
+    private final Address[] addresses;
+    private final long[] set;
+    private final dnnl_exec_arg_t args;
+    private final String implementation;
+
+    private Op(Spec spec) {
+      Descriptor d = new Descriptor(spec);
+      implementation = d.implementation();
+      check(dnnl_primitive_create(primitive, d.desc), spec);
+      int[] ids = arguments(spec);
+      List<Integer> all = new ArrayList<>();
+      List<dnnl_memory_desc> descs = new ArrayList<>();
+      for (int i = 0; i < ids.length; i++) {
+        all.add(ids[i]);
+        descs.add(d.mds.get(i));
+      }
+      int other = 0;
+      for (int p = 0; p < spec.postOps.size(); p++) {
+        if (spec.postOps.get(p).md != null) {
+          all.add((DNNL_ARG_ATTR_MULTIPLE_POST_OP_BASE * (p + 1)) | DNNL_ARG_SRC_1);
+          descs.add(d.others.get(other++));
+        }
+      }
+      int n = all.size();
+      memories = new dnnl_memory[n];
+      addresses = new Address[n];
+      set = new long[n];
+      args = new dnnl_exec_arg_t(n);
+      for (int i = 0; i < n; i++) {
+        memories[i] = new dnnl_memory();
+        addresses[i] = new Address();
+        check(dnnl_memory_create(memories[i], descs.get(i), engine, addresses[i]), spec);
+        args.position(i).arg(all.get(i));
+        args.memory(memories[i]);
+      }
+      args.position(0);
+      d.close();
+    }
+
+    String implementation() {
+      return implementation;
+    }
+
+    void run(long... operands) {
+      if (operands.length != memories.length) {
+        throw new IllegalArgumentException(
+            operands.length + " operands for " + memories.length + " arguments");
+      }
+      for (int i = 0; i < operands.length; i++) {
+        if (set[i] != operands[i]) {
+          set[i] = operands[i];
+          dnnl_memory_set_data_handle(memories[i], addresses[i].at(operands[i]));
+        }
+      }
+      int status = dnnl_primitive_execute(primitive, stream, operands.length, args);
+      if (status != dnnl_success) {
+        check(status, implementation);
+      }
+    }
+
+    @Override
+    public void close() {
+      dnnl_primitive_destroy(primitive);
+      for (dnnl_memory m : memories) {
+        dnnl_memory_destroy(m);
+      }
+      args.deallocate();
+    }
+  }
+
+  @Override
+  public void close() {
+    ops.values().forEach(Op::close);
+    ops.clear();
+    dnnl_stream_destroy(stream);
+    dnnl_engine_destroy(engine);
+  }
+}

@@ -1,0 +1,15 @@
+package org.tune4j.core.engine;
+
+import java.util.List;
+
+class OneDnnEngineContractTest extends EngineContract {
+  @Override
+  Engine create(Precision precision) {
+    return Engines.create("onednn", precision);
+  }
+
+  @Override
+  List<Precision> precisions() {
+    return List.of(Precision.F32, Precision.BF16);
+  }
+}

@@ -3,7 +3,6 @@ package org.tune4j.strategies;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import com.google.common.primitives.Floats;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -11,7 +10,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
@@ -65,10 +63,8 @@ class ResumeTest {
     record Ended(String name, int steps, long examples, long tokens, Map<String, Double> losses) {}
 
     static Outcome of(TrainingResult result) {
-      Map<String, List<Float>> weights = new TreeMap<>();
-      TinyRuns.weights(result).forEach((name, w) -> weights.put(name, Floats.asList(w)));
       return new Outcome(
-          weights,
+          TinyRuns.bits(result),
           result.steps().stream().map(Outcome::timeless).toList(),
           result.stages().stream()
               .map(

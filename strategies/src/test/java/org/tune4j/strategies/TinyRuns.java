@@ -1,5 +1,6 @@
 package org.tune4j.strategies;
 
+import com.google.common.primitives.Floats;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -9,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
@@ -117,10 +119,10 @@ final class TinyRuns {
     return all;
   }
 
-  /** Returns all adapters' values. */
-  static Map<String, float[]> weights(TrainingResult result) {
-    Map<String, float[]> all = new LinkedHashMap<>();
-    result.adapters().forEach((name, a) -> all.put(name, weights(a)));
+  /** Returns all adapters' values, to be compared bit by bit. */
+  static Map<String, List<Float>> bits(TrainingResult result) {
+    Map<String, List<Float>> all = new TreeMap<>();
+    result.adapters().forEach((name, a) -> all.put(name, Floats.asList(weights(a))));
     return all;
   }
 

@@ -75,7 +75,7 @@ public final class AtomicFiles {
   /**
    * Writes a directory; one that exists is replaced. Between removing the old and moving the new
    * one in, a crash leaves the old one under its name with {@code .old} appended, which {@link
-   * #recover} puts back.
+   * #recover} puts back. No other process may be writing it.
    *
    * @throws IOException if it cannot be written; the message names the directory
    */
@@ -85,6 +85,7 @@ public final class AtomicFiles {
     Path temporary = null;
     try {
       Files.createDirectories(target.getParent());
+      recover(target);
       temporary = Files.createDirectory(temporary(target));
       writer.write(temporary);
       deleteRecursively(old);

@@ -1,7 +1,5 @@
 package org.tune4j.lora;
 
-import static com.google.common.base.Preconditions.checkArgument;
-
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -69,13 +67,6 @@ public final class LoraAdapter implements Adapter {
       for (int i : members) {
         Projection p = group.members().get(i);
         int rank = config.rankOf(p.name());
-        checkArgument(
-            rank <= Math.min(p.in(), p.out()),
-            "r is %s for %s, whose weight is [%s, %s]: a rank above the smaller size gains nothing",
-            rank,
-            p.name(),
-            p.out(),
-            p.in());
         a.add(builder.add(aName(p), rank, p.in()));
       }
       List<Module> made = new ArrayList<>();
@@ -220,8 +211,8 @@ public final class LoraAdapter implements Adapter {
 
   /**
    * Merges the adapter into the model: its weights become {@code W + scale B A} (DoRA: rescaled),
-   * computed in F32. On top of what is merged already. While merged, run the model without this
-   * adapter.
+   * computed in F32. On top of what is merged already, which DoRA's norms then include. While
+   * merged, run the model without this adapter; {@link Merging#unmerge} undoes it.
    */
   @Override
   public void mergeIntoModel() {
@@ -238,16 +229,6 @@ public final class LoraAdapter implements Adapter {
           });
     } finally {
       engine.lock().unlock();
-    }
-  }
-
-  /** Undoes every merge into the model, bit for bit. */
-  public static void unmerge(LanguageModel model) {
-    model.engine().lock().lock();
-    try {
-      model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
-    } finally {
-      model.engine().lock().unlock();
     }
   }
 

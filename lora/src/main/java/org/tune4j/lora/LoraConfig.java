@@ -6,6 +6,7 @@ import static java.util.stream.Collectors.joining;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -57,9 +58,20 @@ public final class LoraConfig implements AdapterFactory {
   private LoraConfig(Builder b) {
     checkArgument(b.rank > 0, "r is %s; it must be at least 1", b.rank);
     checkArgument(
+        Double.isFinite(b.alpha), "lora_alpha is %s; it must be a finite number", b.alpha);
+    checkArgument(
         b.dropout >= 0 && b.dropout < 1, "lora_dropout is %s; it must be in [0, 1)", b.dropout);
     b.rankPattern.forEach(
         (k, r) -> checkArgument(r > 0, "rank_pattern '%s' is %s; it must be at least 1", k, r));
+    b.alphaPattern.forEach(
+        (k, a) ->
+            checkArgument(
+                Double.isFinite(a), "alpha_pattern '%s' is %s; it must be a finite number", k, a));
+    checkArgument(
+        b.targetRegex || b.targetModules.size() == 1 || !b.targetModules.contains(ALL_LINEAR),
+        "target_modules %s: '%s' stands alone",
+        b.targetModules,
+        ALL_LINEAR);
     checkArgument(
         b.layersToTransform == null || !b.targetRegex,
         "layers_to_transform goes with a list of target_modules, not with a regular expression");
@@ -93,11 +105,16 @@ public final class LoraConfig implements AdapterFactory {
 
   private static Pattern compile(String field, String regex) {
     try {
-      return Pattern.compile(regex);
+      return compile(regex);
     } catch (PatternSyntaxException e) {
       throw new IllegalArgumentException(
           "%s: '%s' is no regular expression: %s".formatted(field, regex, e.getDescription()), e);
     }
+  }
+
+  /** Python's expressions are Java's but for the way in which groups are named. */
+  private static Pattern compile(String regex) {
+    return Pattern.compile(regex.replace("(?P<", "(?<"));
   }
 
   /** Returns the defaults. */
@@ -347,7 +364,7 @@ public final class LoraConfig implements AdapterFactory {
 
   private static String patternKey(Iterable<String> keys, String module) {
     for (String key : keys) {
-      if (Pattern.compile("(.*\\.)?(" + key + ")$").matcher(module).lookingAt()) {
+      if (compile("(.*\\.)?(" + key + ")$").matcher(module).lookingAt()) {
         return key;
       }
     }
@@ -357,12 +374,12 @@ public final class LoraConfig implements AdapterFactory {
   /** Returns whether a module is a target, by PEFT's rules. */
   public boolean targets(String module) {
     if (excludeRegex
-        ? Pattern.matches(excludeModules.get(0), module)
+        ? compile(excludeModules.get(0)).matcher(module).matches()
         : named(excludeModules, module)) {
       return false;
     }
     if (targetRegex) {
-      return Pattern.matches(targetModules.get(0), module);
+      return compile(targetModules.get(0)).matcher(module).matches();
     }
     if (targetModules.contains(module)) {
       return true;
@@ -375,7 +392,7 @@ public final class LoraConfig implements AdapterFactory {
     }
     List<String> patterns = layersPattern.isEmpty() ? List.of("[^.]*") : layersPattern;
     for (String pattern : patterns) {
-      Matcher m = Pattern.compile(".*\\." + pattern + "\\.(\\d+)\\.").matcher(module);
+      Matcher m = compile(".*?\\." + pattern + "\\.(\\d+)\\.").matcher(module);
       if (m.lookingAt()) {
         return layersToTransform.contains(Integer.parseInt(m.group(1)));
       }
@@ -390,8 +407,7 @@ public final class LoraConfig implements AdapterFactory {
   /**
    * Returns the projections of a model that are targets.
    *
-   * @throws IllegalArgumentException if there are none, or a named one does not exist; the message
-   *     lists what there is
+   * @throws IllegalArgumentException if there are none; the message lists what there is
    */
   public List<Projection> targetsOf(LanguageModel model) {
     List<Projection> found = new ArrayList<>();
@@ -405,17 +421,64 @@ public final class LoraConfig implements AdapterFactory {
           "target_modules %s matches no linear layer of the model; it has: %s"
               .formatted(
                   targetRegex ? "'" + targetModules.get(0) + "'" : targetModules,
-                  model.projections().stream()
-                      .map(p -> p.name().substring(p.name().lastIndexOf('.') + 1))
-                      .distinct()
-                      .collect(joining(", "))));
+                  lastNames(model)));
     }
     return found;
   }
 
+  private static String lastNames(LanguageModel model) {
+    return model.projections().stream()
+        .map(p -> p.name().substring(p.name().lastIndexOf('.') + 1))
+        .distinct()
+        .collect(joining(", "));
+  }
+
+  /**
+   * Returns a new adapter.
+   *
+   * @throws IllegalArgumentException if a target module is no linear layer of the model's decoder:
+   *     PEFT would pass over a name that nothing has, and adapt an output head or an embedding
+   */
   @Override
   public LoraAdapter create(LanguageModel model, String name, long seed) {
+    if (!targetRegex && !targetModules.contains(ALL_LINEAR)) {
+      for (String target : targetModules) {
+        checkArgument(
+            model.projections().stream().anyMatch(p -> named(List.of(target), p.name())),
+            "target_modules: '%s' is no linear layer of the model's decoder; it has: %s",
+            target,
+            lastNames(model));
+      }
+    }
     return LoraAdapter.create(model, this, name, seed);
+  }
+
+  private List<Object> fields() {
+    return Arrays.asList(
+        rank,
+        alpha,
+        dropout,
+        targetModules,
+        targetRegex,
+        ImmutableList.copyOf(rankPattern.entrySet()), // the order counts
+        ImmutableList.copyOf(alphaPattern.entrySet()),
+        layersToTransform,
+        layersPattern,
+        excludeModules,
+        excludeRegex,
+        rslora,
+        dora,
+        initialisation);
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    return other instanceof LoraConfig c && fields().equals(c.fields());
+  }
+
+  @Override
+  public int hashCode() {
+    return fields().hashCode();
   }
 
   @Override

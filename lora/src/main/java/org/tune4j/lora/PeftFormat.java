@@ -3,6 +3,7 @@ package org.tune4j.lora;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.util.DefaultIndenter;
 import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -39,7 +40,11 @@ public final class PeftFormat {
   static final String WEIGHTS = "adapter_model.safetensors";
   private static final String PREFIX = "base_model.model.";
   private static final String PEFT_VERSION = "0.21.0";
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final ObjectMapper JSON =
+      new ObjectMapper()
+          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+  private static final String CARD = "README.md"; // PEFT's model card
 
   /** Options that are written with the value that switches them off, and accepted with it only. */
   private static final ImmutableMap<String, JsonNode> OFF = off();
@@ -101,15 +106,22 @@ public final class PeftFormat {
   }
 
   /**
-   * Writes an adapter; the directory is replaced once everything is written.
+   * Writes an adapter, naming the directory that the base model was loaded from; what was there is
+   * replaced once everything is written, but for a model card.
    *
+   * @throws java.nio.file.FileAlreadyExistsException if the directory holds files that are not an
+   *     adapter's
    * @throws IOException if it cannot be written; the message names the directory
    */
   public static void save(LoraAdapter adapter, Path directory) throws IOException {
-    save(adapter, directory, "");
+    save(adapter, directory, adapter.model().directory().map(Path::toString).orElse(null));
   }
 
-  /** Like {@link #save(LoraAdapter, Path)}, naming the base model for PEFT. */
+  /**
+   * Like {@link #save(LoraAdapter, Path)}.
+   *
+   * @param baseModel where PEFT finds the base model: a directory or a name on the hub; may be null
+   */
   public static void save(LoraAdapter adapter, Path directory, String baseModel)
       throws IOException {
     Map<String, Slot> tensors = new TreeMap<>();
@@ -137,11 +149,16 @@ public final class PeftFormat {
       engine.lock().unlock();
     }
     String json = configJson(adapter, baseModel);
+    Path card = directory.resolve(CARD);
     AtomicFiles.writeDirectory(
         directory,
+        ImmutableSet.of(CONFIG, WEIGHTS, "adapter_model.bin", CARD)::contains,
         d -> {
           AtomicFiles.writeString(d.resolve(CONFIG), json);
           writer.write(d.resolve(WEIGHTS));
+          if (Files.exists(card)) {
+            Files.copy(card, d.resolve(CARD));
+          }
         });
   }
 
@@ -240,147 +257,184 @@ public final class PeftFormat {
           file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
     }
     if (!root.path("peft_type").asText("").equals("LORA")) {
-      throw new MalformedFileException(
-          file, "peft_type", root.path("peft_type").toString(), "\"LORA\"");
+      throw new MalformedFileException(file, "peft_type", text(root.path("peft_type")), "\"LORA\"");
     }
-    for (Map.Entry<String, JsonNode> e : root.properties()) {
-      String field = e.getKey();
-      JsonNode value = e.getValue();
-      if (UNDERSTOOD.contains(field) || IGNORED.contains(field)) {
-        continue;
+    return new ConfigReader(file, root).read();
+  }
+
+  private static String text(JsonNode node) {
+    return node.isMissingNode() ? "nothing" : node.toString();
+  }
+
+  /** Reads one configuration, field by field. */
+  private record ConfigReader(Path file, JsonNode root) {
+    LoraConfig read() throws IOException {
+      refuseOthers();
+      LoraConfig.Builder b = LoraConfig.builder();
+      b.rank(integer("r", root.path("r"), 8));
+      b.alpha(real("lora_alpha", root.path("lora_alpha"), 8));
+      b.dropout(real("lora_dropout", root.path("lora_dropout"), 0));
+      JsonNode targets = root.path("target_modules");
+      if (targets.isTextual() && targets.asText().equalsIgnoreCase(LoraConfig.ALL_LINEAR)) {
+        b.targetModules(LoraConfig.ALL_LINEAR);
+      } else if (targets.isTextual()) {
+        b.targetModulesRegex(targets.asText());
+      } else if (targets.isArray() && !targets.isEmpty()) {
+        b.targetModules(texts("target_modules", targets));
+      } else {
+        throw malformed(
+            "target_modules",
+            targets,
+            "a list of module names, a regular expression, or \"all-linear\"");
       }
-      JsonNode off = OFF.get(field);
-      boolean isOff = value.isNull() || value.equals(off) || (off == null && switchedOff(value));
-      if (!isOff) {
-        throw new MalformedFileException(
-            file,
-            field,
-            value.toString(),
-            (off == null ? "null or false" : off.toString())
-                + ": this option of PEFT is not implemented");
+      JsonNode excluded = root.path("exclude_modules");
+      if (excluded.isTextual() && !excluded.asText().isEmpty()) {
+        b.excludeModulesRegex(excluded.asText());
+      } else if (!excluded.isTextual()) {
+        b.excludeModules(texts("exclude_modules", excluded));
+      }
+      Map<String, Integer> ranks = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> e : object("rank_pattern")) {
+        ranks.put(e.getKey(), integer("rank_pattern, " + e.getKey(), e.getValue(), 0));
+      }
+      b.rankPattern(ranks);
+      Map<String, Double> alphas = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> e : object("alpha_pattern")) {
+        alphas.put(e.getKey(), real("alpha_pattern, " + e.getKey(), e.getValue(), Double.NaN));
+      }
+      b.alphaPattern(alphas);
+      JsonNode layers = root.path("layers_to_transform");
+      if (layers.isArray()) {
+        List<Integer> all = new ArrayList<>();
+        for (JsonNode layer : layers) {
+          all.add(integer("layers_to_transform", layer, -1));
+        }
+        b.layersToTransform(all);
+      } else if (!absent(layers)) {
+        b.layersToTransform(List.of(integer("layers_to_transform", layers, -1)));
+      }
+      JsonNode pattern = root.path("layers_pattern");
+      if (!pattern.isTextual()) {
+        b.layersPattern(texts("layers_pattern", pattern));
+      } else if (!pattern.asText().isEmpty()) {
+        b.layersPattern(List.of(pattern.asText()));
+      }
+      b.rslora(flag("use_rslora"));
+      b.dora(flag("use_dora"));
+      b.initialisation(initialisation(root.path("init_lora_weights")));
+      try {
+        return b.build();
+      } catch (IllegalArgumentException e) {
+        throw new MalformedFileException(file, "", e.getMessage(), "a valid LoRA configuration", e);
       }
     }
-    String taskType = root.path("task_type").asText("");
-    if (!taskType.isEmpty() && !taskType.equals("null") && !taskType.equals("CAUSAL_LM")) {
-      throw new MalformedFileException(file, "task_type", taskType, "CAUSAL_LM");
+
+    private void refuseOthers() throws IOException {
+      for (Map.Entry<String, JsonNode> e : root.properties()) {
+        String field = e.getKey();
+        JsonNode value = e.getValue();
+        JsonNode off = OFF.get(field);
+        if (!UNDERSTOOD.contains(field)
+            && !IGNORED.contains(field)
+            && !value.equals(off)
+            && !switchedOff(value)) {
+          throw malformed(
+              field,
+              value,
+              (off == null || off.isNull() ? "null or false" : off.toString())
+                  + ": this option of PEFT is not implemented");
+        }
+      }
+      JsonNode task = root.path("task_type");
+      if (!absent(task) && !task.asText().equals("CAUSAL_LM")) {
+        throw malformed("task_type", task, "\"CAUSAL_LM\"");
+      }
     }
-    LoraConfig.Builder b = LoraConfig.builder();
-    b.rank(integer(file, root, "r", 8));
-    b.alpha(real(file, root, "lora_alpha", 8));
-    b.dropout(real(file, root, "lora_dropout", 0));
-    JsonNode targets = root.path("target_modules");
-    if (targets.isTextual() && !targets.asText().equals(LoraConfig.ALL_LINEAR)) {
-      b.targetModulesRegex(targets.asText());
-    } else if (targets.isTextual()) {
-      b.targetModules(LoraConfig.ALL_LINEAR);
-    } else if (targets.isArray() && !targets.isEmpty()) {
-      b.targetModules(texts(targets));
-    } else {
-      throw new MalformedFileException(
-          file,
-          "target_modules",
-          targets.toString(),
-          "a list of module names, a regular expression, or \"all-linear\"");
-    }
-    JsonNode excluded = root.path("exclude_modules");
-    if (excluded.isTextual()) {
-      b.excludeModulesRegex(excluded.asText());
-    } else if (excluded.isArray()) {
-      b.excludeModules(texts(excluded));
-    }
-    Map<String, Integer> ranks = new LinkedHashMap<>();
-    root.path("rank_pattern")
-        .properties()
-        .forEach(e -> ranks.put(e.getKey(), e.getValue().asInt()));
-    b.rankPattern(ranks);
-    Map<String, Double> alphas = new LinkedHashMap<>();
-    root.path("alpha_pattern")
-        .properties()
-        .forEach(e -> alphas.put(e.getKey(), e.getValue().asDouble()));
-    b.alphaPattern(alphas);
-    JsonNode layers = root.path("layers_to_transform");
-    if (layers.isInt()) {
-      b.layersToTransform(List.of(layers.asInt()));
-    } else if (layers.isArray()) {
-      List<Integer> all = new ArrayList<>();
-      layers.forEach(l -> all.add(l.asInt()));
-      b.layersToTransform(all);
-    }
-    JsonNode pattern = root.path("layers_pattern");
-    if (pattern.isTextual() && !pattern.asText().isEmpty()) {
-      b.layersPattern(List.of(pattern.asText()));
-    } else if (pattern.isArray()) {
-      b.layersPattern(texts(pattern));
-    }
-    b.rslora(flag(file, root, "use_rslora"));
-    b.dora(flag(file, root, "use_dora"));
-    JsonNode init = root.path("init_lora_weights");
-    if (init.isBoolean() || init.isMissingNode() || init.isNull()) {
-      b.initialisation(
-          init.asBoolean(true)
-              ? LoraConfig.Initialisation.KAIMING
-              : LoraConfig.Initialisation.RANDOM);
-    } else if (init.asText().equals("gaussian")) {
-      b.initialisation(LoraConfig.Initialisation.GAUSSIAN);
-    } else {
-      throw new MalformedFileException(
-          file,
+
+    private LoraConfig.Initialisation initialisation(JsonNode init) throws IOException {
+      if (absent(init) || init.isBoolean()) {
+        return init.asBoolean(true)
+            ? LoraConfig.Initialisation.KAIMING
+            : LoraConfig.Initialisation.RANDOM;
+      }
+      if (init.asText().equalsIgnoreCase("gaussian")) {
+        return LoraConfig.Initialisation.GAUSSIAN;
+      }
+      throw malformed(
           "init_lora_weights",
-          init.toString(),
+          init,
           "true, false or \"gaussian\": other initialisations are not implemented");
     }
-    try {
-      return b.build();
-    } catch (IllegalArgumentException e) {
-      throw new MalformedFileException(file, "", e.getMessage(), "a valid LoRA configuration", e);
-    }
-  }
 
-  private static boolean switchedOff(JsonNode value) {
-    return value.isNull()
-        || (value.isBoolean() && !value.asBoolean())
-        || (value.isContainerNode() && value.isEmpty());
-  }
+    private static boolean absent(JsonNode value) {
+      return value.isMissingNode() || value.isNull();
+    }
 
-  private static List<String> texts(JsonNode array) {
-    List<String> all = new ArrayList<>();
-    array.forEach(t -> all.add(t.asText()));
-    return all;
-  }
+    private static boolean switchedOff(JsonNode value) {
+      return value.isNull()
+          || (value.isBoolean() && !value.asBoolean())
+          || (value.isContainerNode() && value.isEmpty());
+    }
 
-  private static int integer(Path file, JsonNode root, String field, int otherwise)
-      throws IOException {
-    JsonNode v = root.path(field);
-    if (v.isMissingNode() || v.isNull()) {
-      return otherwise;
+    private MalformedFileException malformed(String field, JsonNode found, String expected) {
+      return new MalformedFileException(file, field, text(found), expected);
     }
-    if (!v.isInt()) {
-      throw new MalformedFileException(file, field, v.toString(), "an integer");
-    }
-    return v.asInt();
-  }
 
-  private static double real(Path file, JsonNode root, String field, double otherwise)
-      throws IOException {
-    JsonNode v = root.path(field);
-    if (v.isMissingNode() || v.isNull()) {
-      return otherwise;
+    private List<String> texts(String field, JsonNode array) throws IOException {
+      List<String> all = new ArrayList<>();
+      if (absent(array)) {
+        return all;
+      }
+      if (!array.isArray()) {
+        throw malformed(field, array, "a list of names");
+      }
+      for (JsonNode t : array) {
+        if (!t.isTextual()) {
+          throw malformed(field, t, "a name");
+        }
+        all.add(t.asText());
+      }
+      return all;
     }
-    if (!v.isNumber()) {
-      throw new MalformedFileException(file, field, v.toString(), "a number");
-    }
-    return v.asDouble();
-  }
 
-  private static boolean flag(Path file, JsonNode root, String field) throws IOException {
-    JsonNode v = root.path(field);
-    if (v.isMissingNode() || v.isNull()) {
-      return false;
+    private Set<Map.Entry<String, JsonNode>> object(String field) throws IOException {
+      JsonNode v = root.path(field);
+      if (absent(v)) {
+        return Set.of();
+      }
+      if (!v.isObject()) {
+        throw malformed(field, v, "an object of pattern: number");
+      }
+      return v.properties();
     }
-    if (!v.isBoolean()) {
-      throw new MalformedFileException(file, field, v.toString(), "true or false");
+
+    private int integer(String field, JsonNode v, int otherwise) throws IOException {
+      if (absent(v)) {
+        return otherwise;
+      }
+      if (!v.isInt()) {
+        throw malformed(field, v, "an integer");
+      }
+      return v.asInt();
     }
-    return v.asBoolean();
+
+    private double real(String field, JsonNode v, double otherwise) throws IOException {
+      if (absent(v)) {
+        return otherwise;
+      }
+      if (!v.isNumber()) {
+        throw malformed(field, v, "a number");
+      }
+      return v.asDouble();
+    }
+
+    private boolean flag(String field) throws IOException {
+      JsonNode v = root.path(field);
+      if (!absent(v) && !v.isBoolean()) {
+        throw malformed(field, v, "true or false");
+      }
+      return v.asBoolean(false);
+    }
   }
 
   /**
@@ -491,9 +545,19 @@ public final class PeftFormat {
           entry.type().name(),
           List.of(ElementType.F32, ElementType.F16, ElementType.BF16).toString());
     }
+    float[] values = weights.floats(key);
+    for (int i = 0; i < values.length; i++) {
+      if (!Float.isFinite(values[i])) {
+        throw new MalformedFileException(
+            file,
+            "tensor '" + key + "', element " + i,
+            String.valueOf(values[i]),
+            "a finite number");
+      }
+    }
     adapter.model().engine().lock().lock();
     try {
-      adapter.set(slot, weights.floats(key));
+      adapter.set(slot, values);
     } finally {
       adapter.model().engine().lock().unlock();
     }

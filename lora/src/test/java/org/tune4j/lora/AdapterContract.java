@@ -403,7 +403,7 @@ public abstract class AdapterContract {
         second.mergeIntoModel();
         assertThat(TestModels.relativeError(TestModels.logits(model), stacked)).isLessThan(1e-5);
       }
-      LoraAdapter.unmerge(model);
+      Merging.unmerge(model);
       assertThat(TestModels.logits(model)).isEqualTo(base);
       assertThat(TestModels.logits(model, first)).isEqualTo(applied);
     }
@@ -422,7 +422,7 @@ public abstract class AdapterContract {
       merged.mergeIntoModel();
       // one adapter has run on the weights before, the other has not
       assertThat(TestModels.logits(model, early)).isEqualTo(TestModels.logits(model, late));
-      LoraAdapter.unmerge(model);
+      Merging.unmerge(model);
       assertThat(TestModels.logits(model, early)).isEqualTo(onBase);
       assertThat(TestModels.logits(model, late)).isEqualTo(onBase);
     }

@@ -6,12 +6,14 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
 import java.util.List;
 import java.util.UUID;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
@@ -107,9 +109,41 @@ public final class AtomicFiles {
   }
 
   /**
-   * Puts right what a process that was killed in {@link #writeDirectory} left: what it had set
-   * aside is put back if the new one is not in place, and what it had not finished is deleted. No
-   * other process may be writing the directory.
+   * Like {@link #writeDirectory(Path, DirectoryWriter)}, but refuses to replace what is no
+   * directory or holds anything that the new one would not: it is probably not what the caller
+   * meant.
+   *
+   * @param replaceable accepts the names of files that may be replaced or removed
+   */
+  public static void writeDirectory(
+      Path directory, Predicate<String> replaceable, DirectoryWriter writer) throws IOException {
+    if (Files.exists(directory)) {
+      if (!Files.isDirectory(directory)) {
+        throw new FileAlreadyExistsException(directory.toString(), null, "it is no directory");
+      }
+      try (Stream<Path> entries = Files.list(directory)) {
+        Path other =
+            entries
+                .filter(
+                    p -> !Files.isRegularFile(p) || !replaceable.test(p.getFileName().toString()))
+                .findFirst()
+                .orElse(null);
+        if (other != null) {
+          throw new FileAlreadyExistsException(
+              directory.toString(),
+              null,
+              "it holds '%s', which replacing the directory would delete: choose one that is new, or only holds what is written here"
+                  .formatted(other.getFileName()));
+        }
+      }
+    }
+    writeDirectory(directory, writer);
+  }
+
+  /**
+   * Puts right what a process that was killed in {@link #writeDirectory(Path, DirectoryWriter)}
+   * left: what it had set aside is put back if the new one is not in place, and what it had not
+   * finished is deleted. No other process may be writing the directory.
    */
   public static void recover(Path directory) throws IOException {
     Path target = directory.toAbsolutePath();

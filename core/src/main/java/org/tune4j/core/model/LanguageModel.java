@@ -463,13 +463,17 @@ public final class LanguageModel implements AutoCloseable {
    * is replaced once all is written.
    *
    * @param type of the stored weights: F32, F16 or BF16
+   * @throws java.nio.file.FileAlreadyExistsException if the target holds files that are not a
+   *     model's
    */
   public void save(Path target, ElementType type) throws IOException {
     engine.lock().lock();
     try {
       checkState(!closed, "the model is closed");
       AtomicFiles.writeDirectory(
-          target, into -> ModelWriter.write(this, weights.stored(), into, type));
+          target,
+          ModelWriter::belongs,
+          into -> ModelWriter.write(this, weights.stored(), into, type));
     } finally {
       engine.lock().unlock();
     }

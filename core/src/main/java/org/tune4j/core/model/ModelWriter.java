@@ -24,6 +24,14 @@ final class ModelWriter {
 
   private ModelWriter() {}
 
+  /** Returns whether a file is part of a model directory. */
+  static boolean belongs(String file) {
+    return COMPANIONS.contains(file)
+        || file.equals(ModelConfig.FILE)
+        || file.endsWith(".safetensors")
+        || file.equals("model.safetensors.index.json");
+  }
+
   static void write(
       LanguageModel model, List<WeightLoader.StoredTensor> tensors, Path into, ElementType type)
       throws IOException {

@@ -1,0 +1,213 @@
+package org.tune4j.lora;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import com.google.common.collect.ImmutableMap;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.engine.Precision;
+import org.tune4j.core.model.LanguageModel;
+
+/** Combinations against their definitions. */
+class CombinationTest {
+  private Engine engine;
+  private LanguageModel model;
+
+  @BeforeEach
+  void start() {
+    engine = Engines.create(Precision.F32);
+    model = TestModels.model("llama", engine);
+  }
+
+  @AfterEach
+  void stop() {
+    model.close();
+    engine.close();
+  }
+
+  private LoraAdapter trained(LoraConfig config, String name, long seed) {
+    LoraAdapter a = config.create(model, name, seed);
+    TestModels.disturb(a, seed);
+    return a;
+  }
+
+  /** Returns {@code scale B A} of a module; zero if the adapter lacks it. */
+  private double[] update(LoraAdapter adapter, String module) {
+    LoraAdapter.Module m = adapter.modules().get(module);
+    int size =
+        model.projections().stream()
+            .filter(p -> p.name().equals(module))
+            .mapToInt(p -> p.in() * p.out())
+            .findFirst()
+            .orElseThrow();
+    double[] update = new double[size];
+    if (m == null) {
+      return update;
+    }
+    int in = m.projection().in();
+    float[] zeros = new float[size];
+    float[] merged = new float[size];
+    adapter
+        .merged(m, MatrixSource.of(m.projection().out(), in, zeros))
+        .read(0, m.projection().out(), merged);
+    for (int i = 0; i < size; i++) {
+      update[i] = merged[i];
+    }
+    return update;
+  }
+
+  private static double distance(double[] a, double[] b) {
+    double sum = 0;
+    double norm = 0;
+    for (int i = 0; i < a.length; i++) {
+      sum += (a[i] - b[i]) * (a[i] - b[i]);
+      norm += b[i] * b[i];
+    }
+    return sum == 0 ? 0 : Math.sqrt(sum / norm);
+  }
+
+  @Test
+  void concatenationIsTheSumOfTheUpdates() {
+    try (LoraAdapter first = trained(LoraConfig.rank(3), "first", 1);
+        LoraAdapter second =
+            trained(
+                LoraConfig.builder()
+                    .rank(2)
+                    .alpha(7)
+                    .rslora(true)
+                    .targetModulesRegex(".*(q_proj|up_proj)")
+                    .rankPattern(ImmutableMap.of("layers.1.self_attn.q_proj", 5))
+                    .build(),
+                "second",
+                2);
+        LoraAdapter sum =
+            Combination.concatenation().apply("sum", List.of(first, second), 0.7, -1.3)) {
+      assertThat(sum.trainable()).isFalse();
+      for (String module : first.modules().keySet()) {
+        double[] expected = update(first, module);
+        double[] other = update(second, module);
+        for (int i = 0; i < expected.length; i++) {
+          expected[i] = 0.7 * expected[i] - 1.3 * other[i];
+        }
+        assertThat(distance(update(sum, module), expected)).as(module).isLessThan(1e-6);
+      }
+      assertThat(sum.modules().get("model.layers.1.self_attn.q_proj").rank()).isEqualTo(3 + 5);
+      assertThat(sum.modules().get("model.layers.0.self_attn.q_proj").rank()).isEqualTo(3 + 2);
+      assertThat(sum.modules().get("model.layers.0.self_attn.k_proj").rank()).isEqualTo(3);
+    }
+  }
+
+  @Test
+  void oneAdapterIsScaled() {
+    try (LoraAdapter a = trained(LoraConfig.rank(3), "a", 1);
+        LoraAdapter scaled = Combination.ties(0.1).apply("scaled", List.of(a), -0.4)) {
+      for (String module : a.modules().keySet()) {
+        double[] expected = update(a, module);
+        for (int i = 0; i < expected.length; i++) {
+          expected[i] *= -0.4;
+        }
+        assertThat(distance(update(scaled, module), expected)).as(module).isLessThan(1e-6);
+      }
+    }
+  }
+
+  @Test
+  void linearAddsTheFactorsWithRootsOfTheWeights() {
+    LoraConfig config = LoraConfig.builder().rank(2).alpha(3).build();
+    try (LoraAdapter first = trained(config, "first", 1);
+        LoraAdapter second = trained(config, "second", 2);
+        LoraAdapter sum = Combination.linear().apply("sum", List.of(first, second), 0.5, -2)) {
+      String a = "model.layers.0.mlp.up_proj.lora_A.weight";
+      String b = "model.layers.0.mlp.up_proj.lora_B.weight";
+      double root1 = Math.sqrt(0.5 * 1.5);
+      double root2 = Math.sqrt(2 * 1.5);
+      for (int i = 0; i < 32; i++) {
+        assertThat((double) sum.values(a)[i])
+            .isCloseTo(root1 * first.values(a)[i] - root2 * second.values(a)[i], within(1e-6));
+        assertThat((double) sum.values(b)[i])
+            .isCloseTo(root1 * first.values(b)[i] + root2 * second.values(b)[i], within(1e-6));
+      }
+      assertThat(sum.modules().get("model.layers.0.mlp.up_proj").scale()).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void aConcatenationIsSavedAndLoadedAsAnyAdapter(@TempDir Path folder) throws IOException {
+    LoraConfig other = LoraConfig.builder().rank(2).targetModules("q_proj", "down_proj").build();
+    try (LoraAdapter first = trained(LoraConfig.rank(3), "first", 1);
+        LoraAdapter second = trained(other, "second", 2);
+        LoraAdapter sum = Combination.concatenation().apply("sum", List.of(first, second), 1, 1)) {
+      sum.save(folder.resolve("sum"));
+      try (LoraAdapter loaded = PeftFormat.load(model, "loaded", folder.resolve("sum"))) {
+        assertThat(TestModels.logits(model, loaded)).isEqualTo(TestModels.logits(model, sum));
+      }
+      // the updates of a stack add up too
+      assertThat(
+              TestModels.relativeError(
+                  TestModels.logits(model, sum), TestModels.logits(model, first, second)))
+          .isLessThan(1e-5);
+    }
+  }
+
+  @Test
+  void dareIsRepeatable() {
+    try (LoraAdapter first = trained(LoraConfig.rank(3), "first", 1);
+        LoraAdapter second = trained(LoraConfig.rank(3), "second", 2);
+        LoraAdapter once =
+            Combination.dareTies(0.5, 9).apply("once", List.of(first, second), 1, 1);
+        LoraAdapter again =
+            Combination.dareTies(0.5, 9).apply("again", List.of(first, second), 1, 1);
+        LoraAdapter other =
+            Combination.dareTies(0.5, 10).apply("other", List.of(first, second), 1, 1)) {
+      assertThat(TestModels.get(again)).isEqualTo(TestModels.get(once));
+      assertThat(TestModels.get(other)).isNotEqualTo(TestModels.get(once));
+    }
+  }
+
+  @Test
+  void whatDoesNotFitIsNamed() {
+    LoraConfig ranks =
+        LoraConfig.builder().rank(3).rankPattern(ImmutableMap.of("v_proj", 4)).build();
+    try (LanguageModel otherModel = TestModels.model("llama", engine);
+        LoraAdapter first = trained(LoraConfig.rank(3), "first", 1);
+        LoraAdapter second = trained(ranks, "second", 2);
+        LoraAdapter dora =
+            LoraConfig.builder().rank(3).dora(true).build().create(model, "dora", 3);
+        LoraAdapter elsewhere = LoraConfig.rank(3).create(otherModel, "elsewhere", 4)) {
+      for (Combination c :
+          List.of(
+              Combination.linear(),
+              Combination.ties(0.5),
+              Combination.dareLinear(0.5, 1),
+              Combination.dareTies(0.5, 1))) {
+        assertThatThrownBy(() -> c.apply("sum", List.of(first, second), 1, 1))
+            .isInstanceOf(IllegalArgumentException.class)
+            .hasMessageContaining(
+                "model.layers.0.self_attn.v_proj has rank 3 in 'first' and 4 in 'second'");
+      }
+      Combination cat = Combination.concatenation();
+      assertThatThrownBy(() -> cat.apply("sum", List.of(first, dora), 1, 1))
+          .hasMessageContaining("'dora' is a DoRA adapter");
+      assertThatThrownBy(() -> cat.apply("sum", List.of(first, elsewhere), 1, 1))
+          .hasMessageContaining("'first' and 'elsewhere' are on different models");
+      assertThatThrownBy(() -> cat.apply("sum", List.of(first, second), 1))
+          .hasMessageContaining("1 weights for 2 adapters");
+      assertThatThrownBy(() -> cat.apply("sum", List.of(first, second), 1, Double.NaN))
+          .hasMessageContaining("the weight of 'second' is NaN");
+      assertThatThrownBy(() -> cat.apply("sum", List.of()))
+          .hasMessageContaining("no adapter to combine");
+    }
+    assertThatThrownBy(() -> Combination.ties(1.5)).hasMessageContaining("density is 1.5");
+    assertThatThrownBy(() -> Combination.dareLinear(0, 1)).hasMessageContaining("density is 0.0");
+  }
+}

@@ -262,6 +262,13 @@ public abstract class BufferEngine implements Engine {
     countWeights(t.size() * t.dtype().bytes());
   }
 
+  /**
+   * Returns the distance between the rows of a frozen weight, in elements, at least {@code cols}.
+   */
+  protected int weightStride(int cols) {
+    return cols;
+  }
+
   @Override
   public FrozenMatrix freeze(MatrixSource source, float[] bias, FrozenMatrix.Use use) {
     return new PlainMatrix(this, source, bias);
@@ -891,18 +898,35 @@ public abstract class BufferEngine implements Engine {
     float[] gs = read(g);
     float[] ms = read(m);
     float[] vs = read(v);
+    adamW(ws, gs, ms, vs, ws.length, gradScale, lr, beta1, beta2, eps, weightDecay, step);
+    write(w, ws);
+    write(m, ms);
+    write(v, vs);
+  }
+
+  /** The formula of {@link #adamW} on the first {@code n} elements. */
+  protected static void adamW(
+      float[] ws,
+      float[] gs,
+      float[] ms,
+      float[] vs,
+      int n,
+      float gradScale,
+      float lr,
+      float beta1,
+      float beta2,
+      float eps,
+      float weightDecay,
+      int step) {
     float decay = 1 - lr * weightDecay;
     float size = (float) (lr / (1 - Math.pow(beta1, step)));
     float correction = (float) (1 / Math.sqrt(1 - Math.pow(beta2, step)));
-    for (int i = 0; i < ws.length; i++) {
+    for (int i = 0; i < n; i++) {
       float grad = gs[i] * gradScale;
       ms[i] = beta1 * ms[i] + (1 - beta1) * grad;
       vs[i] = beta2 * vs[i] + (1 - beta2) * grad * grad;
       ws[i] = ws[i] * decay - size * ms[i] / ((float) Math.sqrt(vs[i]) * correction + eps);
     }
-    write(w, ws);
-    write(m, ms);
-    write(v, vs);
   }
 
   @Override

@@ -20,7 +20,10 @@ public final class PlainMatrix implements FrozenMatrix {
   PlainMatrix(BufferEngine engine, MatrixSource source, float[] biasValues) {
     this.engine = engine;
     this.source = source;
-    weight = engine.persistent(source.rows(), source.cols(), engine.computeType());
+    int stride = engine.weightStride(source.cols());
+    weight =
+        engine.columns(
+            engine.persistent(source.rows(), stride, engine.computeType()), 0, source.cols());
     int block = Math.min(source.rows(), Math.max(1, BLOCK_ELEMENTS / Math.max(1, source.cols())));
     float[] values = new float[block * source.cols()];
     for (int r = 0; r < source.rows(); r += block) {
@@ -69,7 +72,7 @@ public final class PlainMatrix implements FrozenMatrix {
 
   @Override
   public long bytes() {
-    return weight.size() * weight.dtype().bytes();
+    return (long) weight.rows() * weight.stride() * weight.dtype().bytes();
   }
 
   @Override

@@ -32,7 +32,7 @@ final class TiledAttention {
   private static final float MASKED = -1e30f;
   static final int SMALLEST_TILE = 32;
   private static final int[] TILES = {SMALLEST_TILE, 64, 128};
-  private static final double CALL_COST = 6000; // of a call, in scores
+  private static final double PRODUCT_COST = 3000; // of starting a product, in scores
 
   private final OneDnnEngine engine;
   private final Dnnl dnnl;
@@ -132,7 +132,8 @@ final class TiledAttention {
       Plan p = tiling(rows, tile, firstKey);
       double cost = 0;
       for (Call c : p.calls) {
-        cost += (double) c.tiles * p.queries(c) * p.keys(c) * shape.heads() + CALL_COST;
+        cost += (double) c.tiles * p.queries(c) * p.keys(c) * shape.heads();
+        cost += (4 + 2.0 * shape.heads() / shape.kvHeads()) * PRODUCT_COST;
       }
       cost += (double) p.tiles() * tile * p.width() * shape.heads() / 2;
       if (cost < least) {

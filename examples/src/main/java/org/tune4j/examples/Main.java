@@ -29,13 +29,14 @@ import picocli.CommandLine.ScopeType;
       "Without a command the quickstart runs. A command's own options: tune4j COMMAND --help",
       "Stack traces of errors: -Dtune4j.trace=true"
     },
-    subcommands = {Train.class, Generate.class, Golden.class, CommandLine.HelpCommand.class})
+    subcommands = {
+      Quickstart.class, Train.class, Evaluate.class, Generate.class, Golden.class, CommandLine.HelpCommand.class})
 public final class Main {
   private Main() {}
 
   /** Runs an example and exits with its status if that is not 0. */
   public static void main(String[] args) {
-    int status = commandLine().execute(args.length == 0 ? new String[] {"help"} : args);
+    int status = commandLine().execute(args.length == 0 ? new String[] {"quickstart"} : args);
     if (status != 0) {
       System.exit(status);
     }

@@ -1,0 +1,121 @@
+package org.tune4j.examples;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.google.common.collect.ImmutableList;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.eval.Evaluation;
+import org.tune4j.eval.Evaluator;
+import org.tune4j.eval.Prediction;
+import org.tune4j.lora.PeftFormat;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Help.Visibility;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Scores a model with adapters on tasks. */
+@Command(
+    name = "evaluate",
+    description = {
+      "Scores a base model, with adapters in PEFT's format if given, on tasks: accuracy and macro-F1 of"
+          + " classifications, exact match, ROUGE-L and BLEU of generations, perplexity of texts."
+    })
+public final class Evaluate implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+  @Mixin private ModelOptions model;
+  @Mixin private TaskOptions tasks;
+
+  @Option(
+      names = "--adapter",
+      paramLabel = "DIR",
+      showDefaultValue = Visibility.NEVER,
+      description = "Adapter to apply; several are applied in order.")
+  private List<Path> adapters = List.of();
+
+  @Option(
+      names = "--split",
+      paramLabel = "NAME",
+      defaultValue = "VALIDATION",
+      description =
+          "What is scored: ${COMPLETION-CANDIDATES}. Decide by validation; the test split tells the truth only once.")
+  private Task.Split split;
+
+  @Option(
+      names = "--scoring",
+      paramLabel = "NAME",
+      defaultValue = "LIKELIHOOD",
+      description = "How the label of a classification is found: ${COMPLETION-CANDIDATES}.")
+  private Evaluator.Scoring scoring;
+
+  @Option(
+      names = "--json",
+      paramLabel = "FILE",
+      description = "Where to write metrics and every prediction as JSON.")
+  private Path json;
+
+  @Override
+  public Integer call() throws IOException {
+    ImmutableList<Task> read = tasks.read();
+    PrintWriter out = spec.commandLine().getOut();
+    List<Adapter> loaded = new ArrayList<>();
+    List<Evaluation> all = new ArrayList<>();
+    try (LanguageModel m = model.load()) {
+      try {
+        for (Path a : adapters) {
+          loaded.add(PeftFormat.load(m, a.toString(), a));
+        }
+        Evaluator evaluator =
+            Evaluator.of(m)
+                .classifyBy(scoring)
+                .progress(new EvaluationProgress(spec.commandLine().getErr()));
+        for (Task t : read) {
+          Evaluation e = evaluator.evaluate(t, split, loaded);
+          all.add(e);
+          out.printf(Locale.ROOT, "%s, %.1f s%n", e, e.seconds());
+          out.flush();
+        }
+      } finally {
+        loaded.forEach(Adapter::close);
+      }
+    }
+    if (json != null) {
+      AtomicFiles.writeString(
+          json, new ObjectMapper().writerWithDefaultPrettyPrinter().writeValueAsString(json(all)));
+    }
+    return 0;
+  }
+
+  private static ArrayNode json(List<Evaluation> all) {
+    ArrayNode array = new ObjectMapper().createArrayNode();
+    for (Evaluation e : all) {
+      ObjectNode o = array.addObject();
+      o.put("task", e.task()).put("split", e.split().name().toLowerCase(Locale.ROOT));
+      o.put("primary", e.primary()).put("seconds", e.seconds());
+      ObjectNode metrics = o.putObject("metrics");
+      e.metrics().forEach(metrics::put);
+      ArrayNode predictions = o.putArray("predictions");
+      for (Prediction p : e.predictions()) {
+        predictions
+            .addObject()
+            .put("prompt", p.prompt())
+            .put("expected", p.expected())
+            .put("predicted", p.predicted())
+            .put("score", p.score());
+      }
+    }
+    return array;
+  }
+}

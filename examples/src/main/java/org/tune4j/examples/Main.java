@@ -30,7 +30,13 @@ import picocli.CommandLine.ScopeType;
       "Stack traces of errors: -Dtune4j.trace=true"
     },
     subcommands = {
-      Quickstart.class, Train.class, Evaluate.class, Generate.class, Golden.class, CommandLine.HelpCommand.class})
+      Quickstart.class,
+      Train.class,
+      Evaluate.class,
+      Generate.class,
+      Golden.class,
+      CommandLine.HelpCommand.class
+    })
 public final class Main {
   private Main() {}
 

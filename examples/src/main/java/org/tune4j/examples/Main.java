@@ -35,6 +35,7 @@ import picocli.CommandLine.ScopeType;
       Evaluate.class,
       Generate.class,
       Golden.class,
+      Bench.class,
       CommandLine.HelpCommand.class
     })
 public final class Main {

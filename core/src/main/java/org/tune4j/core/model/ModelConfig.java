@@ -325,7 +325,7 @@ public record ModelConfig(
   }
 
   /** Returns the weights in the projections of one layer, without biases. */
-  long projectionWeights() {
+  public long projectionWeights() {
     long attention = (long) hiddenSize * headDim * (2L * heads + 2L * kvHeads);
     return attention + (gated() ? 3L : 2L) * hiddenSize * intermediateSize;
   }

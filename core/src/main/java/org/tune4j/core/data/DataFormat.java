@@ -1,8 +1,8 @@
 package org.tune4j.core.data;
 
 /**
- * The formats of task files. JSON formats may be one object a line ({@code .jsonl}) or one array
- * ({@code .json}).
+ * The formats of task files, in UTF-8. JSON formats may be one object a line or one array; {@code
+ * .json} files are looked into to tell which.
  */
 public enum DataFormat {
   /** {@code {"prompt", "completion"}}. */
@@ -15,6 +15,9 @@ public enum DataFormat {
   ALPACA,
   /** {@code {"conversations": [{"from", "value"}]}}. */
   SHAREGPT,
-  /** {@code text,label}, with a header line. */
+  /**
+   * {@code text,label}, with a header line; other columns are ignored. JSON with these two fields
+   * is understood alike.
+   */
   CSV
 }

@@ -2,6 +2,7 @@ package org.tune4j.core.data;
 
 import static com.google.common.base.Preconditions.checkArgument;
 
+import com.google.common.base.Ascii;
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -20,8 +21,8 @@ public final class ExampleEncoder {
   /** What happens to an example longer than the context. */
   public enum LengthPolicy {
     /**
-     * The prompt loses its first tokens (a text, its last ones); an example whose completion alone
-     * is too long is skipped.
+     * The prompt loses its first tokens, but not a beginning-of-text token (a text loses its last
+     * ones); an example whose completion alone is too long is skipped.
      */
     TRUNCATE_PROMPT,
     /** The example is left out. */
@@ -57,8 +58,18 @@ public final class ExampleEncoder {
   /** Returns the tokens of a prompt as examples have them, shortened to leave {@code room}. */
   public int[] prompt(String text, int room) {
     int[] ids = tokenizer.encode(text);
-    int most = Math.max(1, maxLength - room);
-    return ids.length <= most ? ids : Arrays.copyOfRange(ids, ids.length - most, ids.length);
+    int excess = Math.max(0, ids.length - Math.max(1, maxLength - room));
+    int kept = keptInFront(ids);
+    int[] shortened = Arrays.copyOfRange(ids, excess, ids.length);
+    System.arraycopy(ids, 0, shortened, 0, Math.min(kept, shortened.length));
+    return shortened;
+  }
+
+  /** Models are lost without the token that their texts begin with. */
+  private int keptInFront(int[] ids) {
+    return ids.length > 0 && tokenizer.bos().isPresent() && ids[0] == tokenizer.bos().getAsInt()
+        ? 1
+        : 0;
   }
 
   /** Returns the tokens of a completion, the end-of-text token included. */
@@ -73,7 +84,8 @@ public final class ExampleEncoder {
    * Encodes a split of a task.
    *
    * @throws IllegalArgumentException if an example is too long and the policy is {@link
-   *     LengthPolicy#FAIL}, or a conversation cannot be rendered; the message says which
+   *     LengthPolicy#FAIL}, there is nothing to learn from one, or a conversation cannot be
+   *     rendered; the message says which
    */
   public Result encode(Task task, Task.Split split) {
     List<EncodedExample> out = new ArrayList<>();
@@ -86,18 +98,14 @@ public final class ExampleEncoder {
       Example e = examples.get(i);
       EncodedExample full =
           e.isConversation() ? conversation(e, i) : pair(e, i, task.completionOnlyLoss());
+      checkArgument(
+          full.lossTokens() > 0, "%s has no token to learn from", describe(task, split, i, e));
       EncodedExample fitting = full;
       if (full.ids().length > maxLength) {
         if (policy == LengthPolicy.FAIL) {
           throw new IllegalArgumentException(
-              "task '%s', %s example %s%s has %s tokens, more than the %s allowed"
-                  .formatted(
-                      task.name(),
-                      split,
-                      i,
-                      e.origin().isEmpty() ? "" : " (" + e.origin() + ")",
-                      full.ids().length,
-                      maxLength));
+              "%s has %s tokens, more than the %s allowed"
+                  .formatted(describe(task, split, i, e), full.ids().length, maxLength));
         }
         fitting =
             policy == LengthPolicy.SKIP
@@ -116,6 +124,15 @@ public final class ExampleEncoder {
     return new Result(
         ImmutableList.copyOf(out),
         new EncodingReport(out.size(), truncated, skipped, tokens, lossTokens));
+  }
+
+  private static String describe(Task task, Task.Split split, int index, Example e) {
+    return "task '%s', %s example %s%s"
+        .formatted(
+            task.name(),
+            Ascii.toLowerCase(split.name()),
+            index + 1,
+            e.origin().isEmpty() ? "" : " (" + e.origin() + ")");
   }
 
   private EncodedExample pair(Example e, int index, boolean completionOnly) {
@@ -214,10 +231,10 @@ public final class ExampleEncoder {
     if (excess >= e.promptLength()) {
       return null;
     }
-    return new EncodedExample(
-        Arrays.copyOfRange(e.ids(), excess, e.ids().length),
-        Arrays.copyOfRange(e.learned(), excess, e.ids().length),
-        e.promptLength() - excess,
-        e.example());
+    int[] ids = Arrays.copyOfRange(e.ids(), excess, e.ids().length);
+    System.arraycopy(e.ids(), 0, ids, 0, keptInFront(e.ids()));
+    boolean[] learned = Arrays.copyOfRange(e.learned(), excess, e.ids().length);
+    learned[0] = false;
+    return new EncodedExample(ids, learned, e.promptLength() - excess, e.example());
   }
 }

@@ -3,7 +3,9 @@ package org.tune4j.core.data;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.ImmutableSortedSet;
+import com.google.common.collect.Streams;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -21,9 +23,10 @@ import java.util.Set;
 /**
  * Something to learn: named, with examples to train on, to validate on and to test on. Immutable.
  *
- * <p>A task is a classification if its label set was given, or if its training completions are few
- * (at most {@value #MOST_INFERRED_LABELS} different ones) and each of them occurs at least twice; a
- * text task if no example has a prompt; a generation task otherwise.
+ * <p>A task is a classification if its label set was given or its files have a label column, or if
+ * its training completions are few (at most {@value #MOST_INFERRED_LABELS} different ones), each of
+ * them occurs at least twice, and the other parts have no others; a text task if no example has a
+ * prompt; a generation task otherwise.
  */
 public final class Task {
   /** The most labels that are inferred from the completions. */
@@ -75,7 +78,7 @@ public final class Task {
             e.origin().isEmpty() ? "" : " (" + e.origin() + ")");
       }
     }
-    labels = ImmutableSortedSet.copyOf(b.labels != null ? b.labels : inferLabels(train));
+    labels = ImmutableSortedSet.copyOf(b.labels != null ? b.labels : inferLabels());
     if (b.type != null) {
       type = b.type;
     } else if (!labels.isEmpty()) {
@@ -107,7 +110,7 @@ public final class Task {
     }
   }
 
-  private static Set<String> inferLabels(List<Example> train) {
+  private Set<String> inferLabels() {
     Map<String, Integer> counts = new HashMap<>();
     for (Example e : train) {
       if (e.isConversation() || e.prompt().isEmpty()) {
@@ -118,9 +121,12 @@ public final class Task {
         return Set.of();
       }
     }
-    return counts.size() >= 2 && counts.values().stream().allMatch(n -> n >= 2)
-        ? counts.keySet()
-        : Set.of();
+    boolean labels =
+        counts.size() >= 2
+            && counts.values().stream().allMatch(n -> n >= 2)
+            && Streams.concat(validation.stream(), test.stream())
+                .allMatch(e -> counts.containsKey(e.completion()));
+    return labels ? counts.keySet() : Set.of();
   }
 
   /** Returns a builder. */
@@ -161,8 +167,8 @@ public final class Task {
     }
 
     /**
-     * Splits examples by a seeded shuffle, label by label where they are few enough to be labels,
-     * so that each part has its share.
+     * Splits examples by a seeded shuffle, label by label where completions are few enough to be
+     * labels, so that each part has its share of each.
      *
      * @param validationShare share of the examples to validate on, such as 0.1
      * @param testShare share to test on
@@ -180,26 +186,31 @@ public final class Task {
             .computeIfAbsent(e.isConversation() ? "" : e.completion(), k -> new ArrayList<>())
             .add(e);
       }
-      if (byLabel.size() > MOST_INFERRED_LABELS) {
+      if (byLabel.size() > MOST_INFERRED_LABELS || 2 * byLabel.size() > examples.size()) {
         byLabel = Map.of("", new ArrayList<>(examples));
       }
       Random random = new Random(seed);
       List<Example> forTrain = new ArrayList<>();
       List<Example> forValidation = new ArrayList<>();
       List<Example> forTest = new ArrayList<>();
+      int seen = 0;
       for (List<Example> group : byLabel.values()) {
         Collections.shuffle(group, random);
-        int v = (int) Math.round(group.size() * validationShare);
-        int t = (int) Math.round(group.size() * testShare);
-        if (v + t >= group.size()) {
-          v = 0;
-          t = 0;
-        }
+        seen += group.size();
+        // what the running totals round to, so that many small groups add up to the shares; each
+        // label keeps at least one example to train on
+        int most = group.size() - 1;
+        int v = (int) Math.round(seen * validationShare) - forValidation.size();
+        v = Math.max(0, Math.min(most, v));
+        int t = (int) Math.round(seen * testShare) - forTest.size();
+        t = Math.max(0, Math.min(most - v, t));
         forValidation.addAll(group.subList(0, v));
         forTest.addAll(group.subList(v, v + t));
         forTrain.addAll(group.subList(v + t, group.size()));
       }
-      Collections.shuffle(forTrain, random);
+      for (List<Example> part : List.of(forTrain, forValidation, forTest)) {
+        Collections.shuffle(part, random);
+      }
       return train(forTrain).validation(forValidation).test(forTest);
     }
 
@@ -258,16 +269,25 @@ public final class Task {
       validation = validation == null ? find(directory, stem) : validation;
     }
     Path test = find(directory, "test");
-    List<Example> examples = reader.read(train);
+    TaskReader.Contents contents = reader.readAll(train);
+    List<Example> all = new ArrayList<>(contents.examples());
     if (validation == null) {
-      b.split(examples, 0.1, 0, 0);
+      b.split(contents.examples(), 0.1, 0, 0);
     } else {
-      b.train(examples).validation(reader.read(validation));
+      List<Example> examples = reader.read(validation);
+      b.train(contents.examples()).validation(examples);
+      all.addAll(examples);
     }
     if (test != null) {
-      b.test(reader.read(test));
+      List<Example> examples = reader.read(test);
+      b.test(examples);
+      all.addAll(examples);
     }
-    return b.build();
+    return (contents.labelled() ? b.labels(completions(all)) : b).build();
+  }
+
+  private static Set<String> completions(List<Example> examples) {
+    return examples.stream().map(Example::completion).collect(ImmutableSet.toImmutableSet());
   }
 
   private static Path find(Path directory, String stem) {
@@ -282,7 +302,14 @@ public final class Task {
 
   /** Reads one file and splits it 80 : 10 : 10 by a shuffle with seed 0. */
   public static Task fromFile(String name, Path file) throws IOException {
-    return builder(name).split(TaskReader.detecting().read(file), 0.1, 0.1, 0).build();
+    return fromFile(name, file, TaskReader.detecting());
+  }
+
+  /** Like {@link #fromFile(String, Path)} with a reader of the caller's. */
+  public static Task fromFile(String name, Path file, TaskReader reader) throws IOException {
+    TaskReader.Contents contents = reader.readAll(file);
+    Builder b = builder(name).split(contents.examples(), 0.1, 0.1, 0);
+    return (contents.labelled() ? b.labels(completions(contents.examples())) : b).build();
   }
 
   /**

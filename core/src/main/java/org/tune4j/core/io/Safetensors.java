@@ -1,5 +1,7 @@
 package org.tune4j.core.io;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -11,6 +13,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.MappedByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -102,7 +105,9 @@ public final class Safetensors {
       readFully(channel, text, 8, file);
       JsonNode root;
       try {
-        root = JSON.readTree(text.array());
+        root = JSON.readTree(UTF_8.newDecoder().decode(text.flip()).toString());
+      } catch (CharacterCodingException e) {
+        throw new MalformedFileException(file, "header", "bytes that are no UTF-8", "JSON", e);
       } catch (JsonProcessingException e) {
         throw new MalformedFileException(
             file, "header", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
@@ -114,6 +119,10 @@ public final class Safetensors {
       Map<String, String> metadata = new LinkedHashMap<>();
       for (Map.Entry<String, JsonNode> field : root.properties()) {
         if (field.getKey().equals("__metadata__")) {
+          if (!field.getValue().isObject()) {
+            throw new MalformedFileException(
+                file, "header, __metadata__", field.getValue().toString(), "an object");
+          }
           for (Map.Entry<String, JsonNode> m : field.getValue().properties()) {
             metadata.put(m.getKey(), m.getValue().asText());
           }
@@ -165,8 +174,8 @@ public final class Safetensors {
     }
     if (!offsets.isArray()
         || offsets.size() != 2
-        || !offsets.get(0).canConvertToLong()
-        || !offsets.get(1).canConvertToLong()) {
+        || !isLong(offsets.get(0))
+        || !isLong(offsets.get(1))) {
       throw new MalformedFileException(
           file, place + ", data_offsets", offsets.toString(), "[begin, end]");
     }
@@ -174,7 +183,7 @@ public final class Safetensors {
     long bytes = type.bytes();
     try {
       for (JsonNode d : shapeNode) {
-        if (!d.isIntegralNumber() || !d.canConvertToLong() || d.asLong() < 0) {
+        if (!isLong(d) || d.asLong() < 0) {
           throw new MalformedFileException(
               file, place + ", shape", shapeNode.toString(), "sizes from 0 on");
         }
@@ -199,6 +208,10 @@ public final class Safetensors {
           file, place, (end - begin) + " bytes", bytes + " bytes for " + typeName + shapeNode);
     }
     return new Entry(name, type, List.copyOf(shape), data + begin, data + end);
+  }
+
+  private static boolean isLong(JsonNode node) {
+    return node.isIntegralNumber() && node.canConvertToLong();
   }
 
   private static void checkLayout(Path file, Map<String, Entry> entries, long data, long size)

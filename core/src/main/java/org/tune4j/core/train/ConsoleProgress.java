@@ -10,10 +10,13 @@ import me.tongfei.progressbar.DelegatingProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
+import org.tune4j.core.data.EncodingReport;
 
 /**
- * Shows training on a console: a bar for each stage with the time left, the loss of each task (mean
- * of its last ten steps) and tokens/s. Where there is no terminal, a line every few seconds.
+ * Shows training on a console: a bar for each stage with tokens/s, the loss of each task (mean of
+ * its last ten steps), its validation loss and the time that the run will still take. Where there
+ * is no terminal, a line every ten seconds and at each stage's end. Examples that were shortened or
+ * left out are counted at the start.
  */
 public final class ConsoleProgress implements TrainingListener {
   private static final long LINE_NANOS = 10_000_000_000L;
@@ -22,6 +25,10 @@ public final class ConsoleProgress implements TrainingListener {
   private final boolean terminal;
   private ProgressBar bar;
   private final TreeMap<String, EvictingQueue<Double>> losses = new TreeMap<>();
+  private Map<String, Double> validation = Map.of();
+  private TrainingPlan plan;
+  private long startNanos;
+  private long examples;
   private long tokens;
   private double seconds;
   private long lastLine;
@@ -56,8 +63,28 @@ public final class ConsoleProgress implements TrainingListener {
   }
 
   @Override
+  public void onStart(TrainingPlan started, Map<String, EncodingReport> encoded) {
+    plan = started;
+    startNanos = System.nanoTime();
+    examples = 0;
+    encoded.forEach(
+        (task, report) -> {
+          if (report.truncated() > 0 || report.skipped() > 0) {
+            out.printf(
+                Locale.ROOT,
+                "%s: too long for the context: %d examples shortened, %d left out, of %d%n",
+                task,
+                report.truncated(),
+                report.skipped(),
+                report.examples() + report.skipped());
+          }
+        });
+  }
+
+  @Override
   public void onStageStart(Stage stage, int index, int steps) {
     losses.clear();
+    validation = Map.of();
     tokens = 0;
     seconds = 0;
     lastLine = System.nanoTime();
@@ -80,6 +107,7 @@ public final class ConsoleProgress implements TrainingListener {
   public void onStep(StepRecord step) {
     step.lossByTask()
         .forEach((t, l) -> losses.computeIfAbsent(t, k -> EvictingQueue.create(10)).add(l));
+    examples += step.examples();
     tokens += step.tokens();
     seconds += step.seconds();
     StringBuilder text =
@@ -87,23 +115,45 @@ public final class ConsoleProgress implements TrainingListener {
     for (Map.Entry<String, EvictingQueue<Double>> e : losses.entrySet()) {
       double mean = e.getValue().stream().mapToDouble(Double::doubleValue).average().orElse(0);
       text.append(String.format(Locale.ROOT, ", %s %.3f", e.getKey(), mean));
+      if (validation.containsKey(e.getKey())) {
+        text.append(String.format(Locale.ROOT, " (validation %.3f)", validation.get(e.getKey())));
+      }
     }
+    text.append(", ").append(format(secondsLeft(step))).append(" left");
     if (bar != null) {
       bar.stepTo(step.step());
       bar.setExtraMessage(text.toString());
     } else if (System.nanoTime() - lastLine > LINE_NANOS || step.step() == step.steps()) {
       lastLine = System.nanoTime();
-      double left = seconds / step.step() * (step.steps() - step.step());
       out.printf(
-          Locale.ROOT,
-          "%s: step %d of %d, %s, %.0f s left%n",
-          step.stage(),
-          step.step(),
-          step.steps(),
-          text,
-          left);
+          Locale.ROOT, "%s: step %d of %d, %s%n", step.stage(), step.step(), step.steps(), text);
       out.flush();
     }
+  }
+
+  @Override
+  public void onValidation(Stage stage, int step, Map<String, Double> lossByTask) {
+    validation = Map.copyOf(lossByTask);
+  }
+
+  /** At the rate so far, validation and saving included, for what is left of the whole plan. */
+  private double secondsLeft(StepRecord step) {
+    double left = 0;
+    for (int i = step.stageIndex(); i < plan.stages().size(); i++) {
+      double planned =
+          plan.stages().get(i).examples().values().stream().mapToLong(Integer::longValue).sum();
+      left +=
+          i == step.stageIndex() ? planned * (1 - (double) step.step() / step.steps()) : planned;
+    }
+    return (System.nanoTime() - startNanos) / 1e9 / examples * left;
+  }
+
+  private static String format(double seconds) {
+    return seconds < 120
+        ? String.format(Locale.ROOT, "%.0f s", seconds)
+        : seconds < 7200
+            ? String.format(Locale.ROOT, "%.0f min", seconds / 60)
+            : String.format(Locale.ROOT, "%.1f h", seconds / 3600);
   }
 
   @Override

@@ -30,7 +30,10 @@ public interface LearningRateSchedule {
     return warmup(warmupShare, progress -> 1);
   }
 
-  /** Any ND4J schedule: its value at a step, divided by the base learning rate, is the factor. */
+  /**
+   * Any ND4J schedule of type {@code ITERATION}: its value at a step of the stage, divided by the
+   * base learning rate, is the factor.
+   */
   static LearningRateSchedule of(ISchedule schedule, double baseLearningRate) {
     return (step, steps) -> schedule.valueAt(step, 0) / baseLearningRate;
   }

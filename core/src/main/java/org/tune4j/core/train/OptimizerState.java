@@ -4,7 +4,9 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.learning.AdaBeliefUpdater;
 import org.nd4j.linalg.learning.GradientUpdater;
+import org.nd4j.linalg.learning.config.AdaBelief;
 import org.nd4j.linalg.learning.config.IUpdater;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
@@ -42,8 +44,18 @@ final class OptimizerState implements AutoCloseable {
       long size = config.stateSize(parameters.size());
       updaterState =
           size == 0 ? null : Nd4j.zeros(org.nd4j.linalg.api.buffer.DataType.FLOAT, 1, size);
-      updater = config.instantiate(updaterState, true);
+      updater = instantiate(config, updaterState, parameters.size());
     }
+  }
+
+  private static GradientUpdater<?> instantiate(IUpdater config, INDArray state, int size) {
+    if (config instanceof AdaBelief belief) {
+      // ND4J 1.0.0-M2.1: its own instantiate reads a dimension that it has just reshaped away
+      AdaBeliefUpdater updater = new AdaBeliefUpdater(belief);
+      updater.setStateViewArray(state.reshape(state.length()), new long[] {size}, 'c', true);
+      return updater;
+    }
+    return config.instantiate(state, true);
   }
 
   /** Applies the gradients; {@code step} counts from 1. */

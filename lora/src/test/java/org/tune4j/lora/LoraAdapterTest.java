@@ -88,8 +88,7 @@ class LoraAdapterTest {
           .rank(2)
           .alpha(3)
           .rslora(true)
-          .targetModules(
-              "c_attn", "c_fc", "c_proj", "q_proj", "v_proj", "o_proj", "up_proj", "down_proj")
+          .targetModulesRegex(".*(c_attn|c_fc|c_proj|[qvo]_proj|up_proj|down_proj)")
           .rankPattern(
               ImmutableMap.of("v_proj", 5, ".*\\.1\\..*(up_proj|c_fc)", 4, "h.0.attn.c_attn", 1))
           .alphaPattern(ImmutableMap.of("(down|c)_proj", 1.5))
@@ -122,8 +121,7 @@ class LoraAdapterTest {
           .rank(2)
           .dora(true)
           .dropout(0.3)
-          .targetModules("c_attn", "c_fc", "q_proj", "k_proj", "down_proj")
-          .layersToTransform(java.util.List.of(1))
+          .targetModulesRegex(".*\\.1\\..*(c_attn|c_fc|q_proj|k_proj|down_proj)")
           .build();
     }
   }

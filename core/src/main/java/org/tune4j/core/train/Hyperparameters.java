@@ -76,7 +76,6 @@ public final class Hyperparameters {
     private int tokensPerPass = 4096;
     private double maxGradientNorm = 1;
     private LearningRateSchedule schedule = LearningRateSchedule.cosine(0.05);
-    private String scheduleName = "cosine 0.05";
     private IUpdater updater;
     private int maxLength = 512;
     private LengthPolicy lengthPolicy = LengthPolicy.TRUNCATE_PROMPT;
@@ -141,19 +140,43 @@ public final class Hyperparameters {
       return this;
     }
 
-    /** Sets the learning-rate schedule; its name goes into the fingerprint that resuming checks. */
-    public Builder schedule(String name, LearningRateSchedule value) {
-      scheduleName = name;
+    /**
+     * Sets the learning-rate schedule, one of those that {@link LearningRateSchedule} makes.
+     *
+     * @throws IllegalArgumentException if it is another: give it a name
+     */
+    public Builder schedule(LearningRateSchedule value) {
+      checkArgument(
+          value instanceof LearningRateSchedule.Named,
+          "a schedule of your own needs a name: schedule(name, schedule)");
       schedule = value;
       return this;
     }
 
+    /** Sets a learning-rate schedule of your own; resuming a run asks for the same name. */
+    public Builder schedule(String name, LearningRateSchedule value) {
+      schedule = new LearningRateSchedule.Named(name, value);
+      return this;
+    }
+
     /**
-     * Replaces AdamW by an ND4J updater; its learning rate is overridden by {@link #learningRate}
-     * and the schedule.
+     * Replaces AdamW by an ND4J updater and takes over its learning rate, if it has one, to which
+     * the schedule applies. Weight decay stays decoupled.
+     *
+     * @throws IllegalArgumentException if it has a schedule of its own
      */
     public Builder updater(IUpdater value) {
-      updater = value;
+      if (value.hasLearningRate()) {
+        double rate = value.getLearningRate(0, 0);
+        for (int step = 1; step <= 100_000; step *= 10) {
+          checkArgument(
+              value.getLearningRate(step, step) == rate,
+              "%s has a schedule of its own; pass that to schedule(LearningRateSchedule.of(…)) instead",
+              value);
+        }
+        learningRate = rate;
+      }
+      updater = value.clone();
       return this;
     }
 
@@ -231,7 +254,6 @@ public final class Hyperparameters {
       c.tokensPerPass = tokensPerPass;
       c.maxGradientNorm = maxGradientNorm;
       c.schedule = schedule;
-      c.scheduleName = scheduleName;
       c.updater = updater;
       c.maxLength = maxLength;
       c.lengthPolicy = lengthPolicy;
@@ -358,7 +380,7 @@ public final class Hyperparameters {
             b.examplesPerStep,
             b.tokensPerPass,
             b.maxGradientNorm,
-            b.scheduleName,
+            b.schedule,
             b.updater,
             b.maxLength,
             b.lengthPolicy,

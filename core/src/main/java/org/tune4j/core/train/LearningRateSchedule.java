@@ -1,8 +1,15 @@
 package org.tune4j.core.train;
 
+import static com.google.common.base.Preconditions.checkArgument;
+
+import java.util.function.DoubleUnaryOperator;
 import org.nd4j.linalg.schedule.ISchedule;
 
-/** The learning rate over the steps of a stage. */
+/**
+ * The learning rate over the steps of a stage. One that is not made here is given to {@link
+ * Hyperparameters.Builder#schedule(String, LearningRateSchedule)} with a name, which tells it from
+ * others when a run is resumed.
+ */
 @FunctionalInterface
 public interface LearningRateSchedule {
   /**
@@ -17,17 +24,17 @@ public interface LearningRateSchedule {
    * Linear warm-up over a share of the steps, then half a cosine to 0 (Loshchilov and Hutter 2017).
    */
   static LearningRateSchedule cosine(double warmupShare) {
-    return warmup(warmupShare, progress -> 0.5 * (1 + Math.cos(Math.PI * progress)));
+    return warmup("cosine", warmupShare, progress -> 0.5 * (1 + Math.cos(Math.PI * progress)));
   }
 
   /** Linear warm-up over a share of the steps, then linearly to 0. */
   static LearningRateSchedule linear(double warmupShare) {
-    return warmup(warmupShare, progress -> 1 - progress);
+    return warmup("linear", warmupShare, progress -> 1 - progress);
   }
 
   /** Linear warm-up over a share of the steps, then constant. */
   static LearningRateSchedule constant(double warmupShare) {
-    return warmup(warmupShare, progress -> 1);
+    return warmup("constant", warmupShare, progress -> 1);
   }
 
   /**
@@ -35,16 +42,40 @@ public interface LearningRateSchedule {
    * base learning rate, is the factor.
    */
   static LearningRateSchedule of(ISchedule schedule, double baseLearningRate) {
-    return (step, steps) -> schedule.valueAt(step, 0) / baseLearningRate;
+    checkArgument(
+        baseLearningRate > 0, "base learning rate is %s; it must be positive", baseLearningRate);
+    return new Named(
+        schedule + " / " + baseLearningRate,
+        (step, steps) -> schedule.valueAt(step, 0) / baseLearningRate);
   }
 
-  private static LearningRateSchedule warmup(
-      double share, java.util.function.DoubleUnaryOperator after) {
-    return (step, steps) -> {
-      int warmup = (int) Math.ceil(share * steps);
-      return step < warmup
-          ? (step + 1.0) / warmup
-          : after.applyAsDouble((double) (step - warmup) / Math.max(1, steps - warmup));
-    };
+  private static LearningRateSchedule warmup(String name, double share, DoubleUnaryOperator after) {
+    checkArgument(share >= 0 && share <= 1, "warm-up share is %s; it must be in [0, 1]", share);
+    return new Named(
+        name + " " + share,
+        (step, steps) -> {
+          int warmup = (int) Math.ceil(share * steps);
+          return step < warmup
+              ? (step + 1.0) / warmup
+              : after.applyAsDouble((double) (step - warmup) / Math.max(1, steps - warmup));
+        });
+  }
+
+  /**
+   * A schedule that says what it is.
+   *
+   * @param name tells it from others
+   * @param schedule what it does
+   */
+  record Named(String name, LearningRateSchedule schedule) implements LearningRateSchedule {
+    @Override
+    public double factor(int step, int steps) {
+      return schedule.factor(step, steps);
+    }
+
+    @Override
+    public String toString() {
+      return name;
+    }
   }
 }

@@ -52,7 +52,7 @@ final class OptimizerState implements AutoCloseable {
     if (config instanceof AdaBelief belief) {
       // ND4J 1.0.0-M2.1: its own instantiate reads a dimension that it has just reshaped away
       AdaBeliefUpdater updater = new AdaBeliefUpdater(belief);
-      updater.setStateViewArray(state.reshape(state.length()), new long[] {size}, 'c', true);
+      updater.setStateViewArray(state, new long[] {1, size}, 'c', true);
       return updater;
     }
     return config.instantiate(state, true);

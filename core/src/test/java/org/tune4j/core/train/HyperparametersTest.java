@@ -1,0 +1,82 @@
+package org.tune4j.core.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.Map;
+import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.nd4j.linalg.learning.config.Adam;
+import org.nd4j.linalg.learning.config.NoOp;
+import org.nd4j.linalg.schedule.ExponentialSchedule;
+import org.nd4j.linalg.schedule.ScheduleType;
+
+class HyperparametersTest {
+  private static Arguments bad(String message, UnaryOperator<Hyperparameters.Builder> change) {
+    return Arguments.of(message, change);
+  }
+
+  static Stream<Arguments> badValues() {
+    return Stream.of(
+        bad("learning rate is 0.0", b -> b.learningRate(0)),
+        bad("learning rate is Infinity", b -> b.learningRate(Double.POSITIVE_INFINITY)),
+        bad("betas are 0.9 and 1.0", b -> b.betas(0.9, 1)),
+        bad("epsilon is 0.0", b -> b.epsilon(0)),
+        bad("weight decay is -0.1", b -> b.weightDecay(-0.1)),
+        bad("epochs is NaN", b -> b.epochs(Double.NaN)),
+        bad("examples per step is 0", b -> b.examplesPerStep(0)),
+        bad("tokens per pass is 31", b -> b.tokensPerPass(31)),
+        bad("maximum gradient norm is 0.0", b -> b.maxGradientNorm(0)),
+        bad("maximum length is 1", b -> b.maxLength(1)),
+        bad("validateEvery is -1", b -> b.validateEvery(-1)),
+        bad("validation examples is 0", b -> b.validationExamples(0)),
+        bad("checkpointEvery is -1", b -> b.checkpointEvery(-1)),
+        bad("patience is -1", b -> b.patience(-1)),
+        bad("patience is 2, but validateEvery is 0", b -> b.patience(2)));
+  }
+
+  @ParameterizedTest
+  @MethodSource("badValues")
+  void badValuesAreNamed(String message, UnaryOperator<Hyperparameters.Builder> change) {
+    Hyperparameters.Builder builder = change.apply(Hyperparameters.builder());
+    assertThatThrownBy(builder::build)
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining(message);
+  }
+
+  @Test
+  void schedulesAreToldApart() {
+    Hyperparameters.Builder b = Hyperparameters.builder();
+    String cosine = b.build().fingerprint();
+    assertThat(b.schedule(LearningRateSchedule.cosine(0.05)).build().fingerprint())
+        .isEqualTo(cosine);
+    assertThat(
+            Map.of(
+                    "cosine",
+                    cosine,
+                    "linear",
+                    b.schedule(LearningRateSchedule.linear(0.05)).build().fingerprint(),
+                    "mine",
+                    b.schedule("mine", (s, n) -> 1).build().fingerprint())
+                .values())
+        .doesNotHaveDuplicates();
+    assertThatThrownBy(() -> b.schedule((step, steps) -> 1)).hasMessageContaining("name");
+    assertThatThrownBy(() -> LearningRateSchedule.cosine(1.5)).hasMessageContaining("1.5");
+  }
+
+  @Test
+  void anUpdatersRateIsTakenOver() {
+    Hyperparameters.Builder b = Hyperparameters.builder().updater(new Adam(0.25));
+    assertThat(b.build().learningRate()).isEqualTo(0.25);
+    assertThat(b.learningRate(0.5).build().learningRate()).isEqualTo(0.5);
+    assertThat(b.updater(new NoOp()).build().learningRate()).isEqualTo(0.5);
+    assertThatThrownBy(
+            () -> b.updater(new Adam(new ExponentialSchedule(ScheduleType.ITERATION, 0.1, 0.99))))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("schedule of its own");
+  }
+}

@@ -232,6 +232,11 @@ public final class LoraAdapter implements Adapter {
     }
   }
 
+  /** Undoes every merge into the model, bit for bit: {@link Merging#unmerge}. */
+  public static void unmerge(LanguageModel model) {
+    Merging.unmerge(model);
+  }
+
   /** Returns the merged weight of a module over a base weight. */
   MatrixSource merged(Module m, MatrixSource base) {
     float[] a = values(m.a.name());

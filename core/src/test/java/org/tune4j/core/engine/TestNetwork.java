@@ -113,6 +113,9 @@ final class TestNetwork implements AutoCloseable {
   private Site site(int out, int in, boolean biased, FrozenMatrix.Use use) {
     float[] w = normal(out * in);
     float[] bias = biased ? normal(out) : null;
+    if (engine.precision() == Precision.INT8) {
+      roundTo8Bits(w, in);
+    }
     FrozenMatrix frozen = engine.freeze(MatrixSource.of(out, in, w), bias, use);
     owned.add(frozen);
     return new Site(
@@ -287,6 +290,21 @@ final class TestNetwork implements AutoCloseable {
       }
     } catch (Exception e) {
       throw new IllegalStateException(e);
+    }
+  }
+
+  /**
+   * Rounds each row to 8-bit multiples of its largest value's 127th part, as its weights are kept.
+   */
+  private static void roundTo8Bits(float[] w, int in) {
+    for (int row = 0; row < w.length; row += in) {
+      float most = 0;
+      for (int c = row; c < row + in; c++) {
+        most = Math.max(most, Math.abs(w[c]));
+      }
+      for (int c = row; c < row + in; c++) {
+        w[c] = Math.round(w[c] / most * 127) * (most / 127);
+      }
     }
   }
 }

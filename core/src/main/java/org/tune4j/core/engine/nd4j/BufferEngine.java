@@ -106,11 +106,6 @@ public abstract class BufferEngine implements Engine {
     return new MemoryUsage(weightBytes, held, arena.peak(), arena.reserved());
   }
 
-  /** Takes note of weights made (or, negative, freed). */
-  protected final void countWeights(long bytes) {
-    weightBytes += bytes;
-  }
-
   @Override
   public final Tensor rows(Tensor t, int from, int count) {
     if (from == 0 && count == t.rows()) {
@@ -255,11 +250,20 @@ public abstract class BufferEngine implements Engine {
 
   // ---- products
 
-  final void countAsWeights(Tensor t) {
+  /** Returns a {@link #persistent} tensor for a frozen weight; freed by {@link #freeWeights}. */
+  public final Tensor weights(int rows, int cols, DType dtype) {
+    Tensor t = persistent(rows, cols, dtype);
     synchronized (persistent) {
-      persistent.put(((BufferTensor) t).slab(), 0L);
+      persistent.put(((BufferTensor) t).slab(), 0L); // not counted twice
     }
-    countWeights(t.size() * t.dtype().bytes());
+    weightBytes += t.size() * dtype.bytes();
+    return t;
+  }
+
+  /** Frees what {@link #weights} returned. */
+  public final void freeWeights(Tensor t) {
+    free(t);
+    weightBytes -= t.size() * t.dtype().bytes();
   }
 
   /**

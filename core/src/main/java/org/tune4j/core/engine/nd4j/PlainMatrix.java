@@ -12,6 +12,7 @@ public final class PlainMatrix implements FrozenMatrix {
   private static final int BLOCK_ELEMENTS = 1 << 20;
 
   private final BufferEngine engine;
+  private final Tensor storage;
   private final Tensor weight;
   private final Tensor bias;
   private final MatrixSource source;
@@ -21,9 +22,8 @@ public final class PlainMatrix implements FrozenMatrix {
     this.engine = engine;
     this.source = source;
     int stride = engine.weightStride(source.cols());
-    weight =
-        engine.columns(
-            engine.persistent(source.rows(), stride, engine.computeType()), 0, source.cols());
+    storage = engine.weights(source.rows(), stride, engine.computeType());
+    weight = engine.columns(storage, 0, source.cols());
     int block = Math.min(source.rows(), Math.max(1, BLOCK_ELEMENTS / Math.max(1, source.cols())));
     float[] values = new float[block * source.cols()];
     for (int r = 0; r < source.rows(); r += block) {
@@ -37,7 +37,6 @@ public final class PlainMatrix implements FrozenMatrix {
       bias = engine.persistent(1, biasValues.length, DType.F32);
       engine.write(bias, biasValues);
     }
-    engine.countAsWeights(weight);
   }
 
   /** Returns the weight: compute type {@code [out, in]}. */
@@ -72,15 +71,14 @@ public final class PlainMatrix implements FrozenMatrix {
 
   @Override
   public long bytes() {
-    return (long) weight.rows() * weight.stride() * weight.dtype().bytes();
+    return storage.size() * storage.dtype().bytes();
   }
 
   @Override
   public void close() {
     if (!closed) {
       closed = true;
-      engine.free(weight);
-      engine.countWeights(-bytes());
+      engine.freeWeights(storage);
       if (bias != null) {
         engine.free(bias);
       }

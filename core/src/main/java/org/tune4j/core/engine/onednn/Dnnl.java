@@ -299,6 +299,12 @@ final class Dnnl implements AutoCloseable {
       dnnl_primitive_attr attr = new dnnl_primitive_attr();
       check(dnnl_primitive_attr_create(attr), spec);
       spec.mds.forEach(md -> mds.add(md.create()));
+      if (spec.kind == Kind.MATMUL && spec.mds.get(1).type == dnnl_s8) {
+        // widen the weights to the type of the other operand
+        int mode =
+            spec.mds.get(0).type == dnnl_bf16 ? dnnl_fpmath_mode_bf16 : dnnl_fpmath_mode_strict;
+        check(dnnl_primitive_attr_set_fpmath_mode_v2(attr, mode, 1), spec);
+      }
       if (!spec.postOps.isEmpty()) {
         dnnl_post_ops post = new dnnl_post_ops();
         check(dnnl_post_ops_create(post), spec);

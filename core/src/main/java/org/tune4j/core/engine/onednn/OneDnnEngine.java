@@ -3,11 +3,15 @@ package org.tune4j.core.engine.onednn;
 import static com.google.common.base.Preconditions.checkArgument;
 import static org.bytedeco.dnnl.global.dnnl.*;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.LongStream;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.engine.Spans;
@@ -207,7 +211,8 @@ public final class OneDnnEngine extends BufferEngine {
 
   /** {@code x = x op row} in place, where {@code row} is one row or one element. */
   private void broadcast(int op, Tensor x, Tensor row) {
-    Tensor d = densely(x);
+    // with a row and another type than its own oneDNN falls to its slow reference
+    Tensor d = row.cols() > 1 ? cast(x, row.dtype()) : densely(x);
     blocks(x.rows(), (r, n) -> binary(op, d, md(row, 1), at(row), d, r, n));
     if (d != x) {
       copy(d, x);
@@ -319,50 +324,136 @@ public final class OneDnnEngine extends BufferEngine {
     }
   }
 
+  /**
+   * A frozen weight as products see it, row-major {@code [out, in]}.
+   *
+   * @param scales of 8-bit values, by output channel; null for others
+   */
+  private record Frozen(
+      long address, int type, int out, int in, int stride, Tensor scales, Tensor bias) {
+    static Frozen of(FrozenMatrix w) {
+      if (w instanceof Int8Matrix m) {
+        return new Frozen(m.address(), dnnl_s8, m.out(), m.in(), m.stride(), m.scales(), m.bias());
+      }
+      PlainMatrix m = (PlainMatrix) w;
+      return new Frozen(
+          at(m.weight()),
+          OneDnnEngine.type(m.weight().dtype()),
+          m.out(),
+          m.in(),
+          m.weight().stride(),
+          null,
+          m.bias());
+    }
+
+    Md transposed() {
+      return Md.of(type, in, out, 1, stride);
+    }
+
+    Md plain() {
+      return Md.of(type, out, in, stride, 1);
+    }
+  }
+
+  @Override
+  public FrozenMatrix freeze(MatrixSource source, float[] bias, FrozenMatrix.Use use) {
+    return precision() == Precision.INT8
+        ? new Int8Matrix(this, source, bias)
+        : super.freeze(source, bias, use);
+  }
+
+  @Override
+  public Tensor embed(FrozenMatrix table, int[] ids) {
+    if (!(table instanceof Int8Matrix m)) {
+      return super.embed(table, ids);
+    }
+    float[] scales = read(m.scales());
+    float[] rows = new float[ids.length * m.in()];
+    byte[] buffer = new byte[m.in()];
+    for (int i = 0; i < ids.length; i++) {
+      checkArgument(ids[i] >= 0 && ids[i] < m.out(), "row %s of %s", ids[i], m.out());
+      m.read(ids[i], scales[ids[i]], buffer, rows, i * m.in());
+    }
+    return make(ids.length, m.in(), DType.F32, rows);
+  }
+
   /** Returns what enters a product with frozen weights. */
   private Tensor widened(Tensor x) {
     return widen ? cast(x, DType.F32) : x;
   }
 
   @Override
-  public Tensor linear(Tensor x, FrozenMatrix w, Tensor residual) {
-    PlainMatrix p = (PlainMatrix) w;
-    Tensor y =
-        allocate(x.rows(), w.out(), residual == null ? computeType() : DType.F32); // [n, out]
+  public Tensor linear(Tensor x, FrozenMatrix weight, Tensor residual) {
+    Frozen w = Frozen.of(weight);
+    DType wanted = residual == null ? computeType() : DType.F32;
+    // oneDNN 3.11 crashes on 8-bit weights with a bfloat16 result
+    Tensor y = allocate(x.rows(), w.out, w.scales == null ? wanted : DType.F32); // [n, out]
     Tensor in = widened(x);
-    Md weights = Md.of(type(p.weight().dtype()), w.in(), w.out(), 1, p.weight().stride());
     blocks(
         x.rows(),
         (r, n) -> {
-          Spec plain =
-              p.bias() == null
-                  ? Spec.of(Kind.MATMUL, md(in, n), weights, md(y, n))
-                  : Spec.of(Kind.MATMUL, md(in, n), weights, md(p.bias(), 1), md(y, n));
-          Spec spec =
-              residual == null
-                  ? plain
-                  : plain.then(PostOp.binary(dnnl_binary_add, md(residual, n)));
-          if (p.bias() == null && residual == null) {
-            dnnl.run(spec, at(in, r), at(p.weight()), at(y, r));
-          } else if (p.bias() == null) {
-            dnnl.run(spec, at(in, r), at(p.weight()), at(y, r), at(residual, r));
-          } else if (residual == null) {
-            dnnl.run(spec, at(in, r), at(p.weight()), at(p.bias()), at(y, r));
-          } else {
-            dnnl.run(spec, at(in, r), at(p.weight()), at(p.bias()), at(y, r), at(residual, r));
+          List<Md> mds = new ArrayList<>(List.of(md(in, n), w.transposed()));
+          List<PostOp> then = new ArrayList<>();
+          LongStream.Builder operands = LongStream.builder().add(at(in, r)).add(w.address);
+          if (w.bias != null && w.scales == null) {
+            mds.add(md(w.bias, 1));
+            operands.add(at(w.bias));
           }
+          mds.add(md(y, n));
+          operands.add(at(y, r));
+          if (w.scales != null) {
+            then.add(PostOp.binary(dnnl_binary_mul, md(w.scales, 1)));
+            operands.add(at(w.scales));
+            if (w.bias != null) {
+              then.add(PostOp.binary(dnnl_binary_add, md(w.bias, 1)));
+              operands.add(at(w.bias));
+            }
+          }
+          if (residual != null) {
+            then.add(PostOp.binary(dnnl_binary_add, md(residual, n)));
+            operands.add(at(residual, r));
+          }
+          dnnl.run(new Spec(Kind.MATMUL, 0, 0, mds, then), operands.build().toArray());
         });
     releaseIfCopy(in, x);
-    return y;
+    return converted(y, wanted);
+  }
+
+  /** Returns a tensor in another type, handing back what it was in. */
+  private Tensor converted(Tensor t, DType wanted) {
+    Tensor result = cast(t, wanted);
+    releaseIfCopy(t, result);
+    return result;
   }
 
   @Override
-  public Tensor linearBackward(Tensor dy, FrozenMatrix w) {
-    Tensor dx = allocate(dy.rows(), w.in(), computeType());
-    Tensor in = widened(dy);
-    gemm(1, in, false, ((PlainMatrix) w).weight(), false, 0, dx);
+  public Tensor linearBackward(Tensor dy, FrozenMatrix weight) {
+    return converted(through(dy, Frozen.of(weight)), computeType());
+  }
+
+  /** Returns {@code dy W}, of the compute type or, for 8-bit weights, F32. */
+  private Tensor through(Tensor dy, Frozen w) {
+    Tensor in = w.scales == null ? widened(dy) : scaled(dy, w.scales);
+    Tensor dx = allocate(dy.rows(), w.in, w.scales == null ? computeType() : DType.F32);
+    product(in, w.plain(), w.address, dx);
     releaseIfCopy(in, dy);
     return dx;
+  }
+
+  /** Returns gradients times the scales of the channels, which 8-bit weights lack. */
+  private Tensor scaled(Tensor dy, Tensor scales) {
+    Tensor out = allocate(dy.rows(), dy.cols(), DType.F32);
+    copy(dy, out);
+    scaleColumns(out, scales);
+    return widen ? out : converted(out, computeType());
+  }
+
+  private void product(Tensor x, Md weights, long address, Tensor y) {
+    blocks(
+        x.rows(),
+        (r, n) ->
+            dnnl.run(
+                Spec.of(Kind.MATMUL, md(x, n), weights, md(y, n)), at(x, r), address, at(y, r)));
   }
 
   // ---- norms
@@ -673,7 +764,7 @@ public final class OneDnnEngine extends BufferEngine {
     if (forBackward) {
       return super.attention(q, k, v, spans, shape, true);
     }
-    return new Attended(attention.overCache(q, k, v, spans, shape), java.util.List.of());
+    return new Attended(attention.overCache(q, k, v, spans, shape), List.of());
   }
 
   @Override
@@ -830,9 +921,13 @@ public final class OneDnnEngine extends BufferEngine {
 
   @Override
   public Tensor logits(Tensor h, FrozenMatrix head) {
+    Frozen w = Frozen.of(head);
     Tensor in = widened(h);
-    Tensor z = allocate(h.rows(), head.out(), DType.F32);
-    gemm(1, in, false, ((PlainMatrix) head).weight(), true, 0, z);
+    Tensor z = allocate(h.rows(), w.out, DType.F32);
+    product(in, w.transposed(), w.address, z);
+    if (w.scales != null) {
+      scaleColumns(z, w.scales);
+    }
     releaseIfCopy(in, h);
     return z;
   }
@@ -878,9 +973,13 @@ public final class OneDnnEngine extends BufferEngine {
       }
       if (dh != null) {
         // the products take softmax - onehot; rows are weighted afterwards, where they are short
+        Frozen w = Frozen.of(head);
+        if (w.scales != null) {
+          scaleColumns(z, w.scales);
+        }
         Tensor dz = widen ? z : cast(z, computeType());
         Tensor d = allocate(padded, in, DType.F32);
-        gemm(1, dz, false, ((PlainMatrix) head).weight(), false, 0, d);
+        product(dz, w.plain(), w.address, d);
         weigh(rows(d, 0, count), weights, from, rows(dh, from, count));
         release(d);
         releaseIfCopy(dz, z);

@@ -33,11 +33,8 @@ public final class OneDnnEngineProvider implements EngineProvider {
     if (!Nd4j.getBackend().getClass().getSimpleName().contains("Cpu")) {
       return Optional.of("ND4J's arrays are not in the processor's memory");
     }
-    if (precision == Precision.INT8) {
-      return Optional.of("8-bit weights are not implemented");
-    }
     try (Dnnl dnnl = new Dnnl()) {
-      if (precision == Precision.BF16) {
+      if (precision != Precision.F32) {
         Md md = Md.of(dnnl_bf16, 64, 64, 64, 1);
         if (dnnl.op(Spec.of(Kind.MATMUL, md, md, md)).implementation().startsWith("ref")) {
           return Optional.of("this processor has no bfloat16 products");

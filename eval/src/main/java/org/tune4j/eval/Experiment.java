@@ -285,6 +285,15 @@ public final class Experiment {
     }
   }
 
+  private void freeArena() {
+    model.engine().lock().lock();
+    try {
+      model.engine().freeArena();
+    } finally {
+      model.engine().lock().unlock();
+    }
+  }
+
   private Evaluator evaluator() {
     Evaluator e =
         evaluator == null
@@ -425,6 +434,7 @@ public final class Experiment {
             .cancelled(cancelled)
             .listener(stages);
     listeners.forEach(tuner::listener);
+    freeArena(); // so that the peak is this strategy's own
     try (FineTuningResult result = tuner.run()) {
       if (!result.completed()) {
         return Optional.empty();

@@ -20,6 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
+import org.tune4j.core.engine.DType;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.LanguageModel;
@@ -46,6 +47,21 @@ class ExperimentTest {
   private static final Hyperparameters HYPERPARAMETERS =
       Hyperparameters.builder().learningRate(0.02).examplesPerStep(6).seed(5).build();
 
+  /** A few steps, whatever the epochs. */
+  private static final TrainingStrategy FEW =
+      new TrainingStrategy() {
+        @Override
+        public String name() {
+          return "few";
+        }
+
+        @Override
+        public TrainingPlan plan(PlanContext context) {
+          return TrainingPlan.of(
+              name(), List.of(Stage.of("both", Map.of("a", 6, "b", 6), "few", List.of("a", "b"))));
+        }
+      };
+
   @TempDir static Path directory;
   private static LanguageModel model;
   private static INDArray logits;
@@ -55,6 +71,7 @@ class ExperimentTest {
   static void load() throws IOException {
     model = TinyModel.create(directory.resolve("model"));
     logits = logits();
+    peakOfFew("warm-up"); // engines keep some storage once they have trained
     persistent = model.engine().memory().persistent();
   }
 
@@ -298,22 +315,33 @@ class ExperimentTest {
 
   @Test
   void aPlanThatIgnoresTheEpochsIsRunAsItIs() throws IOException {
-    TrainingStrategy fixed =
-        new TrainingStrategy() {
-          @Override
-          public String name() {
-            return "fixed";
-          }
-
-          @Override
-          public TrainingPlan plan(PlanContext context) {
-            return TrainingPlan.of(
-                name(), List.of(Stage.of("few", Map.of("a", 6, "b", 6), "few", List.of("a", "b"))));
-          }
-        };
-    Outcome o = experiment(directory.resolve("fixed")).strategies(fixed).run().outcome("fixed");
+    Outcome o = experiment(directory.resolve("fixed")).strategies(FEW).run().outcome("few");
     assertThat(o.cost().examples()).isEqualTo(12);
     assertThat(o.steps()).hasSize(2);
+  }
+
+  private static long peakOfFew(String name) throws IOException {
+    return experiment(directory.resolve(name))
+        .strategies(FEW)
+        .run()
+        .outcome("few")
+        .cost()
+        .peakBytes();
+  }
+
+  @Test
+  void aStrategysPeakIsItsOwn() throws IOException {
+    long alone = peakOfFew("alone");
+    model.engine().lock().lock();
+    try {
+      for (int i = 0; i < 100; i++) {
+        model.engine().allocate(1 << 10, 1 << 8, DType.F32); // 100 MB
+      }
+      model.engine().resetArena();
+    } finally {
+      model.engine().lock().unlock();
+    }
+    assertThat(peakOfFew("after-much")).isEqualTo(alone);
   }
 
   @Test

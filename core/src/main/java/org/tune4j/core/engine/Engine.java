@@ -56,6 +56,12 @@ public interface Engine extends AutoCloseable {
   /** Ends a step: all arena tensors die, their storage is reused by the next step. */
   void resetArena();
 
+  /**
+   * Gives the arena's storage back, between steps, and forgets its peak: the next step takes what
+   * it needs anew. For programs that train now and then, and for measuring what one run needs.
+   */
+  void freeArena();
+
   /** Returns what is held now. */
   MemoryUsage memory();
 

@@ -1137,6 +1137,25 @@ abstract class EngineContract {
     }
   }
 
+  @Example
+  void givesTheArenaBack() {
+    for (Precision precision : precisions()) {
+      try (Engine e = create(precision)) {
+        e.fill(e.allocate(4000, 1000, DType.F32), 1); // 16 MB
+        e.resetArena();
+        e.freeArena();
+        assertThat(e.memory().arenaReserved()).isZero();
+        assertThat(e.memory().arenaPeak()).isZero();
+        Tensor small = e.allocate(10, 1000, DType.F32);
+        e.fill(small, 2);
+        assertThat(e.read(small)).containsOnly(2);
+        assertThat(e.memory().arenaReserved()).isBetween(1L, 16L << 20);
+        assertThat(e.memory().arenaPeak()).isBetween(40_000L, 50_000L);
+        e.resetArena();
+      }
+    }
+  }
+
   // ---- dropout
 
   @Property

@@ -112,10 +112,12 @@ final class Arena implements AutoCloseable {
     return slabs.stream().mapToLong(s -> s.length() * Float.BYTES).sum();
   }
 
+  /** Frees all storage; the arena may be used again. */
   @Override
   public void close() {
     slabs.forEach(INDArray::close);
     slabs.clear();
+    peak = 0;
     reset();
   }
 }

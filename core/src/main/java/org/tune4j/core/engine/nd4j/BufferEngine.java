@@ -98,6 +98,12 @@ public abstract class BufferEngine implements Engine {
   }
 
   @Override
+  public void freeArena() {
+    resetArena();
+    arena.close();
+  }
+
+  @Override
   public final MemoryUsage memory() {
     long held;
     synchronized (persistent) {

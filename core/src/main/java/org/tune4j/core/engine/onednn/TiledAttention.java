@@ -32,7 +32,7 @@ final class TiledAttention {
   private static final float MASKED = -1e30f;
   static final int SMALLEST_TILE = 32;
   private static final int[] TILES = {SMALLEST_TILE, 64, 128};
-  private static final double PRODUCT_COST = 3000; // of starting a product, in scores
+  private static final double PRODUCT_COST = 10_000; // of starting a product, in scores
 
   private final OneDnnEngine engine;
   private final Dnnl dnnl;
@@ -129,16 +129,17 @@ final class TiledAttention {
     Plan best = null;
     double least = Double.POSITIVE_INFINITY;
     for (int tile : TILES) {
-      Plan p = tiling(rows, tile, firstKey);
-      double cost = 0;
-      for (Call c : p.calls) {
-        cost += (double) c.tiles * p.queries(c) * p.keys(c) * shape.heads();
-        cost += (4 + 2.0 * shape.heads() / shape.kvHeads()) * PRODUCT_COST;
-      }
-      cost += (double) p.tiles() * tile * p.width() * shape.heads() / 2;
-      if (cost < least) {
-        least = cost;
-        best = p;
+      for (boolean even : new boolean[] {false, true}) {
+        Plan p = tiling(rows, tile, firstKey, even);
+        double cost = (double) p.tiles() * tile * p.width() * shape.heads() / 2;
+        for (Call c : p.calls) {
+          cost += (double) c.tiles * p.queries(c) * p.keys(c) * shape.heads();
+          cost += (4 + 2.0 * shape.heads() / shape.kvHeads()) * PRODUCT_COST;
+        }
+        if (cost < least) {
+          least = cost;
+          best = p;
+        }
       }
     }
     best.spans = spans;
@@ -148,7 +149,13 @@ final class TiledAttention {
     return best;
   }
 
-  private static Plan tiling(int rows, int tile, int[] firstKey) {
+  /**
+   * Divides rows into tiles.
+   *
+   * @param even whether all tiles reach as far back as the one that reaches farthest: more scores
+   *     in fewer calls
+   */
+  private static Plan tiling(int rows, int tile, int[] firstKey, boolean even) {
     Plan p = new Plan();
     p.rows = rows;
     p.tile = tile;
@@ -160,7 +167,11 @@ final class TiledAttention {
     }
     p.lookback = Arrays.stream(reach).max().orElse(0);
     p.calls = new ArrayList<>();
-    for (int from = 0; from < p.full; ) {
+    for (int offset = 0; even && offset <= p.lookback && offset < p.full; offset++) {
+      p.calls.add(new Call(offset, p.full - offset, offset, 1, offset == 0));
+    }
+    p.holes = even && p.lookback > 0;
+    for (int from = even ? p.full : 0; from < p.full; ) {
       int back = reach[from];
       int to = from + 1;
       while (to < p.full && reach[to] == back) {

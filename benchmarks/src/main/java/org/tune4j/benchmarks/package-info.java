@@ -1,0 +1,2 @@
+/** Micro-benchmarks. */
+package org.tune4j.benchmarks;

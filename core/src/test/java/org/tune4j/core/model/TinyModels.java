@@ -2,7 +2,6 @@ package org.tune4j.core.model;
 
 import java.nio.file.Path;
 import java.util.List;
-import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Parameters;
@@ -122,7 +121,7 @@ final class TinyModels {
             @Override
             public Object forward(
                 Engine e, Tensor x, Tensor y, long dropoutSeed, boolean recording) {
-              Tensor u = e.allocate(x.rows(), RANK, DType.F32);
+              Tensor u = e.allocate(x.rows(), RANK, e.computeType());
               e.gemm(1, x, false, parameters.compute(a), true, 0, u);
               e.gemm(1, u, false, parameters.compute(b), true, 1, y);
               return u;
@@ -131,7 +130,7 @@ final class TinyModels {
             @Override
             public void backward(Engine e, Object state, Tensor x, Tensor dy, Tensor dx) {
               Tensor u = (Tensor) state;
-              Tensor du = e.allocate(x.rows(), RANK, DType.F32);
+              Tensor du = e.allocate(x.rows(), RANK, e.computeType());
               e.gemm(1, dy, false, parameters.compute(b), false, 0, du);
               if (trainable) {
                 e.gemm(1, dy, true, u, false, 1, parameters.gradient(b));

@@ -10,6 +10,6 @@ class Nd4jEngineContractTest extends EngineContract {
 
   @Override
   List<Precision> precisions() {
-    return List.of(Precision.F32);
+    return available("nd4j");
   }
 }

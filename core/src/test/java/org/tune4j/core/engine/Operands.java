@@ -150,6 +150,21 @@ final class Operands {
    */
   static void assertClose(
       String what, float[] actual, double[] expected, double[] magnitude, double tolerance) {
+    double typical =
+        assertCloseInNorm(what, actual, expected, magnitude, tolerance)
+            / Math.sqrt(Math.max(1, actual.length));
+    for (int i = 0; i < actual.length; i++) {
+      if (!(Math.abs(actual[i] - expected[i])
+          <= tolerance * (Math.abs(magnitude[i]) + typical) + 1e-36)) {
+        throw new AssertionError(
+            "%s: element %d is %s, expected %s".formatted(what, i, actual[i], expected[i]));
+      }
+    }
+  }
+
+  /** Checks the norm alone, and returns that of the magnitudes. */
+  static double assertCloseInNorm(
+      String what, float[] actual, double[] expected, double[] magnitude, double tolerance) {
     assertThat(actual).as(what).hasSameSizeAs(expected);
     double error = 0;
     double size = 0;
@@ -161,13 +176,19 @@ final class Operands {
     assertThat(Math.sqrt(error))
         .as("%s: norm of the error, of values of norm %s", what, Math.sqrt(size))
         .isLessThanOrEqualTo(tolerance * Math.sqrt(size) + 1e-36);
-    double typical = Math.sqrt(size / Math.max(1, actual.length));
-    for (int i = 0; i < actual.length; i++) {
-      if (!(Math.abs(actual[i] - expected[i])
-          <= tolerance * (Math.abs(magnitude[i]) + typical) + 1e-36)) {
-        throw new AssertionError(
-            "%s: element %d is %s, expected %s".formatted(what, i, actual[i], expected[i]));
-      }
+    return Math.sqrt(size);
+  }
+
+  /**
+   * Checks what went through many operations. Single elements of it may be far off where roundings
+   * are coarse; a wrong formula shows in the norm.
+   */
+  static void assertCloseThroughout(
+      String what, float[] actual, double[] expected, Precision precision) {
+    switch (precision) {
+      case F32 -> assertClose(what, actual, expected, expected, 1e-4);
+      case BF16 -> assertCloseInNorm(what, actual, expected, expected, 0.15);
+      case INT8 -> assertCloseInNorm(what, actual, expected, expected, 0.4);
     }
   }
 }

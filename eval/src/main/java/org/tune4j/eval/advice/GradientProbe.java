@@ -1,0 +1,106 @@
+package org.tune4j.eval.advice;
+
+import java.util.List;
+import java.util.function.Predicate;
+import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.Batch;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Routing;
+import org.tune4j.core.train.Hyperparameters;
+
+/**
+ * Gradients of an adapter's parameters, projected to few dimensions.
+ *
+ * <p>The projection is a count sketch (Charikar, Chen and Farach-Colton 2002; for learning,
+ * Weinberger et al. 2009): coordinate {@code k} is added to bucket {@code h(k)} with sign {@code
+ * s(k)}, both from a seeded hash. Inner products are kept in expectation, with a standard error of
+ * about {@code 1/sqrt(dimensions)} for unit vectors, and no matrix is stored.
+ */
+final class GradientProbe {
+  private final LanguageModel model;
+  private final Hyperparameters h;
+  private final int dimensions;
+  private final long seed;
+
+  GradientProbe(LanguageModel model, Hyperparameters h, int dimensions, long seed) {
+    this.model = model;
+    this.h = h;
+    this.dimensions = dimensions;
+    this.seed = seed;
+  }
+
+  /**
+   * Returns the projected gradient of the mean over examples of their mean loss per learned token,
+   * without dropout.
+   *
+   * @param parameters which of the adapter's matrices count, by name
+   */
+  double[] gradient(Adapter adapter, List<EncodedExample> examples, Predicate<String> parameters) {
+    Engine engine = model.engine();
+    Parameters p = adapter.parameters();
+    engine.lock().lock();
+    try {
+      p.zeroGradients();
+      for (List<EncodedExample> part : Sample.passes(examples, h.tokensPerPass())) {
+        Batch batch = Sample.pack(part, model);
+        int[] rows = batch.lossRows();
+        float[] weights = new float[rows.length];
+        int segment = 0;
+        for (int i = 0; i < rows.length; i++) {
+          while (batch.segmentStart()[segment + 1] <= rows[i]) {
+            segment++;
+          }
+          weights[i] = 1f / (part.get(segment).lossTokens() * (float) examples.size());
+        }
+        Tape tape = Tape.recording(engine);
+        model.loss(tape, batch, Routing.all(batch.rows(), List.of(adapter)), weights);
+        tape.backward();
+        engine.resetArena();
+      }
+      double[] sketch = new double[dimensions];
+      for (String name : p.names()) {
+        if (parameters.test(name)) {
+          Parameters.Slot slot = p.slot(name);
+          sketch(engine.read(p.gradient(slot)), slot.offset(), seed, sketch);
+        }
+      }
+      return sketch;
+    } finally {
+      engine.resetArena();
+      engine.lock().unlock();
+    }
+  }
+
+  /** Adds coordinates from {@code offset} on to a sketch. */
+  static void sketch(float[] values, long offset, long seed, double[] sketch) {
+    for (int i = 0; i < values.length; i++) {
+      long hash = mix(seed + 0x9E3779B97F4A7C15L * (offset + i + 1));
+      int bucket = (int) Long.remainderUnsigned(hash >>> 1, sketch.length);
+      sketch[bucket] += (hash & 1) == 0 ? values[i] : -values[i];
+    }
+  }
+
+  /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014). */
+  private static long mix(long z) {
+    long a = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
+    long b = (a ^ (a >>> 27)) * 0x94D049BB133111EBL;
+    return b ^ (b >>> 31);
+  }
+
+  /** Returns the cosine; 0 if a vector is zero. */
+  static double cosine(double[] a, double[] b) {
+    double dot = 0;
+    double aa = 0;
+    double bb = 0;
+    for (int i = 0; i < a.length; i++) {
+      dot += a[i] * b[i];
+      aa += a[i] * a[i];
+      bb += b[i] * b[i];
+    }
+    return aa == 0 || bb == 0 ? 0 : dot / Math.sqrt(aa * bb);
+  }
+}

@@ -1,0 +1,47 @@
+package org.tune4j.eval.advice;
+
+import java.util.concurrent.CancellationException;
+import java.util.function.BooleanSupplier;
+
+/** Progress and cancellation of one measurement: activities of known weights, done in turn. */
+final class Interruptions {
+  /** What is reported before the end, should there be more to do than was thought. */
+  private static final double NEARLY = 0.99;
+
+  private final AdviceListener listener;
+  private final BooleanSupplier cancelled;
+  private final double total;
+  private double done;
+
+  Interruptions(AdviceListener listener, BooleanSupplier cancelled, double total) {
+    this.listener = listener;
+    this.cancelled = cancelled;
+    this.total = total;
+  }
+
+  static Interruptions none() {
+    return new Interruptions((activity, done) -> {}, () -> false, 1);
+  }
+
+  /** Reports that an activity begins and is {@code weight} of the total once it is done. */
+  void begin(String activity, double weight) {
+    check();
+    listener.onProgress(activity, Math.min(NEARLY, done / total));
+    done += weight;
+  }
+
+  void end() {
+    listener.onProgress("done", 1);
+  }
+
+  /** Returns whether to stop. */
+  boolean cancelled() {
+    return cancelled.getAsBoolean() || Thread.currentThread().isInterrupted();
+  }
+
+  void check() {
+    if (cancelled()) {
+      throw new CancellationException("the recommendation was cancelled");
+    }
+  }
+}

@@ -1,0 +1,202 @@
+package org.tune4j.eval.advice;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import com.google.common.collect.ImmutableList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.Map;
+import java.util.OptionalDouble;
+import net.jqwik.api.Example;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.constraints.DoubleRange;
+import net.jqwik.api.constraints.IntRange;
+import org.tune4j.eval.advice.Scorecard.Evidence;
+import org.tune4j.eval.advice.Scorecard.Factor;
+import org.tune4j.eval.advice.Scorecard.Side;
+
+class ScorecardTest {
+  /** From plans that share nothing to plans that share an adapter. */
+  private static int sharing(PlanKind kind) {
+    return switch (kind) {
+      case INDEPENDENT -> 0;
+      case SEQUENTIAL, SEQUENTIAL_STACKED -> 1;
+      case SEQUENTIAL_REPLAY, MULTI_TASK -> 2;
+    };
+  }
+
+  private static PlanKind choose(double lean, boolean arriving, double forgetting) {
+    return Arrays.stream(PlanKind.values())
+        .max(Comparator.comparingDouble(k -> k.score(lean, arriving, forgetting, 1)))
+        .orElseThrow();
+  }
+
+  @Property(tries = 200)
+  void moreOfAnyEvidenceNeverMovesAwayFromMultiTask(
+      @ForAll @DoubleRange(min = -1, max = 1) double similarity,
+      @ForAll @IntRange(min = 1, max = 100_000) int examples,
+      @ForAll @DoubleRange(min = -1, max = 1) double gain,
+      @ForAll @DoubleRange(min = -1, max = 1) double agreement,
+      @ForAll @DoubleRange(min = 0, max = 1) double more,
+      @ForAll @IntRange(min = 0, max = 3) int what,
+      @ForAll @DoubleRange(min = 0, max = 1) double maturity,
+      @ForAll boolean arriving,
+      @ForAll boolean pilot) {
+    Evidence before = evidence(similarity, examples, gain, agreement, maturity, pilot);
+    Evidence after =
+        evidence(
+            similarity + (what == 0 ? more * (1 - similarity) : 0),
+            examples + (what == 1 ? (int) (more * 100_000) : 0),
+            gain + (what == 2 ? more : 0),
+            agreement + (what == 3 ? more * (1 - agreement) : 0),
+            maturity,
+            pilot);
+    double was = Scorecard.of(before).lean();
+    double is = Scorecard.of(after).lean();
+    assertThat(is).isGreaterThanOrEqualTo(was);
+    assertThat(sharing(choose(is, arriving, 0)))
+        .isGreaterThanOrEqualTo(sharing(choose(was, arriving, 0)));
+  }
+
+  private static Evidence evidence(
+      double similarity,
+      int examples,
+      double gain,
+      double agreement,
+      double maturity,
+      boolean pilot) {
+    return pilot
+        ? new Evidence(
+            similarity, examples, OptionalDouble.of(gain), OptionalDouble.of(agreement), maturity)
+        : Evidence.of(similarity, examples);
+  }
+
+  @Property(tries = 200)
+  void leanIsTheWeightedMeanAndWithinBounds(
+      @ForAll @DoubleRange(min = -1, max = 1) double similarity,
+      @ForAll @IntRange(min = 1, max = 1_000_000) int examples,
+      @ForAll @DoubleRange(min = -5, max = 1) double gain,
+      @ForAll @DoubleRange(min = -1, max = 1) double agreement) {
+    Scorecard card = Scorecard.of(evidence(similarity, examples, gain, agreement, 0.7, true));
+    assertThat(card.factors())
+        .extracting(Factor::name)
+        .containsExactly("similarity", "data", "joint gain", "agreement");
+    double sum = card.factors().stream().mapToDouble(f -> f.weight() * f.evidence()).sum();
+    double weights = card.factors().stream().mapToDouble(Factor::weight).sum();
+    assertThat(card.lean()).isBetween(-1.0, 1.0).isCloseTo(sum / weights, within(1e-12));
+  }
+
+  @Property(tries = 300)
+  void aTighterBudgetNeverMovesToADearerPlan(
+      @ForAll @DoubleRange(min = -1, max = 1) double lean,
+      @ForAll boolean arriving,
+      @ForAll @DoubleRange(min = 0, max = 2) double forgetting,
+      @ForAll @IntRange(min = 1, max = 1000) int a,
+      @ForAll @IntRange(min = 1, max = 1000) int b,
+      @ForAll @IntRange(min = 1, max = 1000) int c,
+      @ForAll @IntRange(min = 1, max = 1000) int budget,
+      @ForAll @DoubleRange(min = 0.01, max = 1) double tightened) {
+    Map<PlanKind, Double> seconds =
+        Map.of(
+            PlanKind.MULTI_TASK, (double) a,
+            PlanKind.INDEPENDENT, (double) b,
+            PlanKind.SEQUENTIAL, (double) c,
+            PlanKind.SEQUENTIAL_REPLAY, a + 1.0,
+            PlanKind.SEQUENTIAL_STACKED, (a + b) / 2.0);
+    double before = spent(lean, arriving, forgetting, seconds, budget);
+    double after = spent(lean, arriving, forgetting, seconds, budget * tightened);
+    assertThat(after).isLessThanOrEqualTo(before * (1 + 1e-12));
+  }
+
+  /** Returns the seconds that the plan chosen takes, cut to the budget. */
+  private static double spent(
+      double lean,
+      boolean arriving,
+      double forgetting,
+      Map<PlanKind, Double> seconds,
+      double budget) {
+    PlanKind best = null;
+    double top = 0;
+    double spent = 0;
+    for (PlanKind k : PlanKind.values()) {
+      PlanPrice price = new PlanPrice(1, 1, 1, seconds.get(k), 1, 1);
+      double share = ComputeBudget.ofSeconds(budget).share(price);
+      double score = k.score(lean, arriving, forgetting, share);
+      if (best == null || score > top) {
+        best = k;
+        top = score;
+        spent = share * price.seconds();
+      }
+    }
+    return spent;
+  }
+
+  @Example
+  void choosesAsTheEvidenceLeans() {
+    assertThat(choose(0.5, false, 0)).isEqualTo(PlanKind.MULTI_TASK);
+    assertThat(choose(-0.5, false, 0)).isEqualTo(PlanKind.INDEPENDENT);
+    assertThat(choose(0.9, true, 0)).isEqualTo(PlanKind.SEQUENTIAL_REPLAY);
+    assertThat(choose(0.2, true, 0)).isEqualTo(PlanKind.SEQUENTIAL_STACKED);
+    assertThat(choose(-0.5, true, 0)).isEqualTo(PlanKind.INDEPENDENT);
+  }
+
+  @Example
+  void plainSequentialTrainingIsNeverChosenWhereAnAdapterEachIsPossible() {
+    for (double lean = -1; lean <= 1; lean += 0.01) {
+      assertThat(choose(lean, false, 0)).isNotEqualTo(PlanKind.SEQUENTIAL);
+      assertThat(choose(lean, true, 0)).isNotEqualTo(PlanKind.SEQUENTIAL);
+    }
+  }
+
+  @Example
+  void aBudgetThatCutsPlansFavoursTaskSpecificTraining() {
+    double mild = 0.1;
+    assertThat(PlanKind.MULTI_TASK.score(mild, false, 0, 1))
+        .isGreaterThan(PlanKind.INDEPENDENT.score(mild, false, 0, 1));
+    assertThat(PlanKind.MULTI_TASK.score(mild, false, 0, 0.2))
+        .isLessThan(PlanKind.INDEPENDENT.score(mild, false, 0, 0.2));
+  }
+
+  @Example
+  void confidenceGrowsWithTheLead() {
+    assertThat(StrategyRecommender.confidence(0)).isEqualTo(0.5);
+    assertThat(StrategyRecommender.confidence(0.2)).isBetween(0.76, 0.78);
+    assertThat(StrategyRecommender.confidence(2)).isGreaterThan(0.99);
+  }
+
+  @Example
+  void saysWhatFavoursWhom() {
+    Scorecard card = Scorecard.of(evidence(0.9, 20_000, -0.3, 0, 1, true));
+    assertThat(card.factors())
+        .extracting(Factor::favours)
+        .containsExactly(Side.MULTI_TASK, Side.MULTI_TASK, Side.TASK_SPECIFIC, Side.NEITHER);
+    assertThat(card.factors().get(0).sentence()).contains("0.90");
+    assertThat(card.factors().get(1).sentence()).contains("20,000");
+    assertThat(card.factors().get(2).sentence()).contains("30.0 % higher");
+    assertThat(card.toString()).contains("joint gain").contains("task-specific").contains("lean");
+    assertThat(new Scorecard(ImmutableList.of()).lean()).isZero();
+  }
+
+  @Example
+  void whatAnImmaturePilotShowsForSharingCountsLess() {
+    assertThat(Scorecard.of(evidence(0.5, 1000, 0.1, 0.5, 0, true)).lean()).isZero();
+    assertThat(Scorecard.of(evidence(0.5, 1000, 0.1, 0.5, 1, true)).lean()).isPositive();
+    assertThat(Scorecard.of(evidence(0.5, 1000, -0.1, -0.5, 0, true)).lean())
+        .isNegative()
+        .isEqualTo(Scorecard.of(evidence(0.5, 1000, -0.1, -0.5, 1, true)).lean());
+  }
+
+  @Example
+  void refusesEvidenceOutOfRange() {
+    assertThatThrownBy(() -> new Factor("odd", 3, 1.5, 1, "?"))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("'odd'")
+        .hasMessageContaining("1.5");
+    assertThatThrownBy(() -> new Factor("odd", 3, 1, -1, "?"))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("weight");
+  }
+}

@@ -357,10 +357,12 @@ public final class StrategyRecommender {
       // where only the form of answers was learned, as many examples again, a few times
       Optional<Pilot> measured = Optional.empty();
       int round = Math.max(Math.min(examples, least), examples >> PILOT_DOUBLINGS);
+      boolean cut;
       while (true) {
         Optional<Pilot> next = pilot(round, fitted.get(), deadline);
         measured = next.isPresent() ? next : measured;
-        if (next.isEmpty() || next.get().maturity() >= MATURE || round >= examples) {
+        cut = next.isEmpty();
+        if (cut || next.get().maturity() >= MATURE || round >= examples) {
           break;
         }
         round = Math.min(2 * round, examples);
@@ -369,6 +371,10 @@ public final class StrategyRecommender {
         warn(
             "There was no pilot: it was not done in %.1f s, failed, or had nothing to validate on.",
             seconds);
+      } else if (cut) {
+        warn(
+            "A pilot of %d examples of each task was not done in %.1f s, or failed; the one before it counts.",
+            round, seconds);
       }
       return measured;
     }

@@ -121,11 +121,11 @@ class StrategiesTest {
     return strategy.plan(context).stages().get(0).examples();
   }
 
-  @Property(tries = 100)
+  @Property(tries = 50)
   void mixtures(
-      @ForAll @IntRange(min = 1, max = 5000) int first,
-      @ForAll @IntRange(min = 1, max = 5000) int second,
-      @ForAll @IntRange(min = 1, max = 5000) int third,
+      @ForAll @IntRange(min = 1, max = 1000) int first,
+      @ForAll @IntRange(min = 1, max = 1000) int second,
+      @ForAll @IntRange(min = 1, max = 1000) int third,
       @ForAll @DoubleRange(min = 1, max = 20) double temperature) {
     PlanContext context = context(first, second, third);
     assertThat(drawn(MultiTask.proportional(), context)).isEqualTo(context.examples());
@@ -148,9 +148,9 @@ class StrategiesTest {
     return context.examples().get(task);
   }
 
-  @Property(tries = 100)
+  @Property(tries = 50)
   void weightsAreSharesOfTheTotal(
-      @ForAll @IntRange(min = 100, max = 5000) int size,
+      @ForAll @IntRange(min = 100, max = 1000) int size,
       @ForAll @DoubleRange(min = 0.1, max = 10) double weight) {
     PlanContext context = context(size, 2 * size, 50);
     Map<String, Integer> drawn =
@@ -161,9 +161,9 @@ class StrategiesTest {
     assertThat((double) drawn.get("t2")).isCloseTo(total * 2 / (weight + 3), Offset.offset(1.0));
   }
 
-  @Property(tries = 100)
+  @Property(tries = 50)
   void replayIsAShareOfEachLaterStage(
-      @ForAll @IntRange(min = 20, max = 3000) int size,
+      @ForAll @IntRange(min = 20, max = 500) int size,
       @ForAll @DoubleRange(min = 0.05, max = 0.9) double share) {
     PlanContext context = context(size, 2 * size, size + 7);
     TrainingPlan plan = Sequential.inOrder().replay(share).plan(context);

@@ -95,7 +95,7 @@ public abstract class TrainingStrategyContract {
     return strategy(context.tasks()).plan(context);
   }
 
-  @Property(tries = 100)
+  @Property(tries = 40)
   void drawsEveryTaskAsOftenAsPromised(@ForAll("contexts") PlanContext context) {
     TrainingPlan plan = plan(context);
     Set<String> drawn = new LinkedHashSet<>();
@@ -104,7 +104,7 @@ public abstract class TrainingStrategyContract {
     assertThat(plan.examples()).isEqualTo(promisedExamples(context));
   }
 
-  @Property(tries = 100)
+  @Property(tries = 40)
   void servesEveryTaskByWhatItTrained(@ForAll("contexts") PlanContext context) {
     Map<String, Set<String>> trainedBy = new HashMap<>();
     Set<String> merged = new LinkedHashSet<>();
@@ -124,7 +124,7 @@ public abstract class TrainingStrategyContract {
     }
   }
 
-  @Property(tries = 50)
+  @Property(tries = 30)
   void plansTheSameAgain(@ForAll("contexts") PlanContext context) {
     TrainingStrategy strategy = strategy(context.tasks());
     TrainingPlan plan = strategy.plan(context);
@@ -133,7 +133,7 @@ public abstract class TrainingStrategyContract {
     assertThat(plan.strategy()).isEqualTo(strategy.name()).isNotBlank();
   }
 
-  @Property(tries = 50)
+  @Property(tries = 30)
   void canBePrintedAndPriced(@ForAll("contexts") PlanContext context) {
     TrainingPlan plan = plan(context);
     assertThat(plan.describe().lines()).hasSize(1 + plan.stages().size());

@@ -299,7 +299,7 @@ public final class TaskReader {
             node.path(name("input")).isMissingNode() || node.path(name("input")).isNull()
                 ? ""
                 : text(node, "input", file, place);
-        // the prompt of Stanford Alpaca's own training
+        // the headings of Stanford Alpaca's own training, without its preamble
         String prompt =
             input.isBlank()
                 ? "### Instruction:\n" + instruction + "\n\n### Response:\n"
@@ -312,8 +312,15 @@ public final class TaskReader {
       }
       case MESSAGES -> conversation(node, "messages", "role", "content", file, place);
       case SHAREGPT -> conversation(node, "conversations", "from", "value", file, place);
-      case CSV ->
-          labelled(text(node, "text", file, place), text(node, "label", file, place), file, place);
+      case CSV -> {
+        // datasets often number their labels
+        JsonNode label = node.path(name("label"));
+        yield labelled(
+            text(node, "text", file, place),
+            label.isIntegralNumber() ? label.asText() : text(node, "label", file, place),
+            file,
+            place);
+      }
     };
   }
 

@@ -74,6 +74,7 @@ public final class Trainer {
   private final int filler;
   private final int maxLength;
   private long peakBytes;
+  private boolean started;
 
   private Trainer(Builder b) {
     model = b.model;
@@ -86,7 +87,7 @@ public final class Trainer {
     resume = b.resume;
     cancelled = b.cancelled;
     engine = model.engine();
-    filler = model.tokenizer().eos().iterator().next();
+    filler = model.tokenizer().eos().stream().findFirst().orElse(0);
     maxLength = Math.min(h.maxLength(), model.config().maxPositions());
   }
 
@@ -222,7 +223,7 @@ public final class Trainer {
   }
 
   /**
-   * Trains.
+   * Trains; a trainer does so once.
    *
    * @throws TrainingException if a loss or gradient is no finite number
    * @throws IOException if something cannot be written, or a checkpoint belongs to another run
@@ -233,6 +234,8 @@ public final class Trainer {
    * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit
    */
   public TrainingResult run() throws IOException {
+    checkState(!started, "this trainer has run; build another");
+    started = true;
     if (merges()) {
       checkState(
           model.groups().stream().noneMatch(ProjectionGroup::merged),

@@ -127,6 +127,8 @@ class TaskReaderTest {
     assertThat(read("t.jsonl", "{\"text\": \"Bad\", \"label\": \"negative\"}").get(0))
         .extracting(Example::prompt, Example::completion)
         .containsExactly("Bad\n", "negative");
+    assertThat(read("t.jsonl", "{\"text\": \"Bad\", \"label\": 0}").get(0).completion())
+        .isEqualTo("0");
   }
 
   @Test

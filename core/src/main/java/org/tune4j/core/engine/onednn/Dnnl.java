@@ -31,7 +31,7 @@ import org.tune4j.core.engine.DType;
  * addresses change from call to call.
  */
 final class Dnnl implements AutoCloseable {
-  private static final int MOST_PRIMITIVES = 3000;
+  private static final int MOST_PRIMITIVES = 1500;
 
   private final dnnl_engine engine = new dnnl_engine();
   private final dnnl_stream stream = new dnnl_stream();

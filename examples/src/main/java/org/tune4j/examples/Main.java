@@ -31,6 +31,7 @@ import picocli.CommandLine.ScopeType;
     },
     subcommands = {
       Quickstart.class,
+      Recommend.class,
       Train.class,
       Evaluate.class,
       Generate.class,

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CancellationException;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.ConsoleProgress;
@@ -23,6 +24,8 @@ import org.tune4j.eval.Experiment;
 import org.tune4j.eval.ExperimentResult;
 import org.tune4j.eval.Outcome;
 import org.tune4j.eval.Prediction;
+import org.tune4j.eval.advice.Recommendation;
+import org.tune4j.eval.advice.StrategyRecommender;
 import org.tune4j.eval.report.Report;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.strategies.Independent;
@@ -47,7 +50,7 @@ import picocli.CommandLine.Spec;
       "Ctrl-C ends it; run again with the same --output, it continues."
     })
 public final class Quickstart implements Callable<Integer> {
-  /** What {@code --full} sets: examples of each task to train on, and to validate and test on. */
+  /** What {@code --full} sets: examples of each task to train on, and to test on. */
   private static final int FULL_TRAIN = 1500;
 
   private static final int FULL_TEST = 400;
@@ -115,7 +118,6 @@ public final class Quickstart implements Callable<Integer> {
     }
     if (full) {
       train = FULL_TRAIN;
-      validation = FULL_TEST;
       test = FULL_TEST;
     }
     if (output == null) {
@@ -156,6 +158,7 @@ public final class Quickstart implements Callable<Integer> {
     private final PrintWriter out;
     private final PrintWriter err;
     private final List<Scores> scores = new ArrayList<>();
+    private Recommendation recommendation;
 
     Run(
         LanguageModel m,
@@ -173,10 +176,12 @@ public final class Quickstart implements Callable<Integer> {
     boolean all() throws IOException {
       say("Base model: %s%n%n", m.describe());
       tasks.forEach(t -> say("  %s%n", t));
+      if (!recommend()) {
+        return false;
+      }
       for (int k = 0; k < seeds; k++) {
         if (!trainAndTest(seed + k)) {
-          say("%nInterrupted. --output %s continues.%n", output);
-          return false;
+          return interrupted();
         }
       }
       scores.forEach(this::table);
@@ -186,6 +191,31 @@ public final class Quickstart implements Callable<Integer> {
       predictions(scores.get(0));
       report(scores.get(0));
       return true;
+    }
+
+    private boolean recommend() throws IOException {
+      say("%nAsking the model how alike the tasks are, and what each strategy would cost here%n");
+      try {
+        recommendation =
+            StrategyRecommender.of(m)
+                .tasks(tasks)
+                .lora(lora())
+                .hyperparameters(hyperparameters(seed))
+                .seed(seed)
+                .listener(new AdviceProgress(err))
+                .cancelled(interruption::requested)
+                .recommend();
+      } catch (CancellationException e) {
+        return interrupted();
+      }
+      recommendation.writeJson(output.resolve("recommendation.json"));
+      say("%n%s%n", recommendation);
+      return true;
+    }
+
+    private boolean interrupted() {
+      say("%nInterrupted. --output %s continues.%n", output);
+      return false;
     }
 
     private boolean trainAndTest(long withSeed) throws IOException {
@@ -314,12 +344,16 @@ public final class Quickstart implements Callable<Integer> {
               .fact("engine", m.engine().name() + " in " + m.engine().precision())
               .fact("processors", String.valueOf(Runtime.getRuntime().availableProcessors()))
               .fact("seed", String.valueOf(s.seed))
+              .recommendation(recommendation)
               .experiment(s.result)
               .untunedTest(s.untuned);
       s.byStrategy.forEach(report::test);
       Path file = output.resolve("report.html");
       report.write(file);
-      say("%nBest on validation: %s, at %s%n", best.strategy(), best.average());
+      say(
+          "%nRecommended before training: %s, confidence %.2f%n",
+          recommendation.strategy(), recommendation.confidence());
+      say("Best on validation: %s, at %s%n", best.strategy(), best.average());
       say("Adapters, in PEFT's format:%n");
       for (Outcome o : s.result.outcomes()) {
         say("  %s%n", o.output().resolve("adapters"));

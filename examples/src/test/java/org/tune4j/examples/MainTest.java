@@ -23,15 +23,16 @@ class MainTest {
 
   @ParameterizedTest
   @MethodSource("commands")
-  void helpDescribesEveryOption(String name) {
-    CommandLine command = Main.commandLine().getSubcommands().get(name);
-    Cli help = Cli.run(name, "--help");
+  void helpDescribesEveryOption(String command) {
+    CommandLine line = Main.commandLine().getSubcommands().get(command);
+    Cli help = Cli.run(command, "--help");
 
     assertThat(help.status()).isZero();
     assertThat(help.err()).isEmpty();
-    assertThat(command.getCommandSpec().options()).isNotEmpty();
-    for (OptionSpec option : command.getCommandSpec().options()) {
-      assertThat(help.out()).contains(option.longestName());
+    assertThat(line.getCommandSpec().options()).isNotEmpty();
+    for (OptionSpec option : line.getCommandSpec().options()) {
+      String name = option.longestName().substring(2);
+      assertThat(help.out()).contains(option.negatable() ? "--[no-]" + name : option.longestName());
       assertThat(option.description()).as(option.longestName()).isNotEmpty();
     }
   }

@@ -27,6 +27,12 @@ import org.tune4j.eval.ExperimentResult;
 import org.tune4j.eval.Outcome;
 import org.tune4j.eval.Prediction;
 import org.tune4j.eval.StageMatrix;
+import org.tune4j.eval.advice.Assessment;
+import org.tune4j.eval.advice.Pilot;
+import org.tune4j.eval.advice.Recommendation;
+import org.tune4j.eval.advice.Scorecard;
+import org.tune4j.eval.advice.TaskProfile;
+import org.tune4j.eval.advice.TaskSimilarity;
 
 /**
  * A report of an experiment: one HTML page that needs nothing else, with charts, and every number
@@ -55,6 +61,7 @@ public final class Report {
   private final String title;
   private String summary = "";
   private final Map<String, String> facts = new LinkedHashMap<>();
+  private Recommendation recommendation;
   private ExperimentResult experiment;
   private final Map<String, ImmutableMap<String, Evaluation>> tests = new LinkedHashMap<>();
   private final List<Similarity> similarities = new ArrayList<>();
@@ -80,6 +87,34 @@ public final class Report {
   /** Adds something to know about the run, such as the model, shown under the title. */
   public Report fact(String name, String value) {
     facts.put(name, value);
+    return this;
+  }
+
+  /**
+   * Sets what was recommended before training; the similarities that it rests on are shown, too.
+   */
+  public Report recommendation(Recommendation value) {
+    recommendation = value;
+    if (value.profiles().size() > 1) {
+      TaskSimilarity s = value.similarity();
+      List<String> tasks = s.combined().tasks();
+      similarity("combined", "The weighted mean of the three.", tasks, s.combined().values());
+      similarity(
+          "gradients",
+          "Cosine of the adapter's gradients at initialisation, corrected for noise.",
+          tasks,
+          s.gradient().values());
+      similarity(
+          "hidden states",
+          "What the prompts' mean hidden states have in common.",
+          tasks,
+          s.hiddenStates().values());
+      similarity(
+          "vocabulary",
+          "Weighted Jaccard index of token frequencies.",
+          tasks,
+          s.vocabulary().values());
+    }
     return this;
   }
 
@@ -133,6 +168,9 @@ public final class Report {
     Html body = new Html();
     header(body);
     body.raw("<main>\n");
+    if (recommendation != null) {
+      recommendation(body);
+    }
     if (!tests.isEmpty()) {
       scores(body, data);
     }
@@ -203,6 +241,126 @@ public final class Report {
       out.raw("</dl>\n");
     }
     out.raw("</header>\n");
+  }
+
+  // ---- recommendation
+
+  private void recommendation(Html out) {
+    Recommendation r = recommendation;
+    out.raw("<section class=\"advice\">\n").element("h2", "Recommended before training");
+    out.element("p class=\"verdict\"", r.strategy().toString());
+    String confidence = String.format(Locale.ROOT, "%.2f", r.confidence());
+    out.raw("<p class=\"confidence\"><span>Confidence " + confidence + "</span>");
+    out.raw("<meter min=\"0.5\" max=\"1\" value=\"" + confidence + "\">");
+    out.text(confidence).raw("</meter><span class=\"note\">");
+    out.text("0.5: the evidence does not tell it from the next best plan; 1: it is clear.");
+    out.raw("</span></p>\n").element("p", sentence(r.recommended().verdict()));
+    out.raw("<ul class=\"reasons\">\n");
+    r.reasons().forEach(reason -> out.element("li", reason));
+    out.raw("</ul>\n");
+    r.warnings().forEach(w -> out.element("p class=\"warning\"", "Warning: " + w));
+    if (!r.worthTrying().isEmpty()) {
+      out.element(
+          "p",
+          "Worth trying side by side: "
+              + String.join(", ", r.worthTrying().stream().map(Object::toString).toList())
+              + ".");
+    }
+    plans(out, r);
+    out.fold("Evidence, tasks and pilot");
+    evidence(out, r.scorecard());
+    profiles(out, r.profiles());
+    r.pilot().ifPresent(p -> pilot(out, p));
+    out.raw("</details>\n</section>\n");
+  }
+
+  private static String sentence(String text) {
+    return text.isEmpty() ? text : Character.toUpperCase(text.charAt(0)) + text.substring(1);
+  }
+
+  private static void plans(Html out, Recommendation r) {
+    out.raw("<div class=\"scroll\"><table>");
+    out.head(
+        List.of("plan", "score", "tokens", "seconds", "memory, MiB", "adapters, KiB", "verdict"));
+    out.raw("<tbody>\n");
+    plan(out, r.recommended(), true);
+    r.alternatives().forEach(a -> plan(out, a, false));
+    out.raw("</tbody></table></div>\n");
+  }
+
+  private static void plan(Html out, Assessment a, boolean recommended) {
+    out.raw(recommended ? "<tr class=\"best\">" : "<tr>");
+    out.element("th scope=\"row\"", a.strategy().toString());
+    out.element(
+        "td", a.feasible() ? String.format(Locale.ROOT, "%+.2f", a.score()) : "not possible");
+    out.cell("%,d", a.price().tokens())
+        .cell("%.1f", a.price().seconds())
+        .cell("%,d", a.price().memoryBytes() >> 20)
+        .cell("%,d", a.price().adapterBytes() >> 10);
+    out.element("td class=\"text verdicts\"", a.verdict()).raw("</tr>\n");
+  }
+
+  private static void evidence(Html out, Scorecard scorecard) {
+    out.raw("<div class=\"scroll\"><table>");
+    out.head(List.of("evidence", "value", "from -1 to 1", "weight", "favours", "what was found"));
+    out.raw("<tbody>\n");
+    for (Scorecard.Factor f : scorecard.factors()) {
+      out.raw("<tr>").element("th scope=\"row\"", f.name());
+      out.cell("%.3f", f.value()).cell("%+.2f", f.evidence()).cell("%.1f", f.weight());
+      out.element("td", f.favours().name().toLowerCase(Locale.ROOT).replace('_', '-'));
+      out.element("td class=\"text verdicts\"", f.sentence()).raw("</tr>\n");
+    }
+    out.raw("</tbody></table></div>\n");
+  }
+
+  private static void profiles(Html out, List<TaskProfile> profiles) {
+    out.raw("<div class=\"scroll\"><table>");
+    out.head(
+        List.of(
+            "task",
+            "kind",
+            "examples",
+            "mean tokens",
+            "95 % up to",
+            "learned tokens",
+            "labels",
+            "balance",
+            "untuned loss"));
+    out.raw("<tbody>\n");
+    for (TaskProfile p : profiles) {
+      out.raw("<tr>").element("th scope=\"row\"", p.name());
+      out.element("td", p.type().name().toLowerCase(Locale.ROOT));
+      out.cell("%,d", p.examples())
+          .cell("%.1f", p.meanTokens())
+          .cell("%d", p.p95Tokens())
+          .cell("%.1f", p.lossTokens())
+          .cell("%d", p.labels().size())
+          .cell("%.2f", p.labelBalance())
+          .cell("%.3f", p.untunedLoss())
+          .raw("</tr>\n");
+    }
+    out.raw("</tbody></table></div>\n");
+  }
+
+  private static void pilot(Html out, Pilot p) {
+    out.element(
+        "p class=\"note\"",
+        "Pilot: validation losses after short trainings, in nats per learned token.");
+    out.raw("<div class=\"scroll\"><table>");
+    out.head(List.of("task", "examples", UNTUNED, "alone", "all tasks together", "in turn"));
+    out.raw("<tbody>\n");
+    for (String t : p.tasks()) {
+      out.raw("<tr>").element("th scope=\"row\"", t).cell("%,d", p.examples().get(t));
+      losses(out, p.untuned().get(t), p.alone().get(t), p.joint().get(t), p.sequential().get(t));
+    }
+    out.raw("</tbody></table></div>\n");
+  }
+
+  private static void losses(Html out, double... values) {
+    for (double v : values) {
+      out.cell("%.3f", v);
+    }
+    out.raw("</tr>\n");
   }
 
   // ---- final scores
@@ -336,7 +494,7 @@ public final class Report {
     out.raw("<div class=\"scroll\"><table>");
     List<String> headings = new ArrayList<>(List.of("strategy"));
     headings.addAll(experiment.untuned().keySet());
-    headings.addAll(List.of("average", "95 %", "backward transfer", "forgetting"));
+    headings.addAll(List.of("average", "95 %", "BWT", "forgetting"));
     out.head(headings).raw("<tbody>\n<tr>").element("th scope=\"row\"", UNTUNED);
     experiment.untuned().values().forEach(e -> out.cell("%.3f", e.score()));
     out.cell(
@@ -393,7 +551,7 @@ public final class Report {
         String.format(
             Locale.ROOT,
             "On the validation splits, %,d examples in all, at an equal budget of tokens; the best"
-                + " average is %s.",
+                + " average is %s. BWT is backward transfer: what later stages did to earlier tasks.",
             examples,
             best.strategy()));
   }

@@ -103,8 +103,8 @@
     losses(index) {
       const run = data.losses[index];
       return Object.assign(base(), {
-        legend: legend({ type: "scroll", icon: "roundRect", itemHeight: 3, data: run.series.map((s) => s.task) }),
-        grid: { left: 4, right: 14, top: 34, bottom: 24, containLabel: true },
+        legend: legend({ icon: "roundRect", itemHeight: 3, data: run.series.map((s) => s.task) }),
+        grid: { left: 4, right: 14, top: 52, bottom: 24, containLabel: true },
         tooltip: Object.assign(base().tooltip, { trigger: "axis", valueFormatter: (v) => (v == null ? "" : fixed(v)) }),
         xAxis: axis({ type: "value", name: "tokens trained on", nameLocation: "middle", nameGap: 24, min: 0, max: run.tokens,
           splitLine: { show: false }, axisLabel: { color: muted, hideOverlap: true,

@@ -1,0 +1,108 @@
+package org.tune4j.examples;
+
+import com.google.common.collect.ImmutableList;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.eval.advice.ComputeBudget;
+import org.tune4j.eval.advice.Recommendation;
+import org.tune4j.eval.advice.StrategyRecommender;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Says how to train a model on tasks, and why. */
+@Command(
+    name = "recommend",
+    description = {
+      "Profiles tasks, measures their similarity from the base model itself, prices every strategy on this machine, and"
+          + " says which one to use and why."
+    })
+public final class Recommend implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+  @Mixin private ModelOptions model;
+  @Mixin private TaskOptions tasks;
+  @Mixin private AdapterOptions adapter;
+  @Mixin private TrainingOptions training;
+
+  @Option(
+      names = "--budget-tokens",
+      paramLabel = "N",
+      description = "Most tokens to train on. Without a budget only the machine's memory counts.")
+  private Long tokens;
+
+  @Option(
+      names = "--budget-seconds",
+      paramLabel = "X",
+      description = "Most seconds of training on this machine.")
+  private Double seconds;
+
+  @Option(
+      names = "--budget-mib",
+      paramLabel = "N",
+      description = "Most memory outside the heap, in MiB, the model's weights included.")
+  private Long mib;
+
+  @Option(
+      names = "--arriving-over-time",
+      description =
+          "The tasks come one after another, in the order given, and each is to be served before the next one comes.")
+  private boolean arriving;
+
+  @Option(
+      names = "--pilot",
+      negatable = true,
+      description =
+          "Whether short trainings show what tasks do to one another. Default: for models of up to 50 million parameters.")
+  private Boolean pilot;
+
+  @Option(
+      names = "--json",
+      paramLabel = "FILE",
+      description = "Where to write the whole recommendation as JSON.")
+  private Path json;
+
+  @Override
+  public Integer call() throws IOException {
+    ImmutableList<Task> read = tasks.read();
+    PrintWriter out = spec.commandLine().getOut();
+    Interruption interruption = Interruption.install();
+    try (LanguageModel m = model.load()) {
+      StrategyRecommender recommender =
+          StrategyRecommender.of(m)
+              .tasks(read)
+              .lora(adapter.config())
+              .hyperparameters(training.hyperparameters())
+              .budget(budget())
+              .listener(new AdviceProgress(spec.commandLine().getErr()))
+              .cancelled(interruption::requested);
+      if (arriving) {
+        recommender.arrivingOverTime();
+      }
+      if (pilot != null) {
+        recommender.pilot(pilot);
+      }
+      Recommendation recommendation = recommender.recommend();
+      out.println(recommendation);
+      out.flush();
+      if (json != null) {
+        recommendation.writeJson(json);
+      }
+    } finally {
+      interruption.close();
+    }
+    return 0;
+  }
+
+  private ComputeBudget budget() {
+    ComputeBudget b = ComputeBudget.unlimited();
+    b = tokens == null ? b : b.withTokens(tokens);
+    b = seconds == null ? b : b.withSeconds(seconds);
+    return mib == null ? b : b.withMemory(Math.multiplyExact(mib, 1L << 20));
+  }
+}

@@ -1,0 +1,128 @@
+package org.tune4j.examples;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What the commands do, one building on the other's files, with few examples. */
+class CommandsTest {
+  @TempDir private Path directory;
+
+  @Test
+  void trainedAdapterIsScoredAndContinuesPrompts() throws IOException {
+    Path task = directory.resolve("colours.csv");
+    StringBuilder rows = new StringBuilder("text,label\n");
+    for (int i = 0; i < 40; i++) {
+      rows.append(i % 2 == 0 ? "the sky is, blue\n" : "the grass is, green\n");
+    }
+    Files.writeString(task, rows);
+    String run = directory.resolve("run").toString();
+
+    Cli train =
+        Cli.run(
+            "train", "--task", task.toString(), "--epochs", "6", "--output", run, "--batch", "8");
+    assertThat(train.err()).isEmpty();
+    assertThat(train.status()).isZero();
+    assertThat(train.out())
+        .contains("colours (classification, 2 labels; 32 train, 4 validation, 4 test)")
+        .contains("192 of colours -> multi-task");
+    Path adapter = Path.of(run, "adapters", "multi-task");
+    assertThat(adapter.resolve("adapter_model.safetensors")).exists();
+
+    Path json = directory.resolve("scores.json");
+    Cli evaluate =
+        Cli.run(
+            "evaluate",
+            "--task",
+            task.toString(),
+            "--adapter",
+            adapter.toString(),
+            "--split",
+            "test",
+            "--json",
+            json.toString());
+    assertThat(evaluate.status()).isZero();
+    JsonNode scores = new ObjectMapper().readTree(json.toFile()).get(0);
+    // two prompts, learned by heart
+    assertThat(scores.get("metrics").get("accuracy").asDouble()).isEqualTo(1);
+    assertThat(scores.get("predictions")).hasSize(4);
+    assertThat(evaluate.out()).contains("accuracy 1.000");
+
+    String prompt = scores.get("predictions").get(0).get("prompt").asText();
+    String expected = scores.get("predictions").get(0).get("expected").asText();
+    Cli generate = Cli.run("generate", "--adapter", adapter.toString(), prompt);
+    assertThat(generate.status()).isZero();
+    assertThat(generate.out().strip()).isEqualTo(expected.strip());
+    assertThat(generate.err()).contains("ended by end token");
+  }
+
+  @Test
+  void drawsAreThoseOfTheSeed() {
+    String[] args = {
+      "generate", "--temperature", "1", "--max-tokens", "12", "--seed", "4", "a tree"
+    };
+    String first = Cli.run(args).out();
+    assertThat(first).isNotBlank();
+    assertThat(Cli.run(args).out()).isEqualTo(first);
+    args[6] = "5";
+    assertThat(Cli.run(args).out()).isNotEqualTo(first);
+  }
+
+  @Test
+  void planIsPrintedAndNothingTrained() {
+    Path output = directory.resolve("none");
+    Cli plan =
+        Cli.run(
+            "train",
+            "--plan",
+            "--strategy",
+            "sequential",
+            "--order",
+            "hypernym,part-of-speech",
+            "--task",
+            "part-of-speech",
+            "--task",
+            "hypernym",
+            "--train",
+            "8",
+            "--replay",
+            "0.5",
+            "--output",
+            output.toString());
+    assertThat(plan.status()).isZero();
+    assertThat(plan.out()).contains("1. hypernym: 8 of hypernym", "2. part-of-speech");
+    assertThat(output).doesNotExist();
+  }
+
+  @Test
+  void recommendationIsPrintedAndWritten() throws IOException {
+    Path json = directory.resolve("advice.json");
+    Cli recommend =
+        Cli.run(
+            "recommend",
+            "--task",
+            "part-of-speech",
+            "--task",
+            "noun-category",
+            "--train",
+            "16",
+            "--validation",
+            "4",
+            "--no-pilot",
+            "--json",
+            json.toString());
+    assertThat(recommend.status()).as(recommend.err()).isZero();
+    JsonNode advice = new ObjectMapper().readTree(json.toFile());
+    assertThat(recommend.out())
+        .contains(advice.get("recommended").get("strategy").asText())
+        .contains("Alternatives");
+    assertThat(advice.get("pilot")).isNull();
+    assertThat(advice.get("tasks")).hasSize(2);
+  }
+}

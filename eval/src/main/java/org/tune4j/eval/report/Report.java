@@ -290,7 +290,7 @@ public final class Report {
 
   private static void plan(Html out, Assessment a, boolean recommended) {
     out.raw(recommended ? "<tr class=\"best\">" : "<tr>");
-    out.element("th scope=\"row\"", a.strategy().toString());
+    out.element("th scope=\"row\"", a.kind().toString());
     out.element(
         "td", a.feasible() ? String.format(Locale.ROOT, "%+.2f", a.score()) : "not possible");
     out.cell("%,d", a.price().tokens())

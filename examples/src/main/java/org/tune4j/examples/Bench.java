@@ -396,7 +396,7 @@ public final class Bench implements Callable<Integer> {
     engine.lock().lock();
     try (FrozenMatrix w =
         engine.freeze(MatrixSource.of(size, size, values), null, FrozenMatrix.Use.PROJECTION)) {
-      for (int i = 0; i < 12; i++) {
+      for (int i = 0; i < 40; i++) {
         Tensor x = engine.allocate(rows, size, engine.computeType());
         engine.fill(x, 0.5f);
         long start = System.nanoTime();

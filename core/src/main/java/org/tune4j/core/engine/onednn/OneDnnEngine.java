@@ -35,7 +35,7 @@ import org.tune4j.core.engine.onednn.Dnnl.Spec;
  * multiple of 32, then powers of two, of which there are few.
  */
 public final class OneDnnEngine extends BufferEngine {
-  private static final int LOGITS_IN_CHUNK = 26 << 20;
+  private static final int LOGITS_IN_CHUNK = 14 << 20;
   private static final int HEAD_ROWS = 16;
   private static final int FLAT_CHUNK = 1 << 14;
 

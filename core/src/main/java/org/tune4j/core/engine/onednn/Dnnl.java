@@ -7,7 +7,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.bytedeco.dnnl.dnnl_engine;
 import org.bytedeco.dnnl.dnnl_exec_arg_t;
 import org.bytedeco.dnnl.dnnl_memory;
@@ -65,17 +64,13 @@ final class Dnnl implements AutoCloseable {
     private final int type;
     private final long[] dims;
     private final long[] strides;
-    private final dnnl_memory_desc packed;
     private final int hash;
 
-    private Md(int type, long[] dims, long[] strides, dnnl_memory_desc packed) {
+    private Md(int type, long[] dims, long[] strides) {
       this.type = type;
       this.dims = dims;
       this.strides = strides;
-      this.packed = packed;
-      this.hash =
-          (type * 31 + Arrays.hashCode(dims)) * 31
-              + (packed == null ? Arrays.hashCode(strides) : System.identityHashCode(packed));
+      this.hash = (type * 31 + Arrays.hashCode(dims)) * 31 + Arrays.hashCode(strides);
     }
 
     static int type(DType dtype) {
@@ -83,7 +78,7 @@ final class Dnnl implements AutoCloseable {
     }
 
     static Md of(int type, long[] dims, long[] strides) {
-      return new Md(type, dims, strides, null);
+      return new Md(type, dims, strides);
     }
 
     /** A matrix. */
@@ -91,27 +86,9 @@ final class Dnnl implements AutoCloseable {
       return of(type, new long[] {rows, cols}, new long[] {rowStride, colStride});
     }
 
-    /** A layout left to oneDNN. */
-    static Md any(int type, long... dims) {
-      return new Md(type, dims, null, null);
-    }
-
-    /** A layout that oneDNN chose. */
-    static Md packed(int type, long[] dims, dnnl_memory_desc desc) {
-      return new Md(type, dims, null, desc);
-    }
-
     private dnnl_memory_desc create() {
       dnnl_memory_desc desc = new dnnl_memory_desc();
-      if (packed != null) {
-        check(dnnl_memory_desc_clone(desc, packed), this);
-      } else if (strides == null) {
-        check(
-            dnnl_memory_desc_create_with_tag(desc, dims.length, dims, type, dnnl_format_tag_any),
-            this);
-      } else {
-        check(dnnl_memory_desc_create_with_strides(desc, dims.length, dims, type, strides), this);
-      }
+      check(dnnl_memory_desc_create_with_strides(desc, dims.length, dims, type, strides), this);
       return desc;
     }
 
@@ -120,7 +97,6 @@ final class Dnnl implements AutoCloseable {
       return o instanceof Md m
           && m.hash == hash
           && m.type == type
-          && Objects.equals(m.packed, packed)
           && Arrays.equals(m.dims, dims)
           && Arrays.equals(m.strides, strides);
     }
@@ -134,7 +110,7 @@ final class Dnnl implements AutoCloseable {
     public String toString() {
       return (type == dnnl_f32 ? "f32" : type == dnnl_bf16 ? "bf16" : "type " + type)
           + Arrays.toString(dims)
-          + (packed != null ? "/packed" : strides == null ? "/any" : Arrays.toString(strides));
+          + Arrays.toString(strides);
     }
   }
 
@@ -171,24 +147,23 @@ final class Dnnl implements AutoCloseable {
    *
    * @param algorithm of an element-wise function, of a binary one, or 0: {@code + a * dst}
    * @param a parameter of an element-wise function
-   * @param b parameter of an element-wise function
    * @param md the other operand of a binary function, which a run gets after the primitive's own
    */
-  record PostOp(int algorithm, float a, float b, Md md) {
+  record PostOp(int algorithm, float a, Md md) {
     static PostOp sum() {
-      return new PostOp(0, 1, 0, null);
+      return new PostOp(0, 1, null);
     }
 
     static PostOp scale(float factor) {
-      return new PostOp(dnnl_eltwise_linear, factor, 0, null);
+      return new PostOp(dnnl_eltwise_linear, factor, null);
     }
 
     static PostOp eltwise(int algorithm, float a) {
-      return new PostOp(algorithm, a, 0, null);
+      return new PostOp(algorithm, a, null);
     }
 
     static PostOp binary(int algorithm, Md md) {
-      return new PostOp(algorithm, 0, 0, md);
+      return new PostOp(algorithm, 0, md);
     }
   }
 
@@ -228,23 +203,6 @@ final class Dnnl implements AutoCloseable {
   /** Runs a primitive on operands at addresses, in the order of its spec. */
   void run(Spec spec, long... addresses) {
     op(spec).run(addresses);
-  }
-
-  /** Returns the layout that oneDNN wants an operand in. */
-  Md layout(Spec spec, int query, int type, long... dims) {
-    Descriptor d = new Descriptor(spec);
-    dnnl_memory_desc own = new dnnl_memory_desc();
-    check(dnnl_memory_desc_clone(own, dnnl_primitive_desc_query_md(d.desc, query, 0)), spec);
-    d.close();
-    return Md.packed(type, dims, own);
-  }
-
-  /** Returns the bytes that an operand takes. */
-  static long bytes(Md md) {
-    dnnl_memory_desc desc = md.create();
-    long bytes = dnnl_memory_desc_get_size(desc);
-    dnnl_memory_desc_destroy(desc);
-    return bytes;
   }
 
   private static int[] arguments(Spec spec) {
@@ -316,7 +274,7 @@ final class Dnnl implements AutoCloseable {
             others.add(other);
             check(dnnl_post_ops_append_binary(post, p.algorithm, other), spec);
           } else {
-            check(dnnl_post_ops_append_eltwise(post, p.algorithm, p.a, p.b), spec);
+            check(dnnl_post_ops_append_eltwise(post, p.algorithm, p.a, 0), spec);
           }
         }
         check(dnnl_primitive_attr_set_post_ops(attr, post), spec);

@@ -2,7 +2,6 @@ package org.tune4j.examples;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -60,6 +59,7 @@ import picocli.CommandLine.Spec;
     })
 public final class Bench implements Callable<Integer> {
   private static final int UNCOUNTED = 2;
+  private static final int CURVE_POINTS = 10;
 
   @Spec private CommandSpec spec;
 
@@ -363,12 +363,7 @@ public final class Bench implements Callable<Integer> {
           round(counted.stream().mapToLong(StepRecord::lossTokens).sum() / seconds, 1));
       result.put("peak_rss_mb", peakResidentMegabytes());
       result.put("peak_gflops", round(peakFlops(engine) / 1e9, 1));
-      ImmutableMap.Builder<String, Double> last = ImmutableMap.builder();
-      records
-          .get(records.size() - 1)
-          .lossByTask()
-          .forEach((task, loss) -> last.put(task, round(loss, 4)));
-      result.put("last_losses", last.buildOrThrow());
+      result.put("losses", curve(records));
     } finally {
       AtomicFiles.deleteRecursively(output);
     }
@@ -423,6 +418,22 @@ public final class Bench implements Callable<Integer> {
       }
     }
     return null;
+  }
+
+  /** Returns the mean loss of each tenth of the steps, over the tasks in them. */
+  private static List<Double> curve(List<StepRecord> records) {
+    List<Double> means = new ArrayList<>();
+    int parts = Math.min(CURVE_POINTS, records.size());
+    for (int i = 0; i < parts; i++) {
+      double mean =
+          records.subList(records.size() * i / parts, records.size() * (i + 1) / parts).stream()
+              .flatMap(r -> r.lossByTask().values().stream())
+              .mapToDouble(Double::doubleValue)
+              .average()
+              .orElseThrow();
+      means.add(round(mean, 4));
+    }
+    return means;
   }
 
   private static double median(double[] values) {

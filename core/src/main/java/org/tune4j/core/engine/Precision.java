@@ -14,9 +14,11 @@ public enum Precision {
    */
   BF16(DType.BF16),
   /**
-   * Frozen weights of projections as 8-bit integers with one scale per output channel, products as
-   * in {@link #BF16}. A quarter of F32's weight memory; the base model is rounded, so evaluate
-   * before relying on it.
+   * Frozen weights of projections as 8-bit integers with one scale per output channel. An engine
+   * may round the inputs of these products to 8 bits as well, each row by its own largest value,
+   * where the processor multiplies such integers faster: then this is the fastest precision. A
+   * quarter of F32's weight memory; the base model is rounded, so evaluate before relying on it.
+   * Activations are kept as in {@link #BF16}.
    */
   INT8(DType.BF16);
 

@@ -176,6 +176,82 @@ abstract class EngineContract {
       @ForAll boolean biased,
       @ForAll boolean onResidual,
       @ForAll long seed) {
+    multiplies(n, in, out, biased, onResidual, seed);
+  }
+
+  /** Sizes for which an engine may round inputs. */
+  @Property(tries = 10)
+  void multipliesManyRowsByFrozenWeights(
+      @ForAll @IntRange(min = 32, max = 100) int n,
+      @ForAll @IntRange(min = 1, max = 4) int in,
+      @ForAll @IntRange(min = 1, max = 4) int out,
+      @ForAll boolean biased,
+      @ForAll boolean onResidual,
+      @ForAll long seed) {
+    multiplies(n, 64 * in, 64 * out, biased, onResidual, seed);
+  }
+
+  /** Rows of few large values, which must not cost the others their digits. */
+  @Property(tries = 10)
+  void multipliesBesideLargeValues(
+      @ForAll @IntRange(min = 32, max = 70) int n,
+      @ForAll @IntRange(min = 2, max = 4) int in,
+      @ForAll @IntRange(min = 2, max = 4) int out,
+      @ForAll long seed) {
+    inEachPrecision(
+        seed,
+        (e, o) -> {
+          float[] w = channels(o, 64 * out, 64 * in);
+          // what a large value meets is zero, so that only the others show
+          for (int i = 0; i < 64 * out; i++) {
+            w[i * 64 * in] = 0;
+          }
+          for (int c = 0; c < 64 * in; c++) {
+            w[c] = 0;
+          }
+          double[] wv = Reference.doubles(w);
+          try (FrozenMatrix frozen =
+              e.freeze(source(64 * out, 64 * in, w), null, FrozenMatrix.Use.PROJECTION)) {
+            Tensor x = o.read(n, 64 * in, o.compute(), withLargeFirst(o, n, 64 * in));
+            double[] xv = o.values(x);
+            assertClose(
+                "linear",
+                o,
+                e.linear(x, frozen, null),
+                Reference.product(
+                    xv, Reference.transpose(wv, 64 * out, 64 * in), n, 64 * in, 64 * out),
+                Reference.product(
+                    Reference.abs(xv),
+                    Reference.abs(Reference.transpose(wv, 64 * out, 64 * in)),
+                    n,
+                    64 * in,
+                    64 * out),
+                tolerance(e));
+            Tensor dy = o.read(n, 64 * out, o.compute(), withLargeFirst(o, n, 64 * out));
+            double[] dyv = o.values(dy);
+            assertClose(
+                "gradient of linear",
+                o,
+                e.linearBackward(dy, frozen),
+                Reference.product(dyv, wv, n, 64 * out, 64 * in),
+                Reference.product(Reference.abs(dyv), Reference.abs(wv), n, 64 * out, 64 * in),
+                tolerance(e));
+          }
+        });
+  }
+
+  /** Returns rows, some of which begin with a value a thousand times as large as the others. */
+  private static float[] withLargeFirst(Operands o, int rows, int cols) {
+    float[] values = o.normal(rows * cols);
+    for (int r = 0; r < rows; r++) {
+      if (o.random.nextInt(3) == 0) {
+        values[r * cols] = o.random.nextBoolean() ? 4096 : -4096;
+      }
+    }
+    return values;
+  }
+
+  private void multiplies(int n, int in, int out, boolean biased, boolean onResidual, long seed) {
     inEachPrecision(
         seed,
         (e, o) -> {

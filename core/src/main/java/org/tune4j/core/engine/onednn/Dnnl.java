@@ -139,7 +139,9 @@ final class Dnnl implements AutoCloseable {
     /** src, variance, scale, gradient by dst, gradient by src, gradient by scale. */
     RMS_NORM_BACKWARD,
     /** src, dst. */
-    REORDER
+    REORDER,
+    /** The largest over all of the last dimension, of four: src, dst. */
+    MAX_POOL
   }
 
   /**
@@ -211,7 +213,7 @@ final class Dnnl implements AutoCloseable {
           spec.mds.size() == 3
               ? new int[] {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}
               : new int[] {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
-      case ELTWISE, SOFTMAX, REORDER -> new int[] {DNNL_ARG_SRC, DNNL_ARG_DST};
+      case ELTWISE, SOFTMAX, REORDER, MAX_POOL -> new int[] {DNNL_ARG_SRC, DNNL_ARG_DST};
       case ELTWISE_BACKWARD -> new int[] {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC};
       case BINARY -> new int[] {DNNL_ARG_SRC_0, DNNL_ARG_SRC_1, DNNL_ARG_DST};
       case SOFTMAX_BACKWARD -> new int[] {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC};
@@ -257,7 +259,9 @@ final class Dnnl implements AutoCloseable {
       dnnl_primitive_attr attr = new dnnl_primitive_attr();
       check(dnnl_primitive_attr_create(attr), spec);
       spec.mds.forEach(md -> mds.add(md.create()));
-      if (spec.kind == Kind.MATMUL && spec.mds.get(1).type == dnnl_s8) {
+      if (spec.kind == Kind.MATMUL
+          && spec.mds.get(1).type == dnnl_s8
+          && spec.mds.get(0).type != dnnl_s8) {
         // widen the weights to the type of the other operand
         int mode =
             spec.mds.get(0).type == dnnl_bf16 ? dnnl_fpmath_mode_bf16 : dnnl_fpmath_mode_strict;
@@ -430,6 +434,23 @@ final class Dnnl implements AutoCloseable {
                         attr));
         case REORDER ->
             dnnl_reorder_primitive_desc_create(desc, md(0), engine, md(1), engine, attr);
+        case MAX_POOL -> {
+          long[] window = {1, s.mds.get(0).dims[3]};
+          long[] none = {0, 0};
+          yield dnnl_pooling_forward_primitive_desc_create(
+              desc,
+              engine,
+              dnnl_forward_inference,
+              dnnl_pooling_max,
+              md(0),
+              md(1),
+              window,
+              window,
+              none,
+              none,
+              none,
+              attr);
+        }
       };
     }
 

@@ -38,10 +38,12 @@ public final class OneDnnEngine extends BufferEngine {
   private static final int LOGITS_IN_CHUNK = 14 << 20;
   private static final int HEAD_ROWS = 16;
   private static final int FLAT_CHUNK = 1 << 14;
+  private static final int LEAST_ROUNDED = 32; // with fewer rows reading the weights is what takes
 
   private final Dnnl dnnl = new Dnnl();
   private final TiledAttention attention = new TiledAttention(this, dnnl);
   private final boolean widen;
+  private final boolean roundInputs;
   private final Tensor scalar;
   private final Tensor one;
   private Tensor ones;
@@ -49,7 +51,8 @@ public final class OneDnnEngine extends BufferEngine {
 
   OneDnnEngine(Precision precision) {
     super(precision);
-    widen = computeType() == DType.BF16 && !Bf16Rate.fasterThanF32(dnnl);
+    widen = computeType() == DType.BF16 && !ProductRates.bf16FasterThanF32(dnnl);
+    roundInputs = precision == Precision.INT8 && ProductRates.int8FasterThanF32(dnnl);
     scalar = persistent(1, 1, DType.F32);
     one = persistent(1, 1, DType.F32);
     write(one, new float[] {1});
@@ -88,11 +91,11 @@ public final class OneDnnEngine extends BufferEngine {
   }
 
   /** Returns a contiguous tensor of the same values: itself or a copy. */
-  private Tensor densely(Tensor t) {
+  Tensor densely(Tensor t) {
     return dense(t) ? t : cast(t, t.dtype());
   }
 
-  private void releaseIfCopy(Tensor copy, Tensor original) {
+  void releaseIfCopy(Tensor copy, Tensor original) {
     if (copy != original) {
       release(copy);
     }
@@ -386,6 +389,14 @@ public final class OneDnnEngine extends BufferEngine {
   public Tensor linear(Tensor x, FrozenMatrix weight, Tensor residual) {
     Frozen w = Frozen.of(weight);
     DType wanted = residual == null ? computeType() : DType.F32;
+    return converted(
+        rounds(x.rows(), w, x.cols())
+            ? linearOfRounded(x, w, residual)
+            : linearOf(x, w, residual, wanted),
+        wanted);
+  }
+
+  private Tensor linearOf(Tensor x, Frozen w, Tensor residual, DType wanted) {
     // oneDNN 3.11 crashes on 8-bit weights with a bfloat16 result
     Tensor y = allocate(x.rows(), w.out, w.scales == null ? wanted : DType.F32); // [n, out]
     Tensor in = widened(x);
@@ -416,7 +427,7 @@ public final class OneDnnEngine extends BufferEngine {
           dnnl.run(new Spec(Kind.MATMUL, 0, 0, mds, then), operands.build().toArray());
         });
     releaseIfCopy(in, x);
-    return converted(y, wanted);
+    return y;
   }
 
   /** Returns a tensor in another type, handing back what it was in. */
@@ -433,19 +444,119 @@ public final class OneDnnEngine extends BufferEngine {
 
   /** Returns {@code dy W}, of the compute type or, for 8-bit weights, F32. */
   private Tensor through(Tensor dy, Frozen w) {
-    Tensor in = w.scales == null ? widened(dy) : scaled(dy, w.scales);
-    Tensor dx = allocate(dy.rows(), w.in, w.scales == null ? computeType() : DType.F32);
-    product(in, w.plain(), w.address, dx);
-    releaseIfCopy(in, dy);
+    if (w.scales == null) {
+      Tensor in = widened(dy);
+      Tensor dx = allocate(dy.rows(), w.in, computeType());
+      product(in, w.plain(), w.address, dx);
+      releaseIfCopy(in, dy);
+      return dx;
+    }
+    Tensor scaled = allocate(dy.rows(), dy.cols(), DType.F32); // the integers lack their scales
+    copy(dy, scaled);
+    scaleColumns(scaled, w.scales);
+    Tensor dx = rounds(dy.rows(), w, dy.cols()) ? throughRounded(scaled, w) : throughOf(scaled, w);
+    release(scaled);
     return dx;
   }
 
-  /** Returns gradients times the scales of the channels, which 8-bit weights lack. */
-  private Tensor scaled(Tensor dy, Tensor scales) {
-    Tensor out = allocate(dy.rows(), dy.cols(), DType.F32);
-    copy(dy, out);
-    scaleColumns(out, scales);
-    return widen ? out : converted(out, computeType());
+  /** Returns F32 {@code dy W} for 8-bit weights and gradients times their scales. */
+  private Tensor throughOf(Tensor scaled, Frozen w) {
+    Tensor in = widen ? scaled : cast(scaled, computeType());
+    Tensor dx = allocate(scaled.rows(), w.in, DType.F32);
+    product(in, w.plain(), w.address, dx);
+    releaseIfCopy(in, scaled);
+    return dx;
+  }
+
+  // ---- products of 8-bit integers
+
+  private boolean rounds(int rows, Frozen w, int cols) {
+    return roundInputs && w.scales != null && rows >= LEAST_ROUNDED && Int8Rows.takes(cols);
+  }
+
+  /** Describes a matrix as a batch of one: only so may a product's result be scaled by row. */
+  private static Md layers(int type, long rows, long cols, long rowStride, long colStride) {
+    long all = Math.max(rows * rowStride, cols * colStride);
+    return Md.of(type, new long[] {1, rows, cols}, new long[] {all, rowStride, colStride});
+  }
+
+  private static Md layers(Tensor t, int rows) {
+    return layers(type(t.dtype()), rows, t.cols(), t.stride(), 1);
+  }
+
+  /** F32 {@code y = factors (values W') scales + bias + residual}. */
+  private Tensor linearOfRounded(Tensor x, Frozen w, Tensor residual) {
+    Tensor y = allocate(x.rows(), w.out, DType.F32);
+    Tensor added = residual == null ? null : densely(residual);
+    try (Int8Rows rounded = Int8Rows.of(this, dnnl, x)) {
+      blocks(
+          x.rows(),
+          (r, n) -> {
+            List<PostOp> then = new ArrayList<>();
+            LongStream.Builder operands = LongStream.builder();
+            operands.add(rounded.at(r)).add(w.address).add(at(y, r));
+            then.add(PostOp.binary(dnnl_binary_mul, layers(dnnl_f32, n, 1, 1, 1)));
+            operands.add(rounded.factorsAt(r));
+            then.add(PostOp.binary(dnnl_binary_mul, layers(w.scales, 1)));
+            operands.add(at(w.scales));
+            if (w.bias != null) {
+              then.add(PostOp.binary(dnnl_binary_add, layers(w.bias, 1)));
+              operands.add(at(w.bias));
+            }
+            if (added != null) {
+              then.add(PostOp.binary(dnnl_binary_add, layers(added, n)));
+              operands.add(at(added, r));
+            }
+            List<Md> mds =
+                List.of(rounded.md(n), layers(w.type, w.in, w.out, 1, w.stride), layers(y, n));
+            dnnl.run(new Spec(Kind.MATMUL, 0, 0, mds, then), operands.build().toArray());
+          });
+      int[] peaked = rounded.peaked();
+      if (peaked.length > 0) {
+        Tensor own = gatherRows(x, peaked);
+        Tensor with = added == null ? null : gatherRows(added, peaked);
+        Tensor exact = linearOf(own, w, with, DType.F32);
+        scatterRows(exact, peaked, y);
+        release(exact);
+        if (with != null) {
+          release(with);
+        }
+        release(own);
+      }
+    }
+    if (added != null) {
+      releaseIfCopy(added, residual);
+    }
+    return y;
+  }
+
+  private Tensor throughRounded(Tensor scaled, Frozen w) {
+    Tensor dx = allocate(scaled.rows(), w.in, DType.F32);
+    try (Int8Rows rounded = Int8Rows.of(this, dnnl, scaled)) {
+      blocks(
+          scaled.rows(),
+          (r, n) ->
+              dnnl.run(
+                  Spec.of(
+                          Kind.MATMUL,
+                          rounded.md(n),
+                          layers(w.type, w.out, w.in, w.stride, 1),
+                          layers(dx, n))
+                      .then(PostOp.binary(dnnl_binary_mul, layers(dnnl_f32, n, 1, 1, 1))),
+                  rounded.at(r),
+                  w.address,
+                  at(dx, r),
+                  rounded.factorsAt(r)));
+      int[] peaked = rounded.peaked();
+      if (peaked.length > 0) {
+        Tensor own = gatherRows(scaled, peaked);
+        Tensor exact = throughOf(own, w);
+        scatterRows(exact, peaked, dx);
+        release(exact);
+        release(own);
+      }
+    }
+    return dx;
   }
 
   private void product(Tensor x, Md weights, long address, Tensor y) {
@@ -922,6 +1033,9 @@ public final class OneDnnEngine extends BufferEngine {
   @Override
   public Tensor logits(Tensor h, FrozenMatrix head) {
     Frozen w = Frozen.of(head);
+    if (rounds(h.rows(), w, h.cols())) {
+      return linearOfRounded(h, w, null);
+    }
     Tensor in = widened(h);
     Tensor z = allocate(h.rows(), w.out, DType.F32);
     product(in, w.transposed(), w.address, z);

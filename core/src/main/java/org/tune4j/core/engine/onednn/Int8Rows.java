@@ -1,0 +1,147 @@
+package org.tune4j.core.engine.onednn;
+
+import static org.bytedeco.dnnl.global.dnnl.*;
+
+import java.util.stream.IntStream;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.engine.onednn.Dnnl.Kind;
+import org.tune4j.core.engine.onednn.Dnnl.Md;
+import org.tune4j.core.engine.onednn.Dnnl.Spec;
+
+/**
+ * The rows of a matrix rounded to 8-bit integers, the largest absolute value of a row becoming 127
+ * (symmetric, dynamic, per token: Yao et al. 2022, ZeroQuant, section 3.2).
+ *
+ * <p>Some inputs of language models have few values that are much larger than the rest (Dettmers et
+ * al. 2022, LLM.int8(), section 4), which would leave no digit for the others: such rows are named,
+ * to be multiplied without rounding.
+ */
+final class Int8Rows implements AutoCloseable {
+  /** Interleaved parts of a row whose largest values are compared. */
+  private static final int PARTS = 64;
+
+  /**
+   * How many times the mean of its parts' largest a row's largest value may be. Normally
+   * distributed values reach 2; at this bound the step between integers is about a fifth of the
+   * deviation of the other values.
+   */
+  private static final float PEAK = 16;
+
+  private final OneDnnEngine engine;
+  private final int cols;
+  private final Tensor values; // bytes [n, cols]
+  private final Tensor factors; // F32 [1, n]
+  private final int[] peaked;
+
+  private Int8Rows(OneDnnEngine engine, int cols, Tensor values, Tensor factors, int[] peaked) {
+    this.engine = engine;
+    this.cols = cols;
+    this.values = values;
+    this.factors = factors;
+    this.peaked = peaked;
+  }
+
+  /** Returns whether rows of this length can be rounded. */
+  static boolean takes(int cols) {
+    return cols % PARTS == 0;
+  }
+
+  static Int8Rows of(OneDnnEngine engine, Dnnl dnnl, Tensor x) {
+    int rows = x.rows();
+    int cols = x.cols();
+    int type = OneDnnEngine.type(x.dtype());
+    Tensor in = engine.densely(x);
+    Tensor absolute = engine.allocate(rows, cols, x.dtype());
+    Tensor largest = engine.allocate(rows, PARTS, x.dtype());
+    OneDnnEngine.blocks(
+        rows,
+        (r, n) -> {
+          Md all = Md.of(type, n, cols, cols, 1);
+          dnnl.run(
+              Spec.of(Kind.ELTWISE, dnnl_eltwise_abs, 0, all, all),
+              OneDnnEngine.at(in, r),
+              OneDnnEngine.at(absolute, r));
+          dnnl.run(
+              Spec.of(
+                  Kind.MAX_POOL,
+                  Md.of(
+                      type,
+                      new long[] {n, PARTS, 1, cols / PARTS},
+                      new long[] {cols, 1, cols, PARTS}),
+                  Md.of(type, new long[] {n, PARTS, 1, 1}, new long[] {PARTS, 1, PARTS, PARTS})),
+              OneDnnEngine.at(absolute, r),
+              OneDnnEngine.at(largest, r));
+        });
+    Tensor wide = engine.cast(largest, DType.F32); // read much faster
+    float[] parts = engine.read(wide);
+    engine.releaseIfCopy(wide, largest);
+    engine.release(largest);
+    engine.release(absolute);
+    float[] factor = new float[rows];
+    float[] inverse = new float[rows];
+    IntStream.Builder peaked = IntStream.builder();
+    for (int r = 0; r < rows; r++) {
+      float most = 0;
+      float sum = 0;
+      for (int p = r * PARTS; p < (r + 1) * PARTS; p++) {
+        most = Math.max(most, parts[p]);
+        sum += parts[p];
+      }
+      factor[r] = most / 127;
+      inverse[r] = most == 0 ? 0 : 127 / most;
+      if (!(most * PARTS <= PEAK * sum)) {
+        peaked.add(r);
+      }
+    }
+    Tensor factors = engine.filled(1, rows, factor);
+    Tensor inverses = engine.filled(1, rows, inverse);
+    Tensor values =
+        engine.allocate(
+            1, Math.toIntExact(((long) rows * cols + Float.BYTES - 1) / Float.BYTES), DType.F32);
+    Int8Rows result = new Int8Rows(engine, cols, values, factors, peaked.build().toArray());
+    OneDnnEngine.blocks(
+        rows,
+        (r, n) ->
+            dnnl.run(
+                Spec.of(
+                    Kind.BINARY,
+                    dnnl_binary_mul,
+                    0,
+                    Md.of(type, new long[] {1, n, cols}, new long[] {(long) n * cols, cols, 1}),
+                    Md.of(dnnl_f32, new long[] {1, n, 1}, new long[] {n, 1, 1}),
+                    result.md(n)),
+                OneDnnEngine.at(in, r),
+                OneDnnEngine.at(inverses) + (long) Float.BYTES * r,
+                result.at(r)));
+    engine.release(inverses);
+    engine.releaseIfCopy(in, x);
+    return result;
+  }
+
+  /** Describes some rows as {@code [1, rows, cols]}. */
+  Md md(int rows) {
+    return Md.of(dnnl_s8, new long[] {1, rows, cols}, new long[] {(long) rows * cols, cols, 1});
+  }
+
+  /** Returns the address of a row's integers. */
+  long at(int row) {
+    return OneDnnEngine.at(values) + (long) row * cols;
+  }
+
+  /** Returns the address of what a row's integers are to be multiplied by. */
+  long factorsAt(int row) {
+    return OneDnnEngine.at(factors) + (long) Float.BYTES * row;
+  }
+
+  /** Returns the rows that lose too much by rounding, ascending. */
+  int[] peaked() {
+    return peaked;
+  }
+
+  @Override
+  public void close() {
+    engine.release(values);
+    engine.release(factors);
+  }
+}

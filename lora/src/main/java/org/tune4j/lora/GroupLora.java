@@ -34,9 +34,6 @@ final class GroupLora implements ProjectionAdapter {
   private Tensor[] coefficients; // F32 [1, out] by module: c
   private float[][] norms;
   private int coefficientsVersion = -1;
-  private final boolean blocks; // whether all B's make one product
-  private Tensor blockB; // compute type [out, rankSum]: B's on the diagonal
-  private int blockVersion = -1;
   private FrozenMatrix measured; // the weights that the norms belong to
 
   GroupLora(LoraAdapter adapter, ProjectionGroup group, List<Module> modules) {
@@ -45,11 +42,6 @@ final class GroupLora implements ProjectionAdapter {
     this.modules = ImmutableList.copyOf(modules);
     rankSum = modules.stream().mapToInt(Module::rank).sum();
     squaredNorms = new float[modules.size()][];
-    blocks =
-        !adapter.config().dora()
-            && modules.size() > 1
-            && modules.size() == group.members().size()
-            && modules.stream().mapToDouble(Module::scale).distinct().count() == 1;
   }
 
   ImmutableList<Module> modules() {
@@ -105,12 +97,8 @@ final class GroupLora implements ProjectionAdapter {
     if (dora()) {
       refreshCoefficients(e);
     }
-    boolean together = blocks && state.seed == 0;
-    if (together) {
-      e.gemm(modules.get(0).scale(), state.u, false, blockB(e), true, 1, y);
-    }
     int column = 0;
-    for (int i = 0; i < modules.size() && !together; i++) {
+    for (int i = 0; i < modules.size(); i++) {
       Module m = modules.get(i);
       Tensor u = e.columns(state.u, column, m.rank()); // [n, r]
       Tensor out = output(e, y, m); // [n, out]
@@ -221,12 +209,8 @@ final class GroupLora implements ProjectionAdapter {
     State state = (State) saved;
     float p = (float) adapter.config().dropout();
     Tensor du = e.allocate(x.rows(), rankSum, e.computeType());
-    boolean together = blocks && state.seed == 0;
-    if (together) {
-      backwardTogether(e, state, dy, du);
-    }
     int column = 0;
-    for (int i = 0; i < modules.size() && !together; i++) {
+    for (int i = 0; i < modules.size(); i++) {
       Module m = modules.get(i);
       Tensor d = output(e, dy, m); // [n, out]
       if (dora() && state.seed != 0) {
@@ -273,45 +257,6 @@ final class GroupLora implements ProjectionAdapter {
     e.release(state.u);
     state.unscaled.forEach(e::release);
     state.scales.forEach(e::release);
-  }
-
-  /**
-   * Returns the B's of all members as blocks on a diagonal: products over it pass through the wide
-   * side once, where one for each member would be slower although the zeros are multiplied, too.
-   */
-  private Tensor blockB(Engine e) {
-    if (blockVersion != parameters().version()) {
-      if (blockB == null) {
-        blockB = e.persistent(group.out(), rankSum, e.computeType());
-      }
-      int column = 0;
-      for (Module m : modules) {
-        e.copy(parameters().compute(m.b()), block(e, blockB, m, column));
-        column += m.rank();
-      }
-      blockVersion = parameters().version();
-    }
-    return blockB;
-  }
-
-  private Tensor block(Engine e, Tensor all, Module m, int column) {
-    return e.columns(e.rows(all, group.column(m.member()), m.projection().out()), column, m.rank());
-  }
-
-  /** Sets {@code du} and accumulates the gradients of the B's, in one product each. */
-  private void backwardTogether(Engine e, State state, Tensor dy, Tensor du) {
-    float scale = modules.get(0).scale();
-    e.gemm(scale, dy, false, blockB(e), false, 0, du); // [n, rankSum]
-    if (trainable()) {
-      Tensor all = e.allocate(group.out(), rankSum, DType.F32);
-      e.gemm(scale, dy, true, state.u, false, 0, all);
-      int column = 0;
-      for (Module m : modules) {
-        e.add(block(e, all, m, column), parameters().gradient(m.b()));
-        column += m.rank();
-      }
-      e.release(all);
-    }
   }
 
   /**
@@ -368,11 +313,6 @@ final class GroupLora implements ProjectionAdapter {
   }
 
   void free(Engine e) {
-    if (blockB != null) {
-      e.free(blockB);
-      blockB = null;
-      blockVersion = -1;
-    }
     if (coefficients != null) {
       for (Tensor t : coefficients) {
         e.free(t);

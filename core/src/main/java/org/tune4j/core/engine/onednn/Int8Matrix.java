@@ -29,7 +29,7 @@ final class Int8Matrix implements FrozenMatrix {
     int out = source.rows();
     int in = source.cols();
     // as OneDnnEngine.weightStride says, rows are kept off the same cache sets
-    stride = in % 1024 == 0 ? in + ALIGNMENT : in;
+    stride = in % 256 == 0 ? in + ALIGNMENT : in;
     values =
         engine.weights(
             1, Math.toIntExact(((long) out * stride + Float.BYTES - 1) / Float.BYTES), DType.F32);

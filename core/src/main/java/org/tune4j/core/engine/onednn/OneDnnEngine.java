@@ -253,11 +253,11 @@ public final class OneDnnEngine extends BufferEngine {
 
   // ---- products
 
-  /** Rows at multiples of 1 KiB fall on few sets of the caches: half the rate in a product. */
+  /** Rows at multiples of 512 bytes fall on few sets of the caches: half the rate in a product. */
   @Override
   protected int weightStride(int cols) {
     int bytes = computeType().bytes();
-    return (long) cols * bytes % 1024 == 0 ? cols + 64 / bytes : cols;
+    return (long) cols * bytes % 512 == 0 ? cols + 64 / bytes : cols;
   }
 
   @Override

@@ -108,8 +108,8 @@ final class Int8Rows implements AutoCloseable {
                     Kind.BINARY,
                     dnnl_binary_mul,
                     0,
-                    Md.of(type, new long[] {1, n, cols}, new long[] {(long) n * cols, cols, 1}),
-                    Md.of(dnnl_f32, new long[] {1, n, 1}, new long[] {n, 1, 1}),
+                    OneDnnEngine.layers(type, n, cols, cols, 1),
+                    OneDnnEngine.layers(dnnl_f32, n, 1, 1, 1),
                     result.md(n)),
                 OneDnnEngine.at(in, r),
                 OneDnnEngine.at(inverses) + (long) Float.BYTES * r,
@@ -121,7 +121,7 @@ final class Int8Rows implements AutoCloseable {
 
   /** Describes some rows as {@code [1, rows, cols]}. */
   Md md(int rows) {
-    return Md.of(dnnl_s8, new long[] {1, rows, cols}, new long[] {(long) rows * cols, cols, 1});
+    return OneDnnEngine.layers(dnnl_s8, rows, cols, cols, 1);
   }
 
   /** Returns the address of a row's integers. */

@@ -475,7 +475,7 @@ public final class OneDnnEngine extends BufferEngine {
   }
 
   /** Describes a matrix as a batch of one: only so may a product's result be scaled by row. */
-  private static Md layers(int type, long rows, long cols, long rowStride, long colStride) {
+  static Md layers(int type, long rows, long cols, long rowStride, long colStride) {
     long all = Math.max(rows * rowStride, cols * colStride);
     return Md.of(type, new long[] {1, rows, cols}, new long[] {all, rowStride, colStride});
   }

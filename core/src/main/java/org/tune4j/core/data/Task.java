@@ -24,9 +24,10 @@ import java.util.Set;
  * Something to learn: named, with examples to train on, to validate on and to test on. Immutable.
  *
  * <p>A task is a classification if its label set was given or its files have a label column, or if
- * its training completions are few (at most {@value #MOST_INFERRED_LABELS} different ones), each of
+ * its training completions are few (2 to {@value #MOST_INFERRED_LABELS} different ones), each of
  * them occurs at least twice, and the other parts have no others; a text task if no example has a
- * prompt; a generation task otherwise.
+ * prompt; a generation task otherwise. Labels that were given may be a single one: there is nothing
+ * to tell apart then, but such a file trains as any other.
  */
 public final class Task {
   /** The most labels that are inferred from the completions. */
@@ -78,7 +79,11 @@ public final class Task {
             e.origin().isEmpty() ? "" : " (" + e.origin() + ")");
       }
     }
-    labels = ImmutableSortedSet.copyOf(b.labels != null ? b.labels : inferLabels());
+    labels =
+        ImmutableSortedSet.copyOf(
+            b.labels != null
+                ? b.labels
+                : b.type == Type.CLASSIFICATION ? everyCompletion() : inferLabels());
     if (b.type != null) {
       type = b.type;
     } else if (!labels.isEmpty()) {
@@ -90,11 +95,6 @@ public final class Task {
               : Type.GENERATION;
     }
     if (type == Type.CLASSIFICATION) {
-      checkArgument(
-          labels.size() >= 2,
-          "task '%s' is a classification with the labels %s; it needs two",
-          name,
-          labels);
       for (Split s : Split.values()) {
         for (Example e : split(s)) {
           checkArgument(
@@ -108,6 +108,12 @@ public final class Task {
         }
       }
     }
+  }
+
+  private Set<String> everyCompletion() {
+    return Streams.concat(train.stream(), validation.stream(), test.stream())
+        .map(Example::completion)
+        .collect(ImmutableSet.toImmutableSet());
   }
 
   private Set<String> inferLabels() {
@@ -220,7 +226,10 @@ public final class Task {
       return this;
     }
 
-    /** Sets the kind instead of inferring it. */
+    /**
+     * Sets the kind instead of inferring it. The labels of a classification are all completions,
+     * unless they were given.
+     */
     public Builder type(Type value) {
       type = value;
       if (value != Type.CLASSIFICATION && labels == null) {
@@ -374,14 +383,23 @@ public final class Task {
    * Returns this task with at most so many training, validation and test examples, the first ones.
    */
   public Task limit(int trainLimit, int validationLimit, int testLimit) {
+    return withExamples(
+        train.subList(0, Math.min(trainLimit, train.size())),
+        validation.subList(0, Math.min(validationLimit, validation.size())),
+        test.subList(0, Math.min(testLimit, test.size())));
+  }
+
+  /**
+   * Returns this task with other examples: the same name, kind, labels and way of learning.
+   *
+   * @throws IllegalArgumentException as {@link Builder#build} does
+   */
+  public Task withExamples(List<Example> train, List<Example> validation, List<Example> test) {
     Builder b = builder(name).completionOnlyLoss(completionOnlyLoss).type(type);
     if (type == Type.CLASSIFICATION) {
       b.labels(labels);
     }
-    return b.train(train.subList(0, Math.min(trainLimit, train.size())))
-        .validation(validation.subList(0, Math.min(validationLimit, validation.size())))
-        .test(test.subList(0, Math.min(testLimit, test.size())))
-        .build();
+    return b.train(train).validation(validation).test(test).build();
   }
 
   @Override

@@ -54,6 +54,46 @@ class TaskTest {
         .hasSize(41);
   }
 
+  @Test
+  void oneLabelIsAClassificationIfItWasGiven() throws IOException {
+    Task given = Task.builder("t").train(labelled(4, 1)).labels(Set.of("label 0")).build();
+    assertThat(given.type()).isEqualTo(Task.Type.CLASSIFICATION);
+    assertThat(given.labels()).containsExactly("label 0");
+    assertThat(given.limit(1, 0, 0).labels()).containsExactly("label 0");
+    Path file = directory.resolve("same.csv");
+    Files.writeString(file, "text,label\na,spam\nb,spam\nc,spam\n");
+    Task read = Task.fromFile("same", file);
+    assertThat(read.type()).isEqualTo(Task.Type.CLASSIFICATION);
+    assertThat(read.labels()).hasSize(1);
+    assertThat(Task.builder("t").train(labelled(4, 1)).build().type())
+        .as("equal completions alone make no labels")
+        .isEqualTo(Task.Type.GENERATION);
+  }
+
+  @Test
+  void aClassificationWithoutALabelSetHasAllCompletionsAsLabels() {
+    Task task =
+        Task.builder("t")
+            .type(Task.Type.CLASSIFICATION)
+            .train(labelled(3, 3))
+            .test(List.of(Example.of("a", "label 7")))
+            .build();
+    assertThat(task.labels()).containsExactly("label 0", "label 1", "label 2", "label 7");
+  }
+
+  @Test
+  void otherExamplesKeepWhatATaskIs() {
+    Task task = task().labels(labels(3)).completionOnlyLoss(false).build();
+    Task other = task.withExamples(labelled(2, 1), labelled(3, 3), List.of());
+    assertThat(other.name()).isEqualTo("t");
+    assertThat(other.labels()).hasSize(3);
+    assertThat(other.completionOnlyLoss()).isFalse();
+    assertThat(other.train()).hasSize(2);
+    assertThat(other.validation()).hasSize(3);
+    assertThatThrownBy(() -> task.withExamples(labelled(5, 5), List.of(), List.of()))
+        .hasMessageContaining("'label 3' is not in the label set");
+  }
+
   private static Set<String> labels(int n) {
     Set<String> all = new HashSet<>();
     IntStream.range(0, n).forEach(i -> all.add("label " + i));
@@ -73,8 +113,6 @@ class TaskTest {
         .hasMessageContaining("empty completion");
     assertThatThrownBy(() -> task().labels(Set.of("label 0", "label 2")).build())
         .hasMessageContaining("'label 1' is not in the label set [label 0, label 2]");
-    assertThatThrownBy(() -> task().labels(Set.of("label 0")).build())
-        .hasMessageContaining("it needs two");
     Task one = task().build();
     assertThatThrownBy(() -> Task.requireDistinctNames(List.of(one, one)))
         .hasMessageContaining("two tasks are named 't'");

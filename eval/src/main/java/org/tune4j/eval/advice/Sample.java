@@ -40,14 +40,10 @@ final class Sample {
     } else {
       held = shuffled(task.validation(), seed, task.name());
     }
-    Task.Builder b =
-        Task.builder(task.name()).completionOnlyLoss(task.completionOnlyLoss()).type(task.type());
-    if (task.type() == Task.Type.CLASSIFICATION) {
-      b.labels(task.labels());
-    }
-    return b.train(learn.subList(0, Math.min(train, learn.size())))
-        .validation(held.subList(0, Math.min(validation, held.size())))
-        .build();
+    return task.withExamples(
+        learn.subList(0, Math.min(train, learn.size())),
+        held.subList(0, Math.min(validation, held.size())),
+        List.of());
   }
 
   /** Returns a random part of a task's encoded examples, at most {@code n}. */

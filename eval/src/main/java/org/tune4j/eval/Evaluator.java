@@ -27,7 +27,7 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.Routing;
 import org.tune4j.core.text.ChatTemplate;
-import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
 /**

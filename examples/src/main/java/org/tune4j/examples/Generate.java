@@ -12,7 +12,8 @@ import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.Generation;
 import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.ChatOptions;
+import org.tune4j.core.text.Message;
 import org.tune4j.lora.PeftFormat;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Visibility;
@@ -57,6 +58,8 @@ public final class Generate implements Callable<Integer> {
       paramLabel = "TEXT",
       description = "With --chat, the system's message.")
   private String system;
+
+  @Mixin private ChatArguments arguments;
 
   @Option(
       names = "--max-tokens",
@@ -105,6 +108,10 @@ public final class Generate implements Callable<Integer> {
     if (system != null && !chat) {
       throw Main.usage(spec, "--system needs --chat");
     }
+    if (arguments.given() && !chat) {
+      throw Main.usage(spec, "--tools, --documents and --template-arg need --chat");
+    }
+    ChatOptions options = arguments.options(spec);
     GenerationConfig config =
         GenerationConfig.builder()
             .maxNewTokens(maxTokens)
@@ -126,7 +133,7 @@ public final class Generate implements Callable<Integer> {
         long start = System.nanoTime();
         Generation g =
             chat
-                ? m.chat(messages(text), config, loaded, this::show)
+                ? m.chat(messages(text), options, config, loaded, this::show)
                 : m.generate(text, config, loaded, this::show);
         double seconds = (System.nanoTime() - start) / 1e9;
         out.println();
@@ -149,8 +156,8 @@ public final class Generate implements Callable<Integer> {
   }
 
   private List<Message> messages(String text) {
-    Message user = new Message("user", text);
-    return system == null ? List.of(user) : List.of(new Message("system", system), user);
+    Message user = Message.user(text);
+    return system == null ? List.of(user) : List.of(Message.system(system), user);
   }
 
   private void show(String piece) {

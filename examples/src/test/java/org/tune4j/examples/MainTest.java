@@ -60,11 +60,22 @@ class MainTest {
             List.of("train", "--replay", "0.1"),
             List.of("train", "--strategy", "sequential", "--mixing", "uniform"),
             List.of("train", "--resume"),
-            List.of("generate", "--system", "x", "y"))) {
+            List.of("generate", "--system", "x", "y"),
+            List.of("generate", "--template-arg", "a=1", "y"))) {
       Cli run = Cli.run(args.toArray(new String[0]));
       assertThat(run.status()).as("%s", args).isEqualTo(2);
       assertThat(run.err()).as("%s", args).contains("need");
     }
+  }
+
+  @Test
+  void templateArgumentsAreJsonOrText() {
+    Cli broken = Cli.run("generate", "--chat", "--template-arg", "a={", "y");
+    assertThat(broken.status()).isEqualTo(2);
+    assertThat(broken.err()).contains("--template-arg a: no valid JSON");
+    Cli taken = Cli.run("generate", "--chat", "--template-arg", "messages=1", "y");
+    assertThat(taken.status()).isEqualTo(2);
+    assertThat(taken.err()).contains("'messages' is no variable of a template's own");
   }
 
   @Test
@@ -76,6 +87,7 @@ class MainTest {
             List.of("train", "--model", nowhere.toString()),
             List.of("generate", "--model", nowhere.toString(), "x"),
             List.of("generate", "--adapter", nowhere.toString(), "x"),
+            List.of("generate", "--chat", "--tools", nowhere.toString(), "x"),
             List.of("golden", nowhere.toString()))) {
       Cli run = Cli.run(args.toArray(new String[0]));
       assertThat(run.status()).as("%s", args).isEqualTo(1);

@@ -3,7 +3,7 @@ package org.tune4j.core.data;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
-import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.Message;
 
 /**
  * One example of a task: a prompt with its completion, a free text (then the prompt is empty), or a

@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.tune4j.core.text.ChatTemplate;
-import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
 /**

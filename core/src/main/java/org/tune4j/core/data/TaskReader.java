@@ -30,7 +30,7 @@ import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVParser;
 import org.apache.commons.csv.CSVRecord;
 import org.tune4j.core.io.MalformedFileException;
-import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.Message;
 
 /**
  * Reads examples in any {@link DataFormat}. Without one given, the format is found from the file's

@@ -32,7 +32,9 @@ import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.WeightFiles;
+import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.ChatTemplate;
+import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
 /**
@@ -427,7 +429,23 @@ public final class LanguageModel implements AutoCloseable {
    * @throws IllegalStateException if the model has no chat template
    */
   public Generation chat(
-      List<ChatTemplate.Message> messages,
+      List<Message> messages,
+      GenerationConfig generation,
+      List<? extends Adapter> adapters,
+      Consumer<String> stream) {
+    return chat(messages, ChatOptions.defaults(), generation, adapters, stream);
+  }
+
+  /**
+   * Answers a conversation, rendered by the model's chat template with tools, documents and
+   * variables of its own; a generation prompt is always added.
+   *
+   * @throws IllegalStateException if the model has no chat template
+   * @throws IllegalArgumentException if the template refuses the conversation
+   */
+  public Generation chat(
+      List<Message> messages,
+      ChatOptions options,
       GenerationConfig generation,
       List<? extends Adapter> adapters,
       Consumer<String> stream) {
@@ -435,7 +453,9 @@ public final class LanguageModel implements AutoCloseable {
         chatTemplate()
             .orElseThrow(
                 () -> new IllegalStateException("the model has no chat template; use generate"));
-    int[] prompt = tokenizer().encode(template.render(messages, true), false);
+    int[] prompt =
+        tokenizer()
+            .encode(template.render(messages, options.withGenerationPrompt(true)).text(), false);
     return new Generator(this, generation, adapters, stream).run(List.of(prompt)).get(0);
   }
 

@@ -14,7 +14,6 @@ import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,14 +29,6 @@ import org.tune4j.core.io.MalformedFileException;
  * faithfully is an exception, never a prompt that differs silently. Thread-safe.
  */
 public final class ChatTemplate {
-  /**
-   * A turn of a conversation.
-   *
-   * @param role {@code system}, {@code user}, {@code assistant}, ...
-   * @param content text
-   */
-  public record Message(String role, String content) {}
-
   private static final Pattern METHOD =
       Pattern.compile(
           "\\.(startswith|endswith|strip|lstrip|rstrip|upper|lower|title|items|split)\\(");
@@ -137,16 +128,23 @@ public final class ChatTemplate {
    *     be rendered; with the reason
    */
   public String render(List<Message> messages, boolean addGenerationPrompt) {
-    List<Map<String, Object>> turns = new ArrayList<>();
-    for (Message m : messages) {
-      Map<String, Object> turn = new LinkedHashMap<>();
-      turn.put("role", m.role());
-      turn.put("content", m.content());
-      turns.add(turn);
-    }
+    return render(messages, ChatOptions.defaults().withGenerationPrompt(addGenerationPrompt))
+        .text();
+  }
+
+  /**
+   * Returns the text of a conversation, and what in it the template marks as the assistant's.
+   *
+   * @throws IllegalArgumentException if the template refuses the conversation, or uses what cannot
+   *     be rendered; with the reason
+   */
+  public Rendered render(List<Message> messages, ChatOptions options) {
     Map<String, Object> context = new HashMap<>(specialTokens);
-    context.put("messages", turns);
-    context.put("add_generation_prompt", addGenerationPrompt);
+    context.put("tools", options.tools().orElse(null));
+    context.put("documents", options.documents().orElse(null));
+    context.putAll(options.variables());
+    context.put("messages", messages.stream().map(Message::fields).toList());
+    context.put("add_generation_prompt", options.addGenerationPrompt());
     RenderResult result = jinjava.renderForResult(template, context);
     for (TemplateError error : result.getErrors()) {
       Throwable cause = error.getException();
@@ -162,7 +160,7 @@ public final class ChatTemplate {
               .formatted(file, error.getLineno(), reason),
           error.getException());
     }
-    return result.getOutput();
+    return new Rendered(result.getOutput(), List.of(), false);
   }
 
   /**

@@ -18,7 +18,7 @@ import net.jqwik.api.lifecycle.AfterContainer;
 import net.jqwik.api.lifecycle.BeforeContainer;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
 import org.tune4j.core.text.ChatTemplate;
-import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
 class ExampleEncoderTest {

@@ -18,7 +18,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.tune4j.core.io.MalformedFileException;
-import org.tune4j.core.text.ChatTemplate.Message;
+import org.tune4j.core.text.Message;
 
 /** Files as people have them, good and bad. */
 class TaskReaderTest {

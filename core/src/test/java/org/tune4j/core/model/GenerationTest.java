@@ -23,7 +23,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.model.Generation.Finish;
-import org.tune4j.core.text.ChatTemplate;
+import org.tune4j.core.text.Message;
 
 class GenerationTest {
   private static final Path TINY = Path.of("src/test/resources/tiny");
@@ -356,7 +356,7 @@ class GenerationTest {
                   .get(0))
           .isEqualTo(free);
 
-      List<ChatTemplate.Message> chat = List.of(new ChatTemplate.Message("user", "Hello"));
+      List<Message> chat = List.of(new Message("user", "Hello"));
       Generation answer = model.chat(chat, GenerationConfig.greedy(3), List.of(), t -> {});
       assertThat(Ints.toArray(answer.prompt()))
           .isEqualTo(

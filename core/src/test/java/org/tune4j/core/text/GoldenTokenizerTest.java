@@ -49,23 +49,20 @@ class GoldenTokenizerTest {
   void rendersChats() throws Exception {
     ChatTemplate template = ChatTemplate.load(TINY).orElseThrow();
     for (JsonNode c : golden().path("chat")) {
-      List<ChatTemplate.Message> messages = new ArrayList<>();
+      List<Message> messages = new ArrayList<>();
       c.path("messages")
           .forEach(
-              m ->
-                  messages.add(
-                      new ChatTemplate.Message(
-                          m.path("role").asText(), m.path("content").asText())));
+              m -> messages.add(new Message(m.path("role").asText(), m.path("content").asText())));
       assertThat(template.render(messages, c.path("add_generation_prompt").asBoolean()))
           .isEqualTo(c.path("text").asText());
     }
   }
 
-  private static final List<ChatTemplate.Message> TALK =
+  private static final List<Message> TALK =
       List.of(
-          new ChatTemplate.Message("system", "Be brief."),
-          new ChatTemplate.Message("user", " Hi "),
-          new ChatTemplate.Message("assistant", "Hello"));
+          new Message("system", "Be brief."),
+          new Message("user", " Hi "),
+          new Message("assistant", "Hello"));
 
   private static String render(String template) {
     return ChatTemplate.of(template, Map.of("bos_token", "<s>", "eos_token", "</s>"))

@@ -1,0 +1,135 @@
+package org.tune4j.core.text;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.math.BigInteger;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Values as JSON has them, as plain immutable Java objects: null, {@link Boolean}, {@link Long} or
+ * (beyond its range) {@link BigInteger}, {@link Double}, {@link String}, {@link List}, and {@link
+ * Map} with text keys in the order of their first appearance. What chat templates read is made of
+ * these.
+ */
+public final class JsonValues {
+  /** Deeper than any data that people write, and far from the end of a thread's stack. */
+  private static final int MAX_DEPTH = 200;
+
+  private static final BigInteger MIN_LONG = BigInteger.valueOf(Long.MIN_VALUE);
+  private static final BigInteger MAX_LONG = BigInteger.valueOf(Long.MAX_VALUE);
+
+  private JsonValues() {}
+
+  /**
+   * Returns a copy of a value that nothing can change.
+   *
+   * @throws IllegalArgumentException if there is something in it that JSON does not have
+   */
+  public static Object copyOf(Object value) {
+    return copy(value, 0);
+  }
+
+  /** Returns {@link #copyOf} of an object's fields. */
+  public static Map<String, Object> copyOf(Map<String, ?> fields) {
+    return object(fields, 0);
+  }
+
+  /** Returns a parsed value; a missing node is null. */
+  public static Object of(JsonNode node) {
+    return parsed(node, 0);
+  }
+
+  /**
+   * Returns the fields of a parsed object.
+   *
+   * @throws IllegalArgumentException if it is no object
+   */
+  public static Map<String, Object> fields(JsonNode node) {
+    if (!node.isObject()) {
+      throw new IllegalArgumentException("found %s, expected a JSON object".formatted(node));
+    }
+    return parsedObject(node, 0);
+  }
+
+  private static Object copy(Object value, int depth) {
+    if (value == null
+        || value instanceof Boolean
+        || value instanceof Long
+        || value instanceof Double
+        || value instanceof String) {
+      return value;
+    }
+    if (value instanceof BigInteger n) {
+      return integer(n);
+    }
+    if (value instanceof Integer || value instanceof Short || value instanceof Byte) {
+      return ((Number) value).longValue();
+    }
+    if (value instanceof Float f) {
+      return f.doubleValue();
+    }
+    if (value instanceof List<?> list) {
+      List<Object> copy = new ArrayList<>(list.size());
+      list.forEach(v -> copy.add(copy(v, deeper(depth))));
+      return Collections.unmodifiableList(copy);
+    }
+    if (value instanceof Map<?, ?> map) {
+      return object(map, depth);
+    }
+    throw new IllegalArgumentException(
+        "found a %s, expected what JSON has: null, a Boolean, a number, a String, a List or a Map"
+            .formatted(value.getClass().getName()));
+  }
+
+  private static Map<String, Object> object(Map<?, ?> map, int depth) {
+    Map<String, Object> copy = new LinkedHashMap<>();
+    map.forEach(
+        (k, v) -> {
+          if (!(k instanceof String key)) {
+            throw new IllegalArgumentException("found the key %s, expected a String".formatted(k));
+          }
+          copy.put(key, copy(v, deeper(depth)));
+        });
+    return Collections.unmodifiableMap(copy);
+  }
+
+  private static Object parsed(JsonNode node, int depth) {
+    return switch (node.getNodeType()) {
+      case NULL, MISSING -> null;
+      case BOOLEAN -> node.booleanValue();
+      case NUMBER ->
+          node.isIntegralNumber() ? integer(node.bigIntegerValue()) : (Object) node.doubleValue();
+      case STRING -> node.textValue();
+      case ARRAY -> {
+        List<Object> list = new ArrayList<>(node.size());
+        for (JsonNode v : node) {
+          list.add(parsed(v, deeper(depth)));
+        }
+        yield Collections.unmodifiableList(list);
+      }
+      case OBJECT -> parsedObject(node, depth);
+      case BINARY, POJO -> throw new IllegalArgumentException("not of JSON: " + node);
+    };
+  }
+
+  private static Map<String, Object> parsedObject(JsonNode node, int depth) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    node.properties().forEach(f -> map.put(f.getKey(), parsed(f.getValue(), deeper(depth))));
+    return Collections.unmodifiableMap(map);
+  }
+
+  private static Object integer(BigInteger n) {
+    return n.compareTo(MIN_LONG) >= 0 && n.compareTo(MAX_LONG) <= 0 ? (Object) n.longValue() : n;
+  }
+
+  private static int deeper(int depth) {
+    if (depth >= MAX_DEPTH) {
+      throw new IllegalArgumentException(
+          "lists and maps are nested more than %s deep".formatted(MAX_DEPTH));
+    }
+    return depth + 1;
+  }
+}

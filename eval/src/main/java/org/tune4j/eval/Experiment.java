@@ -373,6 +373,9 @@ public final class Experiment {
         for (Example x : t.split(split)) {
           hash.putString(x.prompt() + '\0' + x.completion() + '\0', StandardCharsets.UTF_8);
           hash.putString(x.messages().toString() + '\0', StandardCharsets.UTF_8);
+          hash.putString(
+              x.learned() + "\0" + x.completionStart() + '\0' + x.options() + '\0',
+              StandardCharsets.UTF_8);
         }
       }
       text.append("task ").append(t).append('\n');

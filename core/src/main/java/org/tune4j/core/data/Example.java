@@ -3,6 +3,8 @@ package org.tune4j.core.data;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import java.util.OptionalInt;
+import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.Message;
 
 /**
@@ -14,6 +16,9 @@ import org.tune4j.core.text.Message;
  * @param messages the conversation, if it is one; else empty
  * @param learned for each message whether it is learned; empty if the data does not say, then the
  *     assistant's turns are, as {@link LearnedTurns} chooses
+ * @param completionStart of a conversation that the data divides into a prompt and a completion,
+ *     the completion's first message: everything before it is the prompt
+ * @param options what the conversation's chat template is given beside the messages
  * @param origin where it was read, such as {@code train.jsonl, line 12}; for messages
  */
 public record Example(
@@ -21,14 +26,35 @@ public record Example(
     String completion,
     ImmutableList<Message> messages,
     ImmutableList<Boolean> learned,
+    OptionalInt completionStart,
+    ChatOptions options,
     String origin) {
-  /** Checks that the flags, if there are any, are one for each message. */
+  /** Checks that flags and places fit the messages. */
   public Example {
     checkArgument(
         learned.isEmpty() || learned.size() == messages.size(),
         "%s flags for %s messages",
         learned.size(),
         messages.size());
+    checkArgument(
+        completionStart.isEmpty()
+            || (completionStart.getAsInt() >= 0 && completionStart.getAsInt() < messages.size()),
+        "a completion from message %s on, of %s",
+        completionStart.orElse(0),
+        messages.size());
+    checkArgument(
+        !options.addGenerationPrompt(), "a conversation to learn ends without a generation prompt");
+  }
+
+  /** A conversation that the data does not divide, rendered with nothing beside the messages. */
+  public Example(
+      String prompt,
+      String completion,
+      ImmutableList<Message> messages,
+      ImmutableList<Boolean> learned,
+      String origin) {
+    this(
+        prompt, completion, messages, learned, OptionalInt.empty(), ChatOptions.defaults(), origin);
   }
 
   /** An example that does not say which of its messages are learned. */
@@ -44,6 +70,11 @@ public record Example(
   /** Returns a free text. */
   public static Example text(String text) {
     return of("", text);
+  }
+
+  /** Returns a conversation. */
+  public static Example conversation(Message... messages) {
+    return new Example("", "", ImmutableList.copyOf(messages), "");
   }
 
   /** Returns whether it is a conversation. */

@@ -82,9 +82,15 @@ public final class AdapterSet implements AutoCloseable {
   /**
    * Adds an adapter under its own name; the set owns it from then on.
    *
-   * @throws IllegalArgumentException if the name is taken
+   * @throws IllegalArgumentException if the name is taken, or it belongs to another model
    */
   public void add(Adapter adapter) {
+    checkArgument(
+        adapter.model() == model,
+        "adapter '%s' belongs to %s, the set is of %s",
+        adapter.name(),
+        adapter.model().name(),
+        model.name());
     holding(
         use.readLock(),
         () -> {

@@ -2,7 +2,6 @@ package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
@@ -23,7 +22,9 @@ import org.tune4j.lora.LoraAdapter.Module;
  *
  * <p>DoRA (Liu et al. 2024, section 4): with {@code c = m / ||W + s B A||} by output row, the norm
  * held constant in the backward pass (section 4.3), the output without bias is {@code c (W x + s B
- * A x)}; with dropout, PEFT's {@code W x + (c - 1) W d(x) + c s B A d(x)}.
+ * A x)}; with dropout, PEFT's {@code W x + (c - 1) W d(x) + c s B A d(x)}. On top of other adapters
+ * the output so far takes the place of {@code W x}, and {@code c} stays what it is, of the base's
+ * own weights {@code W}: so PEFT applies several, and so {@link MergedSource} merges them.
  */
 final class GroupLora implements ProjectionAdapter {
   private final LoraAdapter adapter;
@@ -34,7 +35,7 @@ final class GroupLora implements ProjectionAdapter {
   private Tensor[] coefficients; // F32 [1, out] by module: c
   private float[][] norms;
   private int coefficientsVersion = -1;
-  private FrozenMatrix measured; // the weights that the norms belong to
+  private FrozenMatrix measured; // the weights that the coefficients were made beside
 
   GroupLora(LoraAdapter adapter, ProjectionGroup group, List<Module> modules) {
     this.adapter = adapter;
@@ -310,6 +311,7 @@ final class GroupLora implements ProjectionAdapter {
       e.write(coefficients[i], c);
     }
     coefficientsVersion = parameters().version();
+    measured = group.weights();
   }
 
   void free(Engine e) {
@@ -323,20 +325,20 @@ final class GroupLora implements ProjectionAdapter {
   }
 
   /**
-   * Returns {@code ||W + s B A||} by row, from {@code ||w||^2 + 2 s b.(A w) + s^2 b' (A A') b}: the
-   * dense sum is never formed.
+   * Returns {@code ||W + s B A||} by row, of the base's own weights whatever is merged into them:
+   * from {@code ||w||^2 + 2 s b.(A w) + s^2 b' (A A') b}, where the engine holds {@code W}, so that
+   * the dense sum is not formed.
    */
   private float[] rowNorms(Engine e, int i) {
     Module m = modules.get(i);
+    if (group.merged()) {
+      return adapter.merge(m, m.projection().source()).norms();
+    }
     int r = m.rank();
     int out = m.projection().out();
     int in = m.projection().in();
-    if (measured != group.weights()) { // merging replaces them
-      Arrays.fill(squaredNorms, null);
-      measured = group.weights();
-    }
     if (squaredNorms[i] == null) {
-      squaredNorms[i] = squaredRowNorms(group.sources().get(m.member()));
+      squaredNorms[i] = squaredRowNorms(m.projection().source());
     }
     float[] a = e.read(parameters().weight(m.a()));
     float[] b = e.read(parameters().weight(m.b()));
@@ -361,7 +363,7 @@ final class GroupLora implements ProjectionAdapter {
           sum += s * s * bk * b[o * r + l] * aa[k * r + l];
         }
       }
-      norms[o] = (float) Math.sqrt(Math.max(sum, 1e-30));
+      norms[o] = (float) Math.sqrt(Math.max(sum, MergedSource.LEAST_SQUARED_NORM));
     }
     return norms;
   }

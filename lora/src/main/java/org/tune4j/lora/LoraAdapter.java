@@ -170,7 +170,7 @@ public final class LoraAdapter implements Adapter {
     return config;
   }
 
-  /** Returns the model it was made for. */
+  @Override
   public LanguageModel model() {
     return model;
   }
@@ -210,26 +210,27 @@ public final class LoraAdapter implements Adapter {
   }
 
   /**
-   * Merges the adapter into the model: its weights become {@code W + scale B A} (DoRA: rescaled),
-   * computed in F32. On top of what is merged already, which DoRA's norms then include. While
-   * merged, run the model without this adapter; {@link Merging#unmerge} undoes it.
+   * Merges the adapter into the model: its weights become {@code W + scale B A}, computed in F32,
+   * on top of what is merged already. DoRA rescales the rows of the sum, by norms of the base's own
+   * weights with this adapter alone: merging several in order equals applying them in that order.
+   * While merged, run the model without this adapter; {@link Merging#unmerge} undoes it.
    */
   @Override
   public void mergeIntoModel() {
-    Engine engine = model.engine();
-    engine.lock().lock();
-    try {
-      groups.forEach(
-          (group, lora) -> {
-            List<MatrixSource> sources = new ArrayList<>(group.sources());
-            for (Module m : lora.modules()) {
-              sources.set(m.member, merged(m, sources.get(m.member)));
-            }
-            group.merge(sources);
-          });
-    } finally {
-      engine.lock().unlock();
+    Adapter.super.mergeIntoModel();
+  }
+
+  @Override
+  public List<MatrixSource> merged(ProjectionGroup group, List<MatrixSource> sources) {
+    GroupLora lora = groups.get(group);
+    if (lora == null) {
+      return sources;
     }
+    List<MatrixSource> all = new ArrayList<>(sources);
+    for (Module m : lora.modules()) {
+      all.set(m.member, merge(m, sources.get(m.member)));
+    }
+    return all;
   }
 
   /** Undoes every merge into the model, bit for bit: {@link Merging#unmerge}. */
@@ -237,50 +238,16 @@ public final class LoraAdapter implements Adapter {
     Merging.unmerge(model);
   }
 
-  /** Returns the merged weight of a module over a base weight. */
-  MatrixSource merged(Module m, MatrixSource base) {
-    float[] a = values(m.a.name());
-    float[] b = values(m.b.name());
-    float[] magnitude = m.magnitude == null ? null : values(m.magnitude.name());
-    return new MergedSource(base, m.rank, m.scale, a, b, magnitude);
-  }
-
-  private record MergedSource(
-      MatrixSource base, int rank, float scale, float[] a, float[] b, float[] magnitude)
-      implements MatrixSource {
-    @Override
-    public int rows() {
-      return base.rows();
-    }
-
-    @Override
-    public int cols() {
-      return base.cols();
-    }
-
-    @Override
-    public void read(int row, int count, float[] into) {
-      base.read(row, count, into);
-      int n = base.cols();
-      for (int r = 0; r < count; r++) {
-        for (int k = 0; k < rank; k++) {
-          float f = scale * b[(row + r) * rank + k];
-          for (int c = 0; c < n; c++) {
-            into[r * n + c] += f * a[k * n + c];
-          }
-        }
-        if (magnitude != null) {
-          double sum = 0;
-          for (int c = 0; c < n; c++) {
-            sum += (double) into[r * n + c] * into[r * n + c];
-          }
-          float f = (float) (magnitude[row + r] / Math.sqrt(sum));
-          for (int c = 0; c < n; c++) {
-            into[r * n + c] *= f;
-          }
-        }
-      }
-    }
+  /** Returns a module's weight with it merged in. */
+  MergedSource merge(Module m, MatrixSource into) {
+    return new MergedSource(
+        into,
+        m.projection.source(),
+        m.rank,
+        m.scale,
+        values(m.a.name()),
+        values(m.b.name()),
+        m.magnitude == null ? null : values(m.magnitude.name()));
   }
 
   @Override

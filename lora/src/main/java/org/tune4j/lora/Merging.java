@@ -3,8 +3,6 @@ package org.tune4j.lora;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import org.tune4j.core.engine.FrozenMatrix;
-import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
@@ -16,16 +14,18 @@ import org.tune4j.core.model.ProjectionGroup;
  * merged at a time, where {@link AdapterSet} switches per call.
  *
  * <p>Merging changes the model for everybody: no other thread may use it meanwhile, unless all of
- * them go through one {@link AdapterSet}.
+ * them go through one {@link AdapterSet}. {@link LanguageModel#withMerged} leaves it alone and
+ * returns another that shares its other weights.
  */
 public final class Merging {
   private Merging() {}
 
   /**
    * Merges adapters into the model in order, on top of what is merged already; run the model
-   * without them from then on. Each becomes {@code W + scale B A}, computed in F32; a DoRA
-   * adapter's norms are those of the weights that it is merged into, as in PEFT, so that merging it
-   * after another adapter differs from applying it after the other.
+   * without them from then on. Each becomes {@code W + scale B A}, computed in F32. A DoRA
+   * adapter's norms are those of the base's own weights with it alone, as when it is applied and as
+   * in PEFT since 0.21, so that merging several equals applying them in the same order, whatever
+   * their kinds.
    *
    * @throws UnsupportedOperationException if an adapter is of a kind that cannot be merged
    */
@@ -45,9 +45,9 @@ public final class Merging {
 
   /**
    * Saves the model with adapters merged into it as a Hugging Face directory, which needs no
-   * adapter any more; the model itself is afterwards what it was before.
+   * adapter any more; the model itself is left alone.
    *
-   * @param adapters merged in order, on top of what is merged already
+   * @param adapters of this model, merged in order, on top of what is merged already
    * @param type of the stored weights: F32, F16 or BF16
    * @throws java.nio.file.FileAlreadyExistsException if the directory holds files that are not a
    *     model's
@@ -56,34 +56,8 @@ public final class Merging {
   public static void saveMerged(
       LanguageModel model, List<? extends Adapter> adapters, Path directory, ElementType type)
       throws IOException {
-    model.engine().lock().lock();
-    try {
-      List<Before> before =
-          model.groups().stream()
-              .map(g -> new Before(g, g.merged(), g.sources(), g.weights()))
-              .toList();
-      try {
-        merge(adapters);
-        model.save(directory, type);
-      } finally {
-        before.forEach(Before::putBack);
-      }
-    } finally {
-      model.engine().lock().unlock();
-    }
-  }
-
-  private record Before(
-      ProjectionGroup group, boolean merged, List<MatrixSource> sources, FrozenMatrix weights) {
-    void putBack() {
-      if (group.weights() == weights) {
-        return;
-      }
-      if (merged) {
-        group.merge(sources);
-      } else {
-        group.restore();
-      }
+    try (LanguageModel merged = model.withMerged(adapters)) {
+      merged.save(directory, type);
     }
   }
 }

@@ -20,6 +20,8 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.io.AtomicFiles;
@@ -36,8 +38,13 @@ import org.tune4j.core.model.Projection;
  * is refused by name unless it has the value that switches it off.
  */
 public final class PeftFormat {
+  private static final Logger LOG = LoggerFactory.getLogger(PeftFormat.class);
   static final String CONFIG = "adapter_config.json";
   static final String WEIGHTS = "adapter_model.safetensors";
+
+  /** In the metadata of the weights, which PEFT passes over: a hash of the base's weights. */
+  static final String BASE_HASH = "base_model_weights";
+
   private static final String PREFIX = "base_model.model.";
   private static final String PEFT_VERSION = "0.21.0";
   private static final ObjectMapper JSON =
@@ -106,15 +113,15 @@ public final class PeftFormat {
   }
 
   /**
-   * Writes an adapter, naming the directory that the base model was loaded from; what was there is
-   * replaced once everything is written, but for a model card.
+   * Writes an adapter, naming the directory of the base model ({@link LanguageModel#source}); what
+   * was there is replaced once everything is written, but for a model card.
    *
    * @throws java.nio.file.FileAlreadyExistsException if the directory holds files that are not an
    *     adapter's
    * @throws IOException if it cannot be written; the message names the directory
    */
   public static void save(LoraAdapter adapter, Path directory) throws IOException {
-    save(adapter, directory, adapter.model().directory().map(Path::toString).orElse(null));
+    save(adapter, directory, adapter.model().source().map(Path::toString).orElse(null));
   }
 
   /**
@@ -132,7 +139,10 @@ public final class PeftFormat {
         tensors.put(PREFIX + m.magnitude().name(), m.magnitude());
       }
     }
-    SafetensorsWriter writer = new SafetensorsWriter().metadata("format", "pt");
+    SafetensorsWriter writer =
+        new SafetensorsWriter()
+            .metadata("format", "pt")
+            .metadata(BASE_HASH, adapter.model().weightsHash());
     Engine engine = adapter.model().engine();
     engine.lock().lock();
     try {
@@ -438,7 +448,9 @@ public final class PeftFormat {
   }
 
   /**
-   * Loads an adapter onto a model, frozen (call {@link LoraAdapter#setTrainable} to train it on).
+   * Loads an adapter onto a model, frozen (call {@link LoraAdapter#setTrainable} to train it on). A
+   * base whose weights are not those that it was trained on, as far as the file tells, is warned
+   * of.
    *
    * @throws MalformedFileException if it is damaged, incomplete or made for another base model; the
    *     message names the tensor
@@ -474,7 +486,24 @@ public final class PeftFormat {
       throw e;
     }
     adapter.setTrainable(false);
+    warnOfAnotherBase(model, directory, weights.metadata().get(BASE_HASH));
     return adapter;
+  }
+
+  private static void warnOfAnotherBase(LanguageModel model, Path directory, String trainedOn)
+      throws IOException {
+    if (trainedOn != null && !trainedOn.equals(model.weightsHash())) {
+      Path config = directory.resolve(CONFIG);
+      String base =
+          JSON.readTree(Files.readAllBytes(config)).path("base_model_name_or_path").asText("");
+      LOG.warn(
+          "{} was trained on other weights than those of {}: their hash was {}, here it is {}; its base was {}",
+          directory,
+          model.name(),
+          trainedOn,
+          model.weightsHash(),
+          base.isEmpty() ? "not named" : base);
+    }
   }
 
   private static void fill(LoraAdapter adapter, Safetensors weights, Path file) throws IOException {

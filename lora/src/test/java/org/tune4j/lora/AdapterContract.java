@@ -54,14 +54,6 @@ public abstract class AdapterContract {
     return true;
   }
 
-  /**
-   * Returns whether merging one adapter after another equals applying one after another: not so if
-   * an adapter's effect depends on the weights beneath it.
-   */
-  protected boolean mergesOnMerged() {
-    return true;
-  }
-
   /** Returns whether training drops anything at random. */
   protected boolean dropsOut() {
     return false;
@@ -399,10 +391,8 @@ public abstract class AdapterContract {
       float[] stacked = TestModels.logits(model, first, second);
       first.mergeIntoModel();
       assertThat(TestModels.relativeError(TestModels.logits(model), applied)).isLessThan(1e-5);
-      if (mergesOnMerged()) {
-        second.mergeIntoModel();
-        assertThat(TestModels.relativeError(TestModels.logits(model), stacked)).isLessThan(1e-5);
-      }
+      second.mergeIntoModel();
+      assertThat(TestModels.relativeError(TestModels.logits(model), stacked)).isLessThan(1e-5);
       Merging.unmerge(model);
       assertThat(TestModels.logits(model)).isEqualTo(base);
       assertThat(TestModels.logits(model, first)).isEqualTo(applied);

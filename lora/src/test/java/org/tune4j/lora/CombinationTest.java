@@ -58,7 +58,7 @@ class CombinationTest {
     float[] zeros = new float[size];
     float[] merged = new float[size];
     adapter
-        .merged(m, MatrixSource.of(m.projection().out(), in, zeros))
+        .merge(m, MatrixSource.of(m.projection().out(), in, zeros))
         .read(0, m.projection().out(), merged);
     for (int i = 0; i < size; i++) {
       update[i] = merged[i];

@@ -29,11 +29,6 @@ class LoraAdapterTest {
       return config().dropout() > 0;
     }
 
-    @Override
-    protected boolean mergesOnMerged() {
-      return !config().dora();
-    }
-
     /** DoRA's gradient takes {@code ||W + s B A||} as constant: moves m so that m / norm stays. */
     @Override
     protected void hold(Adapter adapter, float[] before, float[] moved) {

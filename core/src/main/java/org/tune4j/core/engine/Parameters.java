@@ -1,6 +1,7 @@
 package org.tune4j.core.engine;
 
 import static com.google.common.base.Preconditions.checkArgument;
+import static com.google.common.base.Preconditions.checkState;
 
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -102,24 +103,34 @@ public final class Parameters implements AutoCloseable {
     return gradients != null;
   }
 
+  /** Returns whether its storage was freed. */
+  public boolean closed() {
+    return closed;
+  }
+
+  private <T> T open(T storage) {
+    checkState(!closed, "the adapter is closed");
+    return storage;
+  }
+
   /** Returns all weights: F32 {@code [1, size]}. */
   public Tensor flat() {
-    return weights;
+    return open(weights);
   }
 
   /** Returns all gradients: F32 {@code [1, size]}. */
   public Tensor flatGradients() {
-    return gradients;
+    return open(gradients);
   }
 
   /** Returns a matrix: F32. */
   public Tensor weight(Slot slot) {
-    return engine.view(weights, slot.offset(), slot.rows(), slot.cols());
+    return engine.view(open(weights), slot.offset(), slot.rows(), slot.cols());
   }
 
   /** Returns a matrix in the compute type, for products. */
   public Tensor compute(Slot slot) {
-    return engine.view(compute, slot.offset(), slot.rows(), slot.cols());
+    return engine.view(open(compute), slot.offset(), slot.rows(), slot.cols());
   }
 
   /**
@@ -127,24 +138,24 @@ public final class Parameters implements AutoCloseable {
    * neighbours, in the compute type.
    */
   public Tensor compute(Slot slot, int rows) {
-    return engine.view(compute, slot.offset(), rows, slot.cols());
+    return engine.view(open(compute), slot.offset(), rows, slot.cols());
   }
 
   /** Returns a matrix's gradient: F32. */
   public Tensor gradient(Slot slot) {
-    return engine.view(gradients, slot.offset(), slot.rows(), slot.cols());
+    return engine.view(open(gradients), slot.offset(), slot.rows(), slot.cols());
   }
 
   /** Like {@link #compute(Slot, int)}, of gradients: F32. */
   public Tensor gradient(Slot slot, int rows) {
-    return engine.view(gradients, slot.offset(), rows, slot.cols());
+    return engine.view(open(gradients), slot.offset(), rows, slot.cols());
   }
 
   /** Takes note that weights were written. */
   public void changed() {
     version++;
     if (compute != weights) {
-      engine.copy(weights, compute);
+      engine.copy(open(weights), compute);
     }
   }
 
@@ -158,7 +169,7 @@ public final class Parameters implements AutoCloseable {
 
   /** Sets all gradients to zero. */
   public void zeroGradients() {
-    engine.fill(gradients, 0);
+    engine.fill(open(gradients), 0);
   }
 
   /** Returns the engine that holds them. */

@@ -2,7 +2,9 @@ package org.tune4j.core.model;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.ProjectionAdapter;
 
@@ -17,6 +19,9 @@ import org.tune4j.core.engine.ProjectionAdapter;
 public interface Adapter extends AutoCloseable {
   /** Returns its name, unique among the adapters of a run. */
   String name();
+
+  /** Returns the model that it was made for and works on. */
+  LanguageModel model();
 
   /** Returns its parameters, in one flat buffer. */
   Parameters parameters();
@@ -40,6 +45,29 @@ public interface Adapter extends AutoCloseable {
    * @throws UnsupportedOperationException if this kind of adapter cannot be merged
    */
   default void mergeIntoModel() {
+    model().engine().lock().lock();
+    try {
+      for (ProjectionGroup group : model().groups()) {
+        List<MatrixSource> sources = merged(group, group.sources());
+        if (!sources.equals(group.sources())) {
+          group.merge(sources);
+        }
+      }
+    } finally {
+      model().engine().lock().unlock();
+    }
+  }
+
+  /**
+   * Returns a group's weights with this adapter merged in, computed when they are read; {@code
+   * sources} themselves where it leaves the group alone.
+   *
+   * @param group of {@link #model()}
+   * @param sources what to merge into, one per member of the group: its own weights, or those with
+   *     other adapters in them
+   * @throws UnsupportedOperationException if this kind of adapter cannot be merged
+   */
+  default List<MatrixSource> merged(ProjectionGroup group, List<MatrixSource> sources) {
     throw new UnsupportedOperationException(
         getClass().getSimpleName() + " cannot be merged into weights");
   }

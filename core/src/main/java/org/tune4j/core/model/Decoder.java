@@ -1,6 +1,7 @@
 package org.tune4j.core.model;
 
 import com.google.common.collect.ImmutableList;
+import java.util.function.UnaryOperator;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Tape;
@@ -34,4 +35,7 @@ interface Decoder {
 
   /** Returns all projections in the order in which PyTorch lists the modules. */
   ImmutableList<ProjectionGroup> groups();
+
+  /** Returns a network that differs in its projections only. */
+  Decoder withGroups(UnaryOperator<ProjectionGroup> replacement);
 }

@@ -34,7 +34,7 @@ final class Generator {
       GenerationConfig config,
       List<? extends Adapter> adapters,
       Consumer<String> stream) {
-    this.model = model;
+    this.model = model.on(adapters);
     this.config = config;
     this.adapters = ImmutableList.copyOf(adapters);
     this.stream = stream;
@@ -86,11 +86,12 @@ final class Generator {
         advance(active.stream().map(s -> new Piece(s, s.length, 1)).toList(), cache);
       }
     } finally {
-      model.step(
-          () -> {
-            cache.close();
-            return null;
-          });
+      model.engine().lock().lock(); // also if the model was closed meanwhile
+      try {
+        cache.close();
+      } finally {
+        model.engine().lock().unlock();
+      }
     }
   }
 
@@ -158,6 +159,7 @@ final class Generator {
     float[] logits = // [complete, vocabulary]
         model.step(
             () -> {
+              model.on(adapters); // they may have been closed since the last token
               Tape tape = Tape.inference(model.engine());
               Tensor x =
                   model

@@ -3,6 +3,7 @@ package org.tune4j.core.model;
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Tape;
@@ -68,6 +69,33 @@ final class Gpt2 implements Decoder {
         config.tiedHead()
             ? tokens
             : load.matrix("lm_head.weight", config.vocabularySize(), d, FrozenMatrix.Use.HEAD);
+  }
+
+  private Gpt2(Gpt2 other, UnaryOperator<ProjectionGroup> replacement) {
+    tanh = other.tanh;
+    tokens = other.tokens;
+    positionTable = other.positionTable;
+    layers =
+        other.layers.stream()
+            .map(
+                l ->
+                    new Layer(
+                        l.index,
+                        l.ln1,
+                        replacement.apply(l.qkv),
+                        l.shape,
+                        replacement.apply(l.attentionOut),
+                        l.ln2,
+                        replacement.apply(l.up),
+                        replacement.apply(l.down)))
+            .collect(ImmutableList.toImmutableList());
+    finalNorm = other.finalNorm;
+    head = other.head;
+  }
+
+  @Override
+  public Decoder withGroups(UnaryOperator<ProjectionGroup> replacement) {
+    return new Gpt2(this, replacement);
   }
 
   private static Norm norm(ModelConfig config, WeightLoader load, String name) {

@@ -11,9 +11,12 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -23,6 +26,7 @@ import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.MemoryUsage;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.Spans;
@@ -48,7 +52,14 @@ import org.tune4j.core.text.Tokenizer;
  * operation to {@link Engine#resetArena()}. An adapter must not be trained, merged or closed while
  * another thread uses it.
  *
- * <p><b>Closing</b> frees the weights, and the engine unless it is the caller's.
+ * <p><b>Adapters</b> belong to the model that they were made for or loaded on. One of another
+ * model, even of the same files loaded again, is refused by name with an {@link
+ * IllegalArgumentException}, a closed one with an {@link IllegalStateException}. Adapters that
+ * belong to a model made from this one by {@link #withMerged} bring that model along: they run on
+ * its weights.
+ *
+ * <p><b>Closing</b> frees the weights, and the engine unless it is the caller's; whatever is called
+ * afterwards ends with "the model is closed".
  */
 public final class LanguageModel implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(LanguageModel.class);
@@ -60,6 +71,10 @@ public final class LanguageModel implements AutoCloseable {
   private final Decoder decoder;
   private final ImmutableList<Projection> projections;
   private final Origin origin;
+  private final LanguageModel root; // this, or the one whose weights and files it shares
+  private final Hashed hashed = new Hashed(); // guarded by itself
+  private final ImmutableList<String> merged; // what the root's weights have been changed by
+  private Optional<Path> saved = Optional.empty();
   private boolean closed;
 
   /** What a model directory has beside weights; all empty for a random model. */
@@ -82,10 +97,27 @@ public final class LanguageModel implements AutoCloseable {
     this.ownsEngine = ownsEngine;
     this.weights = weights;
     this.decoder = decoder;
-    this.projections =
-        decoder.groups().stream()
-            .flatMap(g -> g.members().stream())
-            .collect(ImmutableList.toImmutableList());
+    this.projections = projections(decoder);
+    this.root = this;
+    this.merged = ImmutableList.of();
+  }
+
+  private LanguageModel(LanguageModel parent, Decoder decoder, ImmutableList<String> merged) {
+    this.origin = parent.origin;
+    this.config = parent.config;
+    this.engine = parent.engine;
+    this.ownsEngine = false;
+    this.weights = parent.weights;
+    this.decoder = decoder;
+    this.projections = projections(decoder);
+    this.root = parent.root;
+    this.merged = merged;
+  }
+
+  private static ImmutableList<Projection> projections(Decoder decoder) {
+    return decoder.groups().stream()
+        .flatMap(g -> g.members().stream())
+        .collect(ImmutableList.toImmutableList());
   }
 
   /**
@@ -284,6 +316,167 @@ public final class LanguageModel implements AutoCloseable {
   }
 
   /**
+   * Returns where its weights are found: the directory that it was loaded from, or, {@linkplain
+   * #withMerged with merged adapters}, the one that it was last saved to. Nothing if there is none.
+   */
+  public Optional<Path> source() {
+    return merged.isEmpty() ? directory() : saved;
+  }
+
+  /** Returns what messages call it: its directory, and the adapters that are merged. */
+  public String name() {
+    String name =
+        origin.directory == null
+            ? "a random " + config.architecture().className()
+            : origin.directory.toString();
+    return merged.isEmpty() ? name : name + " with " + String.join(", ", merged) + " merged";
+  }
+
+  // ---- models that share weights
+
+  /**
+   * Returns a model with adapters merged into its projections, in order, on top of what is merged
+   * here. This one, and everybody who uses it, is left alone: the two share everything but the
+   * projections that the adapters change, which are held a second time. Each becomes {@code W +
+   * scale B A}, computed in F32. What is merged into this one later does not show in it.
+   *
+   * <p>Adapters are made for it or loaded on it as on any other model. It is closed before this
+   * one, which frees what it has of its own.
+   *
+   * @param adapters that belong to this model
+   * @throws UnsupportedOperationException if an adapter is of a kind that cannot be merged
+   */
+  public LanguageModel withMerged(List<? extends Adapter> adapters) {
+    List<ProjectionGroup> made = new ArrayList<>();
+    try {
+      Decoder changed =
+          decoder.withGroups(
+              group -> {
+                // the lock is taken for a group at a time: others' steps run in between
+                ProjectionGroup own = step(() -> withMerged(group, adapters));
+                made.add(own);
+                return own;
+              });
+      ImmutableList.Builder<String> names = ImmutableList.builder();
+      names.addAll(merged);
+      adapters.forEach(a -> names.add(a.name()));
+      return new LanguageModel(this, changed, names.build());
+    } catch (RuntimeException | Error e) {
+      release(made);
+      throw e;
+    }
+  }
+
+  private ProjectionGroup withMerged(ProjectionGroup group, List<? extends Adapter> adapters) {
+    List<MatrixSource> sources = group.sources();
+    for (Adapter a : adapters) {
+      checkArgument(a.model() == this, notOurs(a));
+      requireOpen(a);
+      sources = a.merged(group, sources);
+    }
+    return sources.equals(group.sources()) ? group.share() : group.over(sources);
+  }
+
+  private void release(List<ProjectionGroup> groups) {
+    engine.lock().lock();
+    try {
+      groups.forEach(ProjectionGroup::close);
+    } finally {
+      engine.lock().unlock();
+    }
+  }
+
+  /**
+   * Returns the model that adapters run on: this one, or one with merged adapters that was made
+   * from it and to which all of them belong.
+   */
+  LanguageModel on(Iterable<? extends Adapter> adapters) {
+    requireOpen();
+    Adapter first = null;
+    for (Adapter a : adapters) {
+      requireOpen(a);
+      checkArgument(a.model() == this || a.model().root == this, notOurs(a));
+      if (first != null && a.model() != first.model()) {
+        throw new IllegalArgumentException(
+            "adapters '%s' and '%s' do not run together: they belong to %s and to %s"
+                .formatted(first.name(), a.name(), first.model().name(), a.model().name()));
+      }
+      first = a;
+    }
+    LanguageModel found = first == null ? this : first.model();
+    found.requireOpen();
+    return found;
+  }
+
+  private String notOurs(Adapter adapter) {
+    LanguageModel its = adapter.model();
+    return "adapter '%s' belongs to %s, this is %s%s"
+        .formatted(
+            adapter.name(),
+            its.name(),
+            name(),
+            its.name().equals(name())
+                ? ", loaded another time: load the adapter on this model as well"
+                : "");
+  }
+
+  private static void requireOpen(Adapter adapter) {
+    checkState(!adapter.parameters().closed(), "adapter '%s' is closed", adapter.name());
+  }
+
+  /**
+   * Checks that the model can be used; the caller holds the engine's lock, if that is to stay so.
+   *
+   * @throws IllegalStateException if it, or the one that it shares weights with, is closed
+   */
+  public void requireOpen() {
+    checkState(!closed && !root.closed, "the model is closed");
+  }
+
+  /**
+   * Returns a hash of all weights, as they are with what is merged into them: equal for the same
+   * values whatever the files, so that an adapter can be told from one of another base. Reads every
+   * weight when first called.
+   */
+  public String weightsHash() {
+    ImmutableList<MatrixSource> now =
+        groups().stream()
+            .flatMap(g -> g.sources().stream())
+            .collect(ImmutableList.toImmutableList());
+    synchronized (hashed) {
+      if (!now.equals(hashed.sources)) {
+        hashed.hash = WeightsHash.of(tensors());
+        hashed.sources = now;
+      }
+      return hashed.hash;
+    }
+  }
+
+  /** A hash, and what is in it. */
+  private static final class Hashed {
+    ImmutableList<MatrixSource> sources;
+    String hash;
+  }
+
+  /** Returns all tensors of the checkpoint, with the values that this model has. */
+  private List<WeightLoader.StoredTensor> tensors() {
+    Map<String, MatrixSource> own = new HashMap<>();
+    for (ProjectionGroup g : groups()) {
+      for (int i = 0; i < g.members().size(); i++) {
+        own.put(g.members().get(i).name() + ".weight", g.sources().get(i));
+      }
+    }
+    return weights.stored().stream()
+        .map(
+            t ->
+                own.containsKey(t.name())
+                    ? new WeightLoader.StoredTensor(
+                        t.name(), t.shape(), () -> own.get(t.name()), t.transposed())
+                    : t)
+        .toList();
+  }
+
+  /**
    * Returns the tokens that end a text, of {@code generation_config.json}, {@code config.json} and
    * the tokenizer.
    */
@@ -298,9 +491,9 @@ public final class LanguageModel implements AutoCloseable {
    * [batch.rows(), hidden]}.
    */
   public Tensor forward(Tape tape, Batch batch, Routing routing) {
-    checkState(!closed, "the model is closed");
+    LanguageModel on = on(routing.adapters());
     check(batch);
-    return decoder.residual(tape, batch.ids(), batch.positions(), within(batch), routing);
+    return on.decoder.residual(tape, batch.ids(), batch.positions(), within(batch), routing);
   }
 
   /**
@@ -489,11 +682,10 @@ public final class LanguageModel implements AutoCloseable {
   public void save(Path target, ElementType type) throws IOException {
     engine.lock().lock();
     try {
-      checkState(!closed, "the model is closed");
+      requireOpen();
       AtomicFiles.writeDirectory(
-          target,
-          ModelWriter::belongs,
-          into -> ModelWriter.write(this, weights.stored(), into, type));
+          target, ModelWriter::belongs, into -> ModelWriter.write(this, tensors(), into, type));
+      saved = Optional.of(target);
     } finally {
       engine.lock().unlock();
     }
@@ -536,7 +728,7 @@ public final class LanguageModel implements AutoCloseable {
   <T> T step(Supplier<T> work) {
     engine.lock().lock();
     try {
-      checkState(!closed, "the model is closed");
+      requireOpen();
       return work.get();
     } finally {
       if (engine.lock().getHoldCount() == 1) {
@@ -597,15 +789,20 @@ public final class LanguageModel implements AutoCloseable {
   public void close() {
     engine.lock().lock();
     try {
-      if (!closed) {
-        closed = true;
-        weights.close();
-        if (ownsEngine) {
-          engine.close();
-        }
-        if (origin.tokenizer != null) {
-          origin.tokenizer.close();
-        }
+      if (closed) {
+        return;
+      }
+      closed = true;
+      if (root != this) {
+        groups().forEach(ProjectionGroup::close);
+        return;
+      }
+      weights.close();
+      if (ownsEngine) {
+        engine.close();
+      }
+      if (origin.tokenizer != null) {
+        origin.tokenizer.close();
       }
     } finally {
       engine.lock().unlock();

@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.RopeTable;
@@ -83,6 +84,35 @@ final class Llama implements Decoder {
         config.tiedHead()
             ? tokens
             : load.matrix("lm_head.weight", config.vocabularySize(), d, FrozenMatrix.Use.HEAD);
+  }
+
+  private Llama(Llama other, UnaryOperator<ProjectionGroup> replacement) {
+    config = other.config;
+    tokens = other.tokens;
+    layers =
+        other.layers.stream()
+            .map(
+                l ->
+                    new Layer(
+                        l.index,
+                        l.inputNorm,
+                        replacement.apply(l.qkv),
+                        l.queryNorm,
+                        l.keyNorm,
+                        l.shape,
+                        replacement.apply(l.attentionOut),
+                        l.postAttentionNorm,
+                        replacement.apply(l.gateUp),
+                        replacement.apply(l.down)))
+            .collect(ImmutableList.toImmutableList());
+    finalNorm = other.finalNorm;
+    head = other.head;
+    rope = other.rope;
+  }
+
+  @Override
+  public Decoder withGroups(UnaryOperator<ProjectionGroup> replacement) {
+    return new Llama(this, replacement);
   }
 
   @Override

@@ -22,4 +22,9 @@ public record Projection(
     int out,
     MatrixSource source,
     float[] bias,
-    boolean fanInFanOut) {}
+    boolean fanInFanOut) {
+  /** Returns the same layer over another weight. */
+  Projection over(MatrixSource weight) {
+    return new Projection(name, layer, in, out, weight, bias, fanInFanOut);
+  }
+}

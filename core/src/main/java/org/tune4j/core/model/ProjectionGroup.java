@@ -3,6 +3,7 @@ package org.tune4j.core.model;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import java.util.ArrayList;
 import java.util.List;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.FrozenMatrix;
@@ -14,15 +15,32 @@ import org.tune4j.core.engine.MatrixSource;
  * and value are one group, gate and up another; a lone projection is a group of one.
  *
  * <p>Merging an adapter replaces the frozen weights; {@link #restore()} reads them again from their
- * source, bit for bit.
+ * source, bit for bit. Groups of a model and of those made {@linkplain LanguageModel#withMerged
+ * from it} share frozen weights until one of them replaces its own.
  */
 public final class ProjectionGroup implements AutoCloseable {
   private final Engine engine;
   private final ImmutableList<Projection> members;
   private final int[] columns;
-  private FrozenMatrix weights;
+  private Held weights;
   private ImmutableList<MatrixSource> sources;
   private boolean merged;
+
+  /** Frozen weights and the number of groups that use them; guarded by the engine's lock. */
+  private static final class Held {
+    final FrozenMatrix matrix;
+    int users = 1;
+
+    Held(FrozenMatrix matrix) {
+      this.matrix = matrix;
+    }
+
+    void release() {
+      if (--users == 0) {
+        matrix.close();
+      }
+    }
+  }
 
   /** Converts the members' weights. */
   public ProjectionGroup(Engine engine, List<Projection> members) {
@@ -38,6 +56,32 @@ public final class ProjectionGroup implements AutoCloseable {
       columns[i + 1] = columns[i] + p.out();
     }
     restore();
+  }
+
+  private ProjectionGroup(ProjectionGroup other) {
+    engine = other.engine;
+    members = other.members;
+    columns = other.columns;
+    weights = other.weights;
+    weights.users++;
+    sources = other.sources;
+    merged = other.merged;
+  }
+
+  /**
+   * Returns a group alike, which shares the frozen weights for as long as neither replaces them.
+   */
+  ProjectionGroup share() {
+    return new ProjectionGroup(this);
+  }
+
+  /** Returns a group with the same projections over other weights, one source per member. */
+  ProjectionGroup over(List<MatrixSource> sources) {
+    List<Projection> own = new ArrayList<>();
+    for (int i = 0; i < members.size(); i++) {
+      own.add(members.get(i).over(sources.get(i)));
+    }
+    return new ProjectionGroup(engine, own);
   }
 
   /** Returns the projections, in the order of their columns. */
@@ -62,7 +106,7 @@ public final class ProjectionGroup implements AutoCloseable {
 
   /** Returns the stacked weights. */
   public FrozenMatrix weights() {
-    return weights;
+    return weights.matrix;
   }
 
   /**
@@ -102,9 +146,9 @@ public final class ProjectionGroup implements AutoCloseable {
     FrozenMatrix fresh =
         engine.freeze(new Stacked(parts, columns, in()), bias, FrozenMatrix.Use.PROJECTION);
     if (weights != null) {
-      weights.close();
+      weights.release();
     }
-    weights = fresh;
+    weights = new Held(fresh);
     sources = ImmutableList.copyOf(parts);
   }
 
@@ -136,6 +180,9 @@ public final class ProjectionGroup implements AutoCloseable {
 
   @Override
   public void close() {
-    weights.close();
+    if (weights != null) {
+      weights.release();
+      weights = null;
+    }
   }
 }

@@ -3,6 +3,7 @@ package org.tune4j.core.model;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.List;
 import org.tune4j.core.engine.ProjectionAdapter;
@@ -45,6 +46,13 @@ public record Routing(ImmutableList<Slice> slices) {
     return adapters.isEmpty()
         ? BASE
         : new Routing(ImmutableList.of(new Slice(0, rows, ImmutableList.copyOf(adapters))));
+  }
+
+  /** Returns all adapters, each once. */
+  ImmutableSet<Adapter> adapters() {
+    return slices.stream()
+        .flatMap(s -> s.adapters().stream())
+        .collect(ImmutableSet.toImmutableSet());
   }
 
   /** Returns what is applied to a group's output. */

@@ -39,7 +39,7 @@ final class Scorer {
         "%s prompts, continuations of %s",
         prompts.size(),
         continuations.size());
-    this.model = model;
+    this.model = model.on(adapters);
     this.adapters = ImmutableList.copyOf(adapters);
     this.prompts = prompts;
     this.continuations = continuations;

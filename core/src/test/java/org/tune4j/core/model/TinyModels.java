@@ -60,11 +60,13 @@ final class TinyModels {
   /** Adds {@code x A^T B^T} to every group. */
   static final class LowRank implements Adapter {
     private static final int RANK = 3;
+    private final LanguageModel model;
     private final Engine engine;
     private final Parameters parameters;
     private boolean trainable = true;
 
     LowRank(LanguageModel model, long seed) {
+      this.model = model;
       engine = model.engine();
       Parameters.Builder builder = Parameters.builder(engine);
       for (ProjectionGroup g : model.groups()) {
@@ -100,6 +102,11 @@ final class TinyModels {
     @Override
     public String name() {
       return "low rank";
+    }
+
+    @Override
+    public LanguageModel model() {
+      return model;
     }
 
     @Override

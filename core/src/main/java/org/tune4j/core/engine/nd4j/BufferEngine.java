@@ -38,6 +38,7 @@ public abstract class BufferEngine implements Engine {
   private final IdentityHashMap<INDArray, Long> persistent = new IdentityHashMap<>();
   private final boolean hostMemory;
   private long weightBytes;
+  private boolean closed; // guarded by persistent
 
   /** Prepares storage. */
   protected BufferEngine(Precision precision) {
@@ -78,6 +79,9 @@ public abstract class BufferEngine implements Engine {
   public final void free(Tensor t) {
     INDArray slab = ((BufferTensor) t).slab();
     synchronized (persistent) {
+      if (closed) { // which freed it
+        return;
+      }
       checkArgument(
           persistent.remove(slab) != null, "%s is not a persistent tensor, or was freed before", t);
     }
@@ -943,6 +947,7 @@ public abstract class BufferEngine implements Engine {
   public void close() {
     arena.close();
     synchronized (persistent) {
+      closed = true;
       persistent.keySet().forEach(INDArray::close);
       persistent.clear();
     }

@@ -4,13 +4,11 @@ import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.SplittableRandom;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.MatrixSource;
@@ -47,42 +45,33 @@ public final class LoraAdapter implements Adapter {
     this.model = model;
     this.config = config;
     this.name = name;
-    Set<String> targets = new HashSet<>();
-    config.targetsOf(model).forEach(p -> targets.add(p.name()));
     Parameters.Builder builder = Parameters.builder(model.engine());
     Map<String, Module> all = new LinkedHashMap<>();
-    IdentityHashMap<ProjectionGroup, List<Module>> byGroup = new IdentityHashMap<>();
-    for (ProjectionGroup group : model.groups()) {
-      List<Integer> members = new ArrayList<>();
-      for (int i = 0; i < group.members().size(); i++) {
-        if (targets.contains(group.members().get(i).name())) {
-          members.add(i);
-        }
-      }
-      if (members.isEmpty()) {
-        continue;
-      }
-      // neighbouring A's of a group make one product of their common input
-      List<Slot> a = new ArrayList<>();
-      for (int i : members) {
-        Projection p = group.members().get(i);
-        int rank = config.rankOf(p.name());
-        a.add(builder.add(aName(p), rank, p.in()));
-      }
-      List<Module> made = new ArrayList<>();
-      for (int k = 0; k < members.size(); k++) {
-        Projection p = group.members().get(members.get(k));
-        int rank = a.get(k).rows();
-        Slot b = builder.add(bName(p), p.out(), rank);
-        Slot magnitude = config.dora() ? builder.add(magnitudeName(p), 1, p.out()) : null;
-        Module m =
-            new Module(
-                p, members.get(k), rank, (float) config.scaleOf(p.name()), a.get(k), b, magnitude);
-        made.add(m);
-        all.put(p.name(), m);
-      }
-      byGroup.put(group, made);
+    Map<ProjectionGroup, List<LoraConfig.Target>> targets = new LinkedHashMap<>(); // in order
+    for (LoraConfig.Target t : config.resolve(model)) {
+      targets.computeIfAbsent(t.group(), g -> new ArrayList<>()).add(t);
     }
+    IdentityHashMap<ProjectionGroup, List<Module>> byGroup = new IdentityHashMap<>();
+    targets.forEach(
+        (group, members) -> {
+          // neighbouring A's of a group make one product of their common input
+          List<Slot> a = new ArrayList<>();
+          for (LoraConfig.Target t : members) {
+            a.add(builder.add(aName(t.projection()), t.rank(), t.projection().in()));
+          }
+          List<Module> made = new ArrayList<>();
+          for (int k = 0; k < members.size(); k++) {
+            LoraConfig.Target t = members.get(k);
+            Projection p = t.projection();
+            Slot b = builder.add(bName(p), p.out(), t.rank());
+            Slot magnitude = config.dora() ? builder.add(magnitudeName(p), 1, p.out()) : null;
+            Module m =
+                new Module(p, t.member(), t.rank(), (float) t.scale(), a.get(k), b, magnitude);
+            made.add(m);
+            all.put(p.name(), m);
+          }
+          byGroup.put(group, made);
+        });
     parameters = builder.build(true);
     modules = ImmutableMap.copyOf(all);
     byGroup.forEach((group, made) -> groups.put(group, new GroupLora(this, group, made)));
@@ -119,31 +108,16 @@ public final class LoraAdapter implements Adapter {
   private void initialise(long seed) {
     SplittableRandom random = new SplittableRandom(seed);
     for (Module m : modules.values()) {
-      boolean gaussian = config.initialisation() == LoraConfig.Initialisation.GAUSSIAN;
-      float[] a = new float[m.a.rows() * m.a.cols()];
-      double bound = 1 / Math.sqrt(m.a.cols());
-      for (int i = 0; i < a.length; i++) {
-        a[i] = (float) (gaussian ? random.nextGaussian() / m.rank : uniform(random, bound));
-      }
-      set(m.a, a);
-      if (config.initialisation() == LoraConfig.Initialisation.RANDOM) {
-        float[] b = new float[m.b.rows() * m.b.cols()];
-        double boundB = 1 / Math.sqrt(m.b.cols());
-        for (int i = 0; i < b.length; i++) {
-          b[i] = (float) uniform(random, boundB);
-        }
-        set(m.b, b);
-      }
+      InitialValues values =
+          InitialValues.draw(config.initialisation(), m.rank, m.a.cols(), m.b.rows(), random);
+      set(m.a, values.a());
+      set(m.b, values.b());
     }
     parameters.changed();
     if (config.dora()) {
       groups.values().forEach(GroupLora::initialiseMagnitudes);
       parameters.changed();
     }
-  }
-
-  private static double uniform(SplittableRandom random, double bound) {
-    return (2 * random.nextDouble() - 1) * bound;
   }
 
   /** Returns an adapter whose parameters are all zero, to be filled. */
@@ -199,8 +173,17 @@ public final class LoraAdapter implements Adapter {
     return trainable;
   }
 
+  /**
+   * {@inheritDoc}
+   *
+   * @throws UnsupportedOperationException if its B is to stay frozen in training (MiCA)
+   */
   @Override
   public void setTrainable(boolean value) {
+    if (value && config.initialisation() == LoraConfig.Initialisation.MICA) {
+      throw new UnsupportedOperationException(
+          "'%s' is a MiCA adapter, which trains A only: this is not implemented".formatted(name));
+    }
     trainable = value;
   }
 

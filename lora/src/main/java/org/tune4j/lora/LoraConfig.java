@@ -5,16 +5,17 @@ import static java.util.stream.Collectors.joining;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
+import org.tune4j.core.model.ProjectionGroup;
 
 /**
  * What a LoRA adapter looks like (Hu et al. 2021): {@code y = W x + scale * B A x}, with {@code A
@@ -27,17 +28,97 @@ public final class LoraConfig implements AdapterFactory {
   /** The value of target modules that means every linear layer but the output head. */
   public static final String ALL_LINEAR = "all-linear";
 
-  /** Initial values of A; B is zero except for {@link #RANDOM}. */
+  /** Initial values; B is zero unless said otherwise. */
   public enum Initialisation {
     /** Kaiming uniform with a = sqrt(5): uniform within 1/sqrt(in). PEFT's default. */
-    KAIMING,
+    KAIMING("true"),
     /** Normal with standard deviation 1/r. */
-    GAUSSIAN,
+    GAUSSIAN("gaussian"),
     /**
      * Like {@link #KAIMING} for A and for B: an adapter that changes outputs from the start; for
      * tests.
      */
-    RANDOM
+    RANDOM("false"),
+    /**
+     * A and B random in orthogonal subspaces, so that {@code B A = 0} with neither being zero; the
+     * rank must be even.
+     */
+    ORTHOGONAL("orthogonal"),
+    /**
+     * A from the principal directions of a layer's inputs (EVA, Paischer et al. 2024). Adapters
+     * that began so are loaded and trained on; new ones are not made, as that takes a pass over
+     * data.
+     */
+    EVA("eva"),
+    /**
+     * B from the base weight's left singular vectors of smallest singular values and frozen, A zero
+     * (MiCA). Adapters that began so are loaded; they are not trained.
+     */
+    MICA("mica");
+
+    private final String peft;
+
+    Initialisation(String peft) {
+      this.peft = peft;
+    }
+
+    /** Returns PEFT's value of {@code init_lora_weights}; true and false stand without quotes. */
+    String peft() {
+      return peft;
+    }
+  }
+
+  /** Which biases of the base model are trained along; PEFT's {@code bias}. */
+  public enum Bias {
+    /** None. */
+    NONE("none"),
+    /** All that the model has. */
+    ALL("all"),
+    /** Those of the adapted layers. */
+    LORA_ONLY("lora_only");
+
+    private final String peft;
+
+    Bias(String peft) {
+      this.peft = peft;
+    }
+
+    /** Returns PEFT's value. */
+    String peft() {
+      return peft;
+    }
+  }
+
+  /** A key of a rank or alpha pattern, which matches {@code (.*\\.)?(key)$}. */
+  private record Key(String key, boolean plain, PythonRegex regex) {
+    static List<Key> of(String field, Iterable<String> keys) {
+      List<Key> all = new ArrayList<>();
+      for (String key : keys) {
+        boolean plain =
+            key.chars()
+                .allMatch(c -> c == '.' || c == '_' || (c < 128 && Character.isLetterOrDigit(c)));
+        all.add(new Key(key, plain, PythonRegex.compile(field, key, "(.*\\.)?(" + key + ")$")));
+      }
+      return ImmutableList.copyOf(all);
+    }
+
+    boolean matches(String module, PythonRegex.Steps steps) {
+      if (!plain) {
+        return regex.match(module, steps) != null;
+      }
+      // the commonest, names, without a machine: a dot stands for any character
+      steps.take(regex, module);
+      int from = module.length() - key.length();
+      if (from < 0 || (from > 0 && module.charAt(from - 1) != '.')) {
+        return false;
+      }
+      for (int i = 0; i < key.length(); i++) {
+        if (key.charAt(i) != '.' && key.charAt(i) != module.charAt(from + i)) {
+          return false;
+        }
+      }
+      return true;
+    }
   }
 
   private final int rank;
@@ -54,11 +135,20 @@ public final class LoraConfig implements AdapterFactory {
   private final boolean rslora;
   private final boolean dora;
   private final Initialisation initialisation;
+  private final Bias bias;
+  private final ImmutableSet<String> targetNames;
+  private final ImmutableSet<String> excludedNames;
+  private final ImmutableSet<Integer> layers;
+  private final PythonRegex targetExpression; // null: names
+  private final PythonRegex excludeExpression;
+  private final ImmutableList<PythonRegex> layerExpressions;
+  private final List<Key> rankKeys;
+  private final List<Key> alphaKeys;
 
   private LoraConfig(Builder b) {
     checkArgument(b.rank > 0, "r is %s; it must be at least 1", b.rank);
     checkArgument(
-        Double.isFinite(b.alpha), "lora_alpha is %s; it must be a finite number", b.alpha);
+        Float.isFinite((float) b.alpha), "lora_alpha is %s; it must be a finite number", b.alpha);
     checkArgument(
         b.dropout >= 0 && b.dropout < 1, "lora_dropout is %s; it must be in [0, 1)", b.dropout);
     b.rankPattern.forEach(
@@ -66,7 +156,10 @@ public final class LoraConfig implements AdapterFactory {
     b.alphaPattern.forEach(
         (k, a) ->
             checkArgument(
-                Double.isFinite(a), "alpha_pattern '%s' is %s; it must be a finite number", k, a));
+                Float.isFinite(a.floatValue()),
+                "alpha_pattern '%s' is %s; it must be a finite number",
+                k,
+                a));
     checkArgument(
         b.targetRegex || b.targetModules.size() == 1 || !b.targetModules.contains(ALL_LINEAR),
         "target_modules %s: '%s' stands alone",
@@ -92,29 +185,27 @@ public final class LoraConfig implements AdapterFactory {
     rslora = b.rslora;
     dora = b.dora;
     initialisation = b.initialisation;
-    if (targetRegex) {
-      compile("target_modules", targetModules.get(0));
-    }
-    if (excludeRegex) {
-      compile("exclude_modules", excludeModules.get(0));
-    }
-    rankPattern.keySet().forEach(k -> compile("rank_pattern", k));
-    alphaPattern.keySet().forEach(k -> compile("alpha_pattern", k));
-    layersPattern.forEach(k -> compile("layers_pattern", k));
-  }
-
-  private static Pattern compile(String field, String regex) {
-    try {
-      return compile(regex);
-    } catch (PatternSyntaxException e) {
-      throw new IllegalArgumentException(
-          "%s: '%s' is no regular expression: %s".formatted(field, regex, e.getDescription()), e);
-    }
-  }
-
-  /** Python's expressions are Java's but for the way in which groups are named. */
-  private static Pattern compile(String regex) {
-    return Pattern.compile(regex.replace("(?P<", "(?<"));
+    bias = b.bias;
+    checkArgument(
+        initialisation != Initialisation.ORTHOGONAL
+            || (rank % 2 == 0 && rankPattern.values().stream().allMatch(r -> r % 2 == 0)),
+        "r is %s, rank_pattern %s; orthogonal initialisation needs even ranks",
+        rank,
+        rankPattern);
+    targetNames = targetRegex ? ImmutableSet.of() : ImmutableSet.copyOf(targetModules);
+    excludedNames = excludeRegex ? ImmutableSet.of() : ImmutableSet.copyOf(excludeModules);
+    layers = layersToTransform == null ? ImmutableSet.of() : ImmutableSet.copyOf(layersToTransform);
+    targetExpression =
+        targetRegex ? PythonRegex.compile("target_modules", targetModules.get(0)) : null;
+    excludeExpression =
+        excludeRegex ? PythonRegex.compile("exclude_modules", excludeModules.get(0)) : null;
+    rankKeys = Key.of("rank_pattern", rankPattern.keySet());
+    alphaKeys = Key.of("alpha_pattern", alphaPattern.keySet());
+    layerExpressions =
+        (layersPattern.isEmpty() ? ImmutableList.of("[^.]*") : layersPattern)
+            .stream()
+                .map(l -> PythonRegex.compile("layers_pattern", l, ".*?\\." + l + "\\.(\\d+)\\."))
+                .collect(ImmutableList.toImmutableList());
   }
 
   /** Returns the defaults. */
@@ -148,6 +239,7 @@ public final class LoraConfig implements AdapterFactory {
     private boolean rslora;
     private boolean dora;
     private Initialisation initialisation = Initialisation.KAIMING;
+    private Bias bias = Bias.NONE;
 
     private Builder() {}
 
@@ -185,7 +277,7 @@ public final class LoraConfig implements AdapterFactory {
       return targetModules(List.of(value));
     }
 
-    /** Sets the target modules by a regular expression that matches the whole name. */
+    /** Sets the target modules by an expression of Python's that matches the whole name. */
     public Builder targetModulesRegex(String value) {
       targetModules = ImmutableList.of(value);
       targetRegex = true;
@@ -225,7 +317,7 @@ public final class LoraConfig implements AdapterFactory {
       return this;
     }
 
-    /** Excludes modules by a regular expression that matches the whole name. */
+    /** Excludes modules by an expression of Python's that matches the whole name. */
     public Builder excludeModulesRegex(String value) {
       excludeModules = ImmutableList.of(value);
       excludeRegex = true;
@@ -247,6 +339,15 @@ public final class LoraConfig implements AdapterFactory {
     /** Sets the initial values. */
     public Builder initialisation(Initialisation value) {
       initialisation = value;
+      return this;
+    }
+
+    /**
+     * Sets which biases of the base model are trained along. An adapter is only made where there
+     * are none of them.
+     */
+    public Builder bias(Bias value) {
+      bias = value;
       return this;
     }
 
@@ -277,6 +378,7 @@ public final class LoraConfig implements AdapterFactory {
     b.rslora = rslora;
     b.dora = dora;
     b.initialisation = initialisation;
+    b.bias = bias;
     return b;
   }
 
@@ -350,22 +452,35 @@ public final class LoraConfig implements AdapterFactory {
     return initialisation;
   }
 
+  /** Returns which biases are trained along. */
+  public Bias bias() {
+    return bias;
+  }
+
   /** Returns the rank of a module. */
   public int rankOf(String module) {
-    return rankPattern.getOrDefault(patternKey(rankPattern.keySet(), module), rank);
+    return rankOf(module, new PythonRegex.Steps());
+  }
+
+  private int rankOf(String module, PythonRegex.Steps steps) {
+    return rankPattern.getOrDefault(patternKey(rankKeys, module, steps), rank);
   }
 
   /** Returns the factor of a module's update: alpha / r, or alpha / sqrt(r) with rsLoRA. */
   public double scaleOf(String module) {
-    double a = alphaPattern.getOrDefault(patternKey(alphaPattern.keySet(), module), alpha);
-    int r = rankOf(module);
+    return scaleOf(module, new PythonRegex.Steps());
+  }
+
+  private double scaleOf(String module, PythonRegex.Steps steps) {
+    double a = alphaPattern.getOrDefault(patternKey(alphaKeys, module, steps), alpha);
+    int r = rankOf(module, steps);
     return rslora ? a / Math.sqrt(r) : a / r;
   }
 
-  private static String patternKey(Iterable<String> keys, String module) {
-    for (String key : keys) {
-      if (compile("(.*\\.)?(" + key + ")$").matcher(module).lookingAt()) {
-        return key;
+  private static String patternKey(List<Key> keys, String module, PythonRegex.Steps steps) {
+    for (Key key : keys) {
+      if (key.matches(module, steps)) {
+        return key.key;
       }
     }
     return module;
@@ -373,35 +488,116 @@ public final class LoraConfig implements AdapterFactory {
 
   /** Returns whether a module is a target, by PEFT's rules. */
   public boolean targets(String module) {
-    if (excludeRegex
-        ? compile(excludeModules.get(0)).matcher(module).matches()
-        : named(excludeModules, module)) {
+    return targets(module, new PythonRegex.Steps());
+  }
+
+  private boolean targets(String module, PythonRegex.Steps steps) {
+    if (excludeRegex ? excludeExpression.fullMatch(module, steps) : named(excludedNames, module)) {
       return false;
     }
     if (targetRegex) {
-      return compile(targetModules.get(0)).matcher(module).matches();
+      return targetExpression.fullMatch(module, steps);
     }
-    if (targetModules.contains(module)) {
+    if (targetNames.contains(module)) {
       return true;
     }
-    if (!targetModules.contains(ALL_LINEAR) && !named(targetModules, module)) {
+    if (!targetNames.contains(ALL_LINEAR) && !named(targetNames, module)) {
       return false;
     }
-    if (layersToTransform == null || layersToTransform.isEmpty()) {
+    if (layers.isEmpty()) {
       return true;
     }
-    List<String> patterns = layersPattern.isEmpty() ? List.of("[^.]*") : layersPattern;
-    for (String pattern : patterns) {
-      Matcher m = compile(".*?\\." + pattern + "\\.(\\d+)\\.").matcher(module);
-      if (m.lookingAt()) {
-        return layersToTransform.contains(Integer.parseInt(m.group(1)));
+    for (PythonRegex expression : layerExpressions) {
+      Matcher m = expression.match(module, steps);
+      if (m != null) {
+        String layer = m.group(1);
+        checkArgument(
+            layer != null && layer.matches("\\d{1,9}"),
+            "layers_pattern: the first group of '%s' is not the number of a layer in '%s'",
+            expression,
+            module);
+        return layers.contains(Integer.parseInt(layer));
       }
     }
     return false;
   }
 
-  private static boolean named(List<String> names, String module) {
-    return names.stream().anyMatch(n -> module.equals(n) || module.endsWith("." + n));
+  /** Returns whether names have the module's, or what follows one of its dots. */
+  private static boolean named(Set<String> names, String module) {
+    if (names.contains(module)) {
+      return true;
+    }
+    for (int dot = module.indexOf('.'); dot >= 0; dot = module.indexOf('.', dot + 1)) {
+      if (names.contains(module.substring(dot + 1))) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /**
+   * A module that an adapter changes.
+   *
+   * @param group the group that it is in
+   * @param member its place there
+   * @param rank of the update
+   * @param scale factor of the update
+   */
+  record Target(ProjectionGroup group, int member, int rank, double scale) {
+    Projection projection() {
+      return group.members().get(member);
+    }
+
+    String name() {
+      return projection().name();
+    }
+
+    /** Returns the parameters of LoRA. */
+    long size() {
+      return (long) rank * (projection().in() + projection().out());
+    }
+  }
+
+  /**
+   * Returns the targets in a model, in its order.
+   *
+   * @throws IllegalArgumentException if there are none; the message lists what there is
+   */
+  List<Target> resolve(LanguageModel model) {
+    PythonRegex.Steps steps = new PythonRegex.Steps();
+    List<Target> found = new ArrayList<>();
+    for (ProjectionGroup group : model.groups()) {
+      for (int i = 0; i < group.members().size(); i++) {
+        String name = group.members().get(i).name();
+        if (targets(name, steps)) {
+          found.add(new Target(group, i, rankOf(name, steps), scaleOf(name, steps)));
+        }
+      }
+    }
+    if (found.isEmpty()) {
+      throw new IllegalArgumentException(
+          "target_modules %s matches no linear layer of the model; it has: %s"
+              .formatted(targetText(), lastNames(model)));
+    }
+    refuseBiases(
+        bias == Bias.ALL ? model.projections() : found.stream().map(Target::projection).toList());
+    return found;
+  }
+
+  private void refuseBiases(List<Projection> trained) {
+    for (Projection p : trained) {
+      checkArgument(
+          bias == Bias.NONE || p.bias() == null,
+          "bias is '%s' and %s has one, which would be trained along: this is not implemented",
+          bias.peft(),
+          p.name());
+    }
+  }
+
+  /** Returns the target modules for messages, shortened. */
+  String targetText() {
+    String text = targetRegex ? "'" + targetModules.get(0) + "'" : targetModules.toString();
+    return text.length() <= 300 ? text : text.substring(0, 300) + "…";
   }
 
   /**
@@ -410,20 +606,7 @@ public final class LoraConfig implements AdapterFactory {
    * @throws IllegalArgumentException if there are none; the message lists what there is
    */
   public List<Projection> targetsOf(LanguageModel model) {
-    List<Projection> found = new ArrayList<>();
-    for (Projection p : model.projections()) {
-      if (targets(p.name())) {
-        found.add(p);
-      }
-    }
-    if (found.isEmpty()) {
-      throw new IllegalArgumentException(
-          "target_modules %s matches no linear layer of the model; it has: %s"
-              .formatted(
-                  targetRegex ? "'" + targetModules.get(0) + "'" : targetModules,
-                  lastNames(model)));
-    }
-    return found;
+    return resolve(model).stream().map(Target::projection).toList();
   }
 
   private static String lastNames(LanguageModel model) {
@@ -444,12 +627,24 @@ public final class LoraConfig implements AdapterFactory {
     if (!targetRegex && !targetModules.contains(ALL_LINEAR)) {
       for (String target : targetModules) {
         checkArgument(
-            model.projections().stream().anyMatch(p -> named(List.of(target), p.name())),
+            model.projections().stream().anyMatch(p -> named(Set.of(target), p.name())),
             "target_modules: '%s' is no linear layer of the model's decoder; it has: %s",
             target,
             lastNames(model));
       }
     }
+    checkArgument(
+        initialisation != Initialisation.EVA && initialisation != Initialisation.MICA,
+        "initialisation %s is for adapters that are loaded; new ones can have others",
+        initialisation);
+    long parameters = parameters(model);
+    checkArgument(
+        parameters <= Integer.MAX_VALUE,
+        "r is %s%s; that makes %s parameters, an adapter has %s at most",
+        rank,
+        rankPattern.isEmpty() ? "" : ", rank_pattern " + rankPattern,
+        parameters,
+        Integer.MAX_VALUE);
     return LoraAdapter.create(model, this, name, seed);
   }
 
@@ -468,7 +663,8 @@ public final class LoraConfig implements AdapterFactory {
         excludeRegex,
         rslora,
         dora,
-        initialisation);
+        initialisation,
+        bias);
   }
 
   @Override
@@ -483,8 +679,8 @@ public final class LoraConfig implements AdapterFactory {
 
   @Override
   public long parameters(LanguageModel model) {
-    return targetsOf(model).stream()
-        .mapToLong(p -> (long) rankOf(p.name()) * (p.in() + p.out()) + (dora ? p.out() : 0))
+    return resolve(model).stream()
+        .mapToLong(t -> t.size() + (dora ? t.projection().out() : 0))
         .sum();
   }
 
@@ -511,6 +707,9 @@ public final class LoraConfig implements AdapterFactory {
     }
     if (initialisation != Initialisation.KAIMING) {
       text.append(", initialisation=").append(initialisation);
+    }
+    if (bias != Bias.NONE) {
+      text.append(", bias=").append(bias);
     }
     return text.append(rslora ? ", rsLoRA" : "")
         .append(dora ? ", DoRA" : "")

@@ -253,9 +253,9 @@ class PeftFormatTest {
 
   static Stream<Arguments> options() {
     return Stream.of(
-        Arguments.of("bias", "\"lora_only\"", "\"none\": this option"),
+        Arguments.of("bias", "\"some\"", "\"none\", \"all\" or \"lora_only\""),
         Arguments.of("modules_to_save", "[\"lm_head\"]", "this option of PEFT is not implemented"),
-        Arguments.of("lora_bias", "true", "this option"),
+        Arguments.of("lora_bias", "true", "adds a bias to B, which is not implemented"),
         Arguments.of("use_qalora", "true", "this option"),
         Arguments.of("use_bdlora", "{\"nblocks\": 2}", "this option"),
         Arguments.of("target_parameters", "[\"experts\"]", "this option"),
@@ -267,12 +267,22 @@ class PeftFormatTest {
         Arguments.of("kasa_config", "{\"beta\": 0.1}", "this option"),
         Arguments.of("velora_config", "{\"scale\": 1.0}", "this option"),
         Arguments.of("an_option_to_come", "3", "this option of PEFT is not implemented"),
-        Arguments.of("init_lora_weights", "\"pissa\"", "other initialisations"),
+        Arguments.of("monteclora_config", "{\"num_samples\": 8}", "(MonteCLoRA)"),
+        Arguments.of("init_lora_weights", "\"pissa\"", "moved into the adapter; PEFT converts"),
+        Arguments.of("init_lora_weights", "\"pissa_niter_16\"", "moved into the adapter"),
+        Arguments.of("init_lora_weights", "\"corda\"", "found from data"),
+        Arguments.of("init_lora_weights", "\"lora_ga\"", "found from gradients"),
+        Arguments.of("init_lora_weights", "\"loftq\"", "replaced by quantised ones"),
+        Arguments.of("init_lora_weights", "\"an_idea_to_come\"", "other initialisations"),
+        Arguments.of("init_lora_weights", "\"true\"", "other initialisations"),
         Arguments.of("init_lora_weights", "7", "other initialisations"),
-        Arguments.of("peft_type", "\"LOHA\"", "\"LORA\""),
+        Arguments.of("peft_type", "\"LOHA\"", "\"LORA\": of PEFT's kinds of adapters"),
         Arguments.of("task_type", "\"SEQ_CLS\"", "\"CAUSAL_LM\""),
         Arguments.of("r", "\"four\"", "an integer"),
         Arguments.of("r", "4.5", "an integer"),
+        Arguments.of("r", "4000000000", "an integer"),
+        Arguments.of("r", "1e9", "an integer"),
+        Arguments.of("r", "true", "an integer"),
         Arguments.of("lora_alpha", "[8]", "a number"),
         Arguments.of("lora_dropout", "\"no\"", "a number"),
         Arguments.of("use_rslora", "\"yes\"", "true or false"),
@@ -315,7 +325,20 @@ class PeftFormatTest {
         "layers_pattern=\"\"",
         "exclude_modules=[]",
         "task_type=null",
-        "init_lora_weights=\"Gaussian\""
+        "init_lora_weights=\"Gaussian\"",
+        "init_lora_weights=\"eva\"",
+        "init_lora_weights=\"orthogonal\"",
+        "init_lora_weights=\"mica\"",
+        "init_lora_weights=null",
+        "bias=\"all\"",
+        "bias=\"lora_only\"",
+        "runtime_config={\"ephemeral_gpu_offload\": true}",
+        // PEFT ignores the settings of an initialisation that is not chosen
+        "eva_config={\"rho\": 2.0}",
+        "corda_config={\"corda_method\": \"ipm\"}",
+        "lora_ga_config={\"direction\": \"ArB2r\"}",
+        "loftq_config={\"loftq_bits\": 4}",
+        "auto_mapping={\"base_model_class\": \"LlamaForCausalLM\"}"
       })
   void optionsThatAreOffAreAccepted(String assignment) throws IOException {
     Path directory = adapter("qwen2");
@@ -427,7 +450,8 @@ class PeftFormatTest {
   @Test
   void aTensorTooManyIsRefused() throws IOException {
     refused(
-        damage(f -> CaseFiles.rename(f, n -> n.equals(A) ? n.replace("q_proj", "k_proj") : n)), A);
+        damage(f -> CaseFiles.rename(f, n -> n.equals(A) ? n.replace("q_proj", "k_proj") : n)),
+        "tensor '" + A.replace("q_proj", "k_proj") + "': found an update of");
     Path file = folder.resolve("adapter").resolve(PeftFormat.WEIGHTS);
     Safetensors old =
         Safetensors.open(GoldenTest.GOLDEN.resolve("qwen2/adapter/" + PeftFormat.WEIGHTS));

@@ -1,0 +1,442 @@
+package org.tune4j.lora;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.util.DefaultIndenter;
+import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Projection;
+
+/**
+ * {@code adapter_config.json}, the fields of PEFT 0.21's {@code LoraConfig}: each is understood,
+ * says nothing about the adapter, or is refused by name with what it would do, unless it has the
+ * value that switches it off.
+ */
+final class PeftConfig {
+  static final String FILE = "adapter_config.json";
+  private static final String PEFT_VERSION = "0.21.0";
+  private static final long LONGEST = 4 << 20; // bytes; PEFT's have a few kilobytes
+  private static final ObjectMapper JSON =
+      new ObjectMapper()
+          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+
+  /** What is written for fields that are not understood, as PEFT does. */
+  private static final ImmutableMap<String, JsonNode> OFF = off();
+
+  /** What an option that is not implemented does. */
+  private static final ImmutableMap<String, String> REFUSED =
+      ImmutableMap.<String, String>builder()
+          .put("alora_invocation_tokens", "applies the adapter from certain tokens on (aLoRA)")
+          .put("arrow_config", "routes each token among several adapters (Arrow)")
+          .put(
+              "kasa_config",
+              "cuts singular values off the base weights and learns others between A and B (KaSA)")
+          .put("layer_replication", "builds a deeper model from the base model's layers")
+          .put("lora_bias", "adds a bias to B")
+          .put("megatron_config", "adapts the parallel layers of Megatron")
+          .put("monteclora_config", "draws the update at random around A and B (MonteCLoRA)")
+          .put("target_parameters", "adapts parameters that are no module's weight")
+          .put("trainable_token_indices", "trains single rows of the embedding")
+          .put("use_bdlora", "makes A or B block-diagonal (BD-LoRA)")
+          .put("use_qalora", "pools the inputs of A by groups (QA-LoRA)")
+          .put("velora_config", "compresses what A's gradient is formed from (VeLoRA)")
+          .buildOrThrow();
+
+  /** Fields that carry information only, or belong to options that are off. */
+  private static final ImmutableSet<String> IGNORED =
+      ImmutableSet.of(
+          "auto_mapping",
+          "base_model_name_or_path",
+          "inference_mode",
+          "peft_version",
+          "revision",
+          "runtime_config",
+          "megatron_core",
+          "qalora_group_size",
+          // PEFT itself ignores these unless init_lora_weights names their method
+          "corda_config",
+          "eva_config",
+          "loftq_config",
+          "lora_ga_config",
+          // what is tied stays so: see Reader.read
+          "ensure_weight_tying");
+
+  private static final ImmutableSet<String> UNDERSTOOD =
+      ImmutableSet.of(
+          "peft_type",
+          "task_type",
+          "r",
+          "lora_alpha",
+          "lora_dropout",
+          "target_modules",
+          "exclude_modules",
+          "rank_pattern",
+          "alpha_pattern",
+          "layers_to_transform",
+          "layers_pattern",
+          "fan_in_fan_out",
+          "use_rslora",
+          "use_dora",
+          "init_lora_weights",
+          "bias");
+
+  /** Initialisations that change the base weights, and how. */
+  private static final ImmutableMap<String, String> MUTATING =
+      ImmutableMap.of(
+          "pissa",
+          "a part of the base weights moved into the adapter",
+          "olora",
+          "a part of the base weights moved into the adapter",
+          "corda",
+          "a part of the base weights, found from data, moved into the adapter",
+          "lora_ga",
+          "base weights that are offset by the initial adapter, found from gradients",
+          "loftq",
+          "base weights that are replaced by quantised ones");
+
+  private PeftConfig() {}
+
+  private static ImmutableMap<String, JsonNode> off() {
+    try {
+      JsonNode node =
+          JSON.readTree(
+              """
+              {"alora_invocation_tokens": null, "arrow_config": null, "auto_mapping": null,
+               "corda_config": null, "ensure_weight_tying": false, "eva_config": null, "kasa_config": null,
+               "layer_replication": null, "loftq_config": {}, "lora_bias": false, "lora_ga_config": null,
+               "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": null,
+               "monteclora_config": null, "qalora_group_size": 16, "revision": null, "target_parameters": null,
+               "trainable_token_indices": null, "use_bdlora": null, "use_qalora": false, "velora_config": null}
+              """);
+      ImmutableMap.Builder<String, JsonNode> map = ImmutableMap.builder();
+      node.properties().forEach(e -> map.put(e.getKey(), e.getValue()));
+      return map.buildOrThrow();
+    } catch (JsonProcessingException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** Returns the configuration as PEFT writes it. */
+  static String json(LoraAdapter adapter, String baseModel) throws IOException {
+    LoraConfig c = adapter.config();
+    TreeMap<String, JsonNode> fields = new TreeMap<>(OFF);
+    ObjectNode o = JSON.createObjectNode();
+    o.put("base_model_name_or_path", baseModel);
+    o.put("inference_mode", true);
+    o.put("peft_type", "LORA");
+    o.put("peft_version", PEFT_VERSION);
+    o.put("task_type", "CAUSAL_LM");
+    o.put("r", c.rank());
+    number(o, "lora_alpha", c.alpha());
+    o.put("lora_dropout", c.dropout());
+    if (c.targetRegex()) {
+      o.put("target_modules", c.targetModules().get(0));
+    } else if (c.targetModules().contains(LoraConfig.ALL_LINEAR)) {
+      // PEFT, too, stores what all-linear came to
+      adapter.modules().keySet().forEach(o.putArray("target_modules")::add);
+    } else {
+      c.targetModules().forEach(o.putArray("target_modules")::add);
+    }
+    if (c.excludeModules().isEmpty()) {
+      o.putNull("exclude_modules");
+    } else if (c.excludeRegex()) {
+      o.put("exclude_modules", c.excludeModules().get(0));
+    } else {
+      c.excludeModules().forEach(o.putArray("exclude_modules")::add);
+    }
+    ObjectNode ranks = o.putObject("rank_pattern");
+    c.rankPattern().forEach(ranks::put);
+    ObjectNode alphas = o.putObject("alpha_pattern");
+    c.alphaPattern().forEach((k, v) -> number(alphas, k, v));
+    if (c.layersToTransform() == null) {
+      o.putNull("layers_to_transform");
+    } else {
+      c.layersToTransform().forEach(o.putArray("layers_to_transform")::add);
+    }
+    if (c.layersPattern().isEmpty()) {
+      o.putNull("layers_pattern");
+    } else {
+      c.layersPattern().forEach(o.putArray("layers_pattern")::add);
+    }
+    o.put("fan_in_fan_out", fanInFanOut(adapter.model()));
+    o.put("use_rslora", c.rslora());
+    o.put("use_dora", c.dora());
+    switch (c.initialisation()) {
+      case KAIMING, RANDOM ->
+          o.put("init_lora_weights", Boolean.parseBoolean(c.initialisation().peft()));
+      default -> o.put("init_lora_weights", c.initialisation().peft());
+    }
+    o.put("bias", c.bias().peft());
+    o.properties().forEach(e -> fields.put(e.getKey(), e.getValue()));
+    ObjectNode sorted = JSON.createObjectNode();
+    fields.forEach(sorted::set);
+    DefaultPrettyPrinter printer = new DefaultPrettyPrinter();
+    DefaultIndenter indenter = new DefaultIndenter("  ", "\n");
+    printer.indentObjectsWith(indenter);
+    printer.indentArraysWith(indenter);
+    return JSON.writer(printer).writeValueAsString(sorted);
+  }
+
+  private static void number(ObjectNode o, String field, double value) {
+    if (value == (int) value) {
+      o.put(field, (int) value);
+    } else {
+      o.put(field, value);
+    }
+  }
+
+  private static boolean fanInFanOut(LanguageModel model) {
+    return model.projections().stream().anyMatch(Projection::fanInFanOut);
+  }
+
+  /** Reads the configuration of an adapter directory; see {@link PeftFormat#readConfig}. */
+  static LoraConfig read(Path directory) throws IOException {
+    Path file = directory.resolve(FILE);
+    if (!Files.isRegularFile(file)) {
+      throw new NoSuchFileException(file.toString(), null, "no such adapter configuration");
+    }
+    if (Files.size(file) > LONGEST) {
+      throw new MalformedFileException(file, "", Files.size(file) + " bytes", "at most " + LONGEST);
+    }
+    JsonNode root;
+    try {
+      root = JSON.readTree(Files.readAllBytes(file));
+    } catch (JsonProcessingException e) {
+      throw new MalformedFileException(
+          file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
+    }
+    if (!root.path("peft_type").asText("").equals("LORA")) {
+      throw new MalformedFileException(
+          file,
+          "peft_type",
+          text(root.path("peft_type")),
+          "\"LORA\": of PEFT's kinds of adapters only this is implemented");
+    }
+    return new Reader(file, root).read();
+  }
+
+  /** Returns what a configuration that was read before names as the base model; may be empty. */
+  static String baseModel(Path directory) throws IOException {
+    return JSON.readTree(Files.readAllBytes(directory.resolve(FILE)))
+        .path("base_model_name_or_path")
+        .asText("");
+  }
+
+  private static String text(JsonNode node) {
+    String text = node.isMissingNode() ? "nothing" : node.toString();
+    return text.length() <= 200 ? text : text.substring(0, 200) + "…";
+  }
+
+  /** Reads one configuration, field by field. */
+  private record Reader(Path file, JsonNode root) {
+    LoraConfig read() throws IOException {
+      refuseOthers();
+      LoraConfig.Builder b = LoraConfig.builder();
+      b.rank(integer("r", root.path("r"), 8));
+      b.alpha(real("lora_alpha", root.path("lora_alpha"), 8));
+      b.dropout(real("lora_dropout", root.path("lora_dropout"), 0));
+      JsonNode targets = root.path("target_modules");
+      if (targets.isTextual() && targets.asText().equalsIgnoreCase(LoraConfig.ALL_LINEAR)) {
+        b.targetModules(LoraConfig.ALL_LINEAR);
+      } else if (targets.isTextual()) {
+        b.targetModulesRegex(targets.asText());
+      } else if (targets.isArray() && !targets.isEmpty()) {
+        b.targetModules(texts("target_modules", targets));
+      } else {
+        throw malformed(
+            "target_modules",
+            targets,
+            "a list of module names, a regular expression, or \"all-linear\"");
+      }
+      JsonNode excluded = root.path("exclude_modules");
+      if (excluded.isTextual() && !excluded.asText().isEmpty()) {
+        b.excludeModulesRegex(excluded.asText());
+      } else if (!excluded.isTextual()) {
+        b.excludeModules(texts("exclude_modules", excluded));
+      }
+      Map<String, Integer> ranks = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> e : object("rank_pattern")) {
+        ranks.put(e.getKey(), integer("rank_pattern, " + e.getKey(), e.getValue(), 0));
+      }
+      b.rankPattern(ranks);
+      Map<String, Double> alphas = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> e : object("alpha_pattern")) {
+        alphas.put(e.getKey(), real("alpha_pattern, " + e.getKey(), e.getValue(), Double.NaN));
+      }
+      b.alphaPattern(alphas);
+      JsonNode layers = root.path("layers_to_transform");
+      if (layers.isArray()) {
+        List<Integer> all = new ArrayList<>();
+        for (JsonNode layer : layers) {
+          all.add(integer("layers_to_transform", layer, -1));
+        }
+        b.layersToTransform(all);
+      } else if (!absent(layers)) {
+        b.layersToTransform(List.of(integer("layers_to_transform", layers, -1)));
+      }
+      JsonNode pattern = root.path("layers_pattern");
+      if (!pattern.isTextual()) {
+        b.layersPattern(texts("layers_pattern", pattern));
+      } else if (!pattern.asText().isEmpty()) {
+        b.layersPattern(List.of(pattern.asText()));
+      }
+      b.rslora(flag("use_rslora"));
+      b.dora(flag("use_dora"));
+      b.initialisation(initialisation(root.path("init_lora_weights")));
+      b.bias(bias(root.path("bias")));
+      try {
+        return b.build();
+      } catch (IllegalArgumentException e) {
+        throw new MalformedFileException(file, "", e.getMessage(), "a valid LoRA configuration", e);
+      }
+    }
+
+    private void refuseOthers() throws IOException {
+      for (Map.Entry<String, JsonNode> e : root.properties()) {
+        String field = e.getKey();
+        JsonNode value = e.getValue();
+        if (UNDERSTOOD.contains(field)
+            || IGNORED.contains(field)
+            || value.equals(OFF.get(field))
+            || switchedOff(value)) {
+          continue;
+        }
+        throw malformed(
+            field,
+            value,
+            REFUSED.containsKey(field)
+                ? "null or false: this option " + REFUSED.get(field) + ", which is not implemented"
+                : "null or false: this option of PEFT is not implemented");
+      }
+      JsonNode task = root.path("task_type");
+      if (!absent(task) && !task.asText().equals("CAUSAL_LM")) {
+        throw malformed(
+            "task_type", task, "\"CAUSAL_LM\": models of other tasks are not implemented");
+      }
+    }
+
+    private LoraConfig.Initialisation initialisation(JsonNode init) throws IOException {
+      if (absent(init)) {
+        return LoraConfig.Initialisation.KAIMING;
+      }
+      String value = init.asText().toLowerCase(Locale.ROOT);
+      for (LoraConfig.Initialisation i : LoraConfig.Initialisation.values()) {
+        boolean flag = i.peft().equals("true") || i.peft().equals("false");
+        if (value.equals(i.peft()) && (flag ? init.isBoolean() : init.isTextual())) {
+          return i;
+        }
+      }
+      String method = value.startsWith("pissa_niter_") ? "pissa" : value;
+      throw malformed(
+          "init_lora_weights",
+          init,
+          init.isTextual() && MUTATING.containsKey(method)
+              ? "an initialisation that leaves the base weights alone: this one trains on "
+                  + MUTATING.get(method)
+                  + "; PEFT converts it to plain LoRA when it is saved with"
+                  + " path_initial_model_for_weight_conversion"
+              : "true, false, \"gaussian\", \"orthogonal\", \"eva\" or \"mica\": other"
+                  + " initialisations are not implemented");
+    }
+
+    private LoraConfig.Bias bias(JsonNode bias) throws IOException {
+      if (absent(bias)) {
+        return LoraConfig.Bias.NONE;
+      }
+      for (LoraConfig.Bias b : LoraConfig.Bias.values()) {
+        if (bias.isTextual() && bias.asText().equals(b.peft())) {
+          return b;
+        }
+      }
+      throw malformed("bias", bias, "\"none\", \"all\" or \"lora_only\"");
+    }
+
+    private static boolean absent(JsonNode value) {
+      return value.isMissingNode() || value.isNull();
+    }
+
+    private static boolean switchedOff(JsonNode value) {
+      return value.isNull()
+          || (value.isBoolean() && !value.asBoolean())
+          || (value.isContainerNode() && value.isEmpty());
+    }
+
+    private MalformedFileException malformed(String field, JsonNode found, String expected) {
+      return new MalformedFileException(file, field, text(found), expected);
+    }
+
+    private List<String> texts(String field, JsonNode array) throws IOException {
+      List<String> all = new ArrayList<>();
+      if (absent(array)) {
+        return all;
+      }
+      if (!array.isArray()) {
+        throw malformed(field, array, "a list of names");
+      }
+      for (JsonNode t : array) {
+        if (!t.isTextual()) {
+          throw malformed(field, t, "a name");
+        }
+        all.add(t.asText());
+      }
+      return all;
+    }
+
+    private Set<Map.Entry<String, JsonNode>> object(String field) throws IOException {
+      JsonNode v = root.path(field);
+      if (absent(v)) {
+        return Set.of();
+      }
+      if (!v.isObject()) {
+        throw malformed(field, v, "an object of pattern: number");
+      }
+      return v.properties();
+    }
+
+    private int integer(String field, JsonNode v, int otherwise) throws IOException {
+      if (absent(v)) {
+        return otherwise;
+      }
+      if (!v.isInt()) {
+        throw malformed(field, v, "an integer");
+      }
+      return v.asInt();
+    }
+
+    private double real(String field, JsonNode v, double otherwise) throws IOException {
+      if (absent(v)) {
+        return otherwise;
+      }
+      if (!v.isNumber()) {
+        throw malformed(field, v, "a number");
+      }
+      return v.asDouble();
+    }
+
+    private boolean flag(String field) throws IOException {
+      JsonNode v = root.path(field);
+      if (!absent(v) && !v.isBoolean()) {
+        throw malformed(field, v, "true or false");
+      }
+      return v.asBoolean(false);
+    }
+  }
+}

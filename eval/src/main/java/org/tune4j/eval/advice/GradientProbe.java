@@ -91,6 +91,15 @@ final class GradientProbe {
     return b ^ (b >>> 31);
   }
 
+  /** Returns whether a gradient points anywhere: finite, and not zero. */
+  static boolean isDirection(double[] gradient) {
+    double sum = 0;
+    for (double g : gradient) {
+      sum += g * g;
+    }
+    return Double.isFinite(sum) && sum > 0;
+  }
+
   /** Returns the cosine; 0 if a vector is zero. */
   static double cosine(double[] a, double[] b) {
     double dot = 0;

@@ -18,6 +18,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
+import org.tune4j.core.train.TrainingException;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.strategies.Independent;
 import org.tune4j.strategies.MultiTask;
@@ -77,12 +78,27 @@ public record Pilot(
   }
 
   /**
+   * Losses below this, in nats a token, are as good as 0: a token's probability is over 0.99.
+   * Shares of them would compare nothing with nothing.
+   */
+  public static final double LEAST_LOSS = 0.01;
+
+  /** Returns how many times as high a loss is as another, both at least {@link #LEAST_LOSS}. */
+  private static double ratio(double loss, double other) {
+    return Math.max(loss, LEAST_LOSS) / Math.max(other, LEAST_LOSS);
+  }
+
+  /**
    * Returns how far the adapters of a task's own have got beyond the form of answers, mean over
-   * tasks: 0 where the loss is no lower than the form's, 1 where it is at most half of that.
+   * tasks: 0 where the loss is no lower than the form's, 1 where it is at most half of that, or
+   * where there is nothing but form, as with a single label.
    */
   public double maturity() {
     return mean(
-        t -> form.get(t) <= 0 ? 1 : Math.max(0, Math.min(1, 2 * (1 - alone.get(t) / form.get(t)))));
+        t ->
+            form.get(t) <= LEAST_LOSS
+                ? 1
+                : Math.max(0, Math.min(1, 2 * (1 - ratio(alone.get(t), form.get(t))))));
   }
 
   /**
@@ -90,7 +106,7 @@ public record Pilot(
    * below 0 where joint training is worse.
    */
   public double jointGain(String task) {
-    return 1 - joint.get(task) / alone.get(task);
+    return 1 - ratio(joint.get(task), alone.get(task));
   }
 
   /** Returns {@link #jointGain(String)}, mean over tasks. */
@@ -103,7 +119,7 @@ public record Pilot(
    * training, mean over tasks; 0 if it is not.
    */
   public double forgetting() {
-    return Math.max(0, mean(t -> sequential.get(t) / alone.get(t) - 1));
+    return Math.max(0, mean(t -> ratio(sequential.get(t), alone.get(t)) - 1));
   }
 
   private double mean(ToDoubleFunction<String> value) {
@@ -113,9 +129,10 @@ public record Pilot(
   /**
    * Runs the trainings.
    *
-   * @param samples what to learn and to validate on
+   * @param samples what to learn and to validate on, each with examples for both
    * @param stop asked before each step
    * @return nothing if stopped
+   * @throws TrainingException if a loss is no finite number
    */
   static Optional<Pilot> run(
       LanguageModel model,
@@ -137,9 +154,6 @@ public record Pilot(
       learned.add(Sample.encoder(model, h).encode(t, Task.Split.TRAIN).examples());
       form.put(t.name(), formLoss(t.type(), learned.get(learned.size() - 1)));
       examples.put(t.name(), learned.get(learned.size() - 1).size());
-      if (held.get(t.name()).isEmpty() || learned.get(learned.size() - 1).isEmpty()) {
-        return Optional.empty();
-      }
     }
     PlanContext context = PlanContext.of(samples, h);
     ImmutableMap<String, Double> untuned = losses(model, h, held, t -> List.of());
@@ -185,6 +199,7 @@ public record Pilot(
               double[][] transfer = new double[names.size()][names.size()];
               ImmutableMap.Builder<String, Double> own = ImmutableMap.builder();
               for (int i = 0; i < transfer.length; i++) {
+                interruptions.check();
                 Adapter adapter = result.adapters().get(names.get(i));
                 Map<String, Double> after = losses(model, h, held, t -> List.of(adapter));
                 transfer[i] = taken(untuned, after);
@@ -223,7 +238,7 @@ public record Pilot(
   /** Returns the share of each loss that is gone. */
   private static double[] taken(Map<String, Double> before, Map<String, Double> after) {
     return before.entrySet().stream()
-        .mapToDouble(e -> 1 - after.get(e.getKey()) / e.getValue())
+        .mapToDouble(e -> 1 - ratio(after.get(e.getKey()), e.getValue()))
         .toArray();
   }
 
@@ -279,8 +294,17 @@ public record Pilot(
     ImmutableMap.Builder<String, Double> losses = ImmutableMap.builder();
     held.forEach(
         (task, examples) ->
-            losses.put(task, Losses.mean(model, examples, stack.of(task), h.tokensPerPass())));
+            losses.put(
+                task,
+                finite(task, Losses.mean(model, examples, stack.of(task), h.tokensPerPass()))));
     return losses.buildOrThrow();
+  }
+
+  private static double finite(String task, double loss) {
+    if (!Double.isFinite(loss)) {
+      throw new TrainingException("the validation loss of task '%s' is %s".formatted(task, loss));
+    }
+    return loss;
   }
 
   /** Returns a table of losses. */

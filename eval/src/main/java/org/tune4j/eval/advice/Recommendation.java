@@ -20,8 +20,10 @@ import org.tune4j.strategies.TrainingStrategy;
  * <p><b>Confidence</b> is {@code 1 / (1 + exp(-6 d))}, with {@code d} the lead of the recommended
  * plan's score over the next plan that the budget allows: 0.5 where the evidence does not tell them
  * apart, 0.77 for a lead of 0.2 on the scale from -1 to 1 of the {@link Scorecard}, and 1 if no
- * other plan is allowed. It says how clear the evidence is under the scorecard's weights; it is not
- * a frequency observed over many runs.
+ * other plan is allowed. With several tasks it is at most {@link
+ * StrategyRecommender#UNTRIED_CONFIDENCE} unless a pilot got beyond the form of answers, from where
+ * it may rise to 1 with {@link Pilot#maturity()}. It says how clear the evidence is under the
+ * scorecard's weights; it is not a frequency observed over many runs.
  *
  * @param recommended the strategy with its hyperparameters, score and price
  * @param confidence from 0.5 to 1
@@ -155,7 +157,7 @@ public record Recommendation(
         .put("activationCheckpointing", a.hyperparameters().activationCheckpointing())
         .put("verdict", a.verdict());
     if (a.feasible()) {
-      node.put("score", a.score()); // JSON has no infinity
+      node.put("rating", a.score()); // JSON has no infinity
     }
     PlanPrice p = a.price();
     node.putObject("price")
@@ -206,7 +208,11 @@ public record Recommendation(
     for (double[] row : values) {
       ArrayNode node = rows.addArray();
       for (double v : row) {
-        node.add(v);
+        if (Double.isNaN(v)) {
+          node.addNull(); // JSON has no NaN
+        } else {
+          node.add(v);
+        }
       }
     }
     return rows;
@@ -238,7 +244,7 @@ public record Recommendation(
             out,
             "  %s (%s): %s",
             a.strategy(),
-            a.feasible() ? String.format(Locale.ROOT, "score %+.2f", a.score()) : "not possible",
+            a.feasible() ? String.format(Locale.ROOT, "rating %+.2f", a.score()) : "not possible",
             a.verdict());
         line(out, "    %s", a.price());
       }

@@ -127,12 +127,24 @@ final class Sample {
     return new Batch(ids, positions, starts, targets, tasks, null);
   }
 
-  /** Returns every second example, from {@code first} on. */
-  static List<EncodedExample> half(List<EncodedExample> examples, int first) {
-    ImmutableList.Builder<EncodedExample> half = ImmutableList.builder();
-    for (int i = first; i < examples.size(); i += 2) {
-      half.add(examples.get(i));
+  /** Returns every second example, and the others; one list only if there is one example only. */
+  static List<List<EncodedExample>> halves(List<EncodedExample> examples) {
+    List<List<EncodedExample>> halves = new ArrayList<>();
+    for (int first = 0; first < Math.min(2, examples.size()); first++) {
+      ImmutableList.Builder<EncodedExample> half = ImmutableList.builder();
+      for (int i = first; i < examples.size(); i += 2) {
+        half.add(examples.get(i));
+      }
+      halves.add(half.build());
     }
-    return half.build();
+    return halves;
+  }
+
+  /** Returns a task with the examples only that were encoded, and without a test split. */
+  static Task usable(Task task, List<EncodedExample> train, List<EncodedExample> validation) {
+    return task.withExamples(
+        train.stream().map(e -> task.train().get(e.example())).toList(),
+        validation.stream().map(e -> task.validation().get(e.example())).toList(),
+        List.of());
   }
 }

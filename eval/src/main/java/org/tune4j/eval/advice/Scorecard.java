@@ -67,6 +67,9 @@ public record Scorecard(ImmutableList<Factor> factors) {
   /** Measured by training, too, and independently of the loss that was reached. */
   public static final double AGREEMENT_WEIGHT = 2;
 
+  static final String JOINT_GAIN = "joint gain";
+  static final String AGREEMENT = "agreement";
+
   /** What evidence speaks for. */
   public enum Side {
     /** One adapter that learns all tasks together. */
@@ -112,7 +115,8 @@ public record Scorecard(ImmutableList<Factor> factors) {
   /**
    * What is weighed.
    *
-   * @param similarity combined, mean over pairs of tasks
+   * @param similarity combined, mean over pairs of tasks; NaN if none could be measured, which then
+   *     says nothing
    * @param smallestTask examples of the task with the fewest
    * @param jointGain {@link Pilot#jointGain()}, if there was a pilot
    * @param agreement mean of {@link Pilot#agreement()} over pairs, if there was a pilot
@@ -134,19 +138,21 @@ public record Scorecard(ImmutableList<Factor> factors) {
   /** Weighs evidence. */
   public static Scorecard of(Evidence e) {
     ImmutableList.Builder<Factor> factors = ImmutableList.builder();
-    double similarity = clamp((e.similarity - NEUTRAL_SIMILARITY) / SIMILARITY_RANGE);
-    factors.add(
-        new Factor(
-            "similarity",
-            e.similarity,
-            similarity,
-            SIMILARITY_WEIGHT,
-            say(
-                "The untrained model sees the tasks as %s: combined similarity %.2f on average (two halves of one"
-                    + " task: 1; neutral: %.2f).",
-                words(similarity, "alike", "unlike", "neither alike nor unlike"),
-                e.similarity,
-                NEUTRAL_SIMILARITY)));
+    if (!Double.isNaN(e.similarity)) {
+      double similarity = clamp((e.similarity - NEUTRAL_SIMILARITY) / SIMILARITY_RANGE);
+      factors.add(
+          new Factor(
+              "similarity",
+              e.similarity,
+              similarity,
+              SIMILARITY_WEIGHT,
+              say(
+                  "The untrained model sees the tasks as %s: combined similarity %.2f on average (two halves of one"
+                      + " task: 1; neutral: %.2f).",
+                  words(similarity, "alike", "unlike", "neither alike nor unlike"),
+                  e.similarity,
+                  NEUTRAL_SIMILARITY)));
+    }
     double size = clamp(Math.log(e.smallestTask / NEUTRAL_EXAMPLES) / Math.log(2) / EXAMPLES_RANGE);
     factors.add(
         new Factor(
@@ -163,7 +169,7 @@ public record Scorecard(ImmutableList<Factor> factors) {
         gain ->
             factors.add(
                 new Factor(
-                    "joint gain",
+                    JOINT_GAIN,
                     gain,
                     mature(clamp(gain / GAIN_RANGE), e.maturity),
                     GAIN_WEIGHT,
@@ -175,7 +181,7 @@ public record Scorecard(ImmutableList<Factor> factors) {
         cosine ->
             factors.add(
                 new Factor(
-                    "agreement",
+                    AGREEMENT,
                     cosine,
                     mature(clamp(cosine / AGREEMENT_RANGE), e.maturity),
                     AGREEMENT_WEIGHT,

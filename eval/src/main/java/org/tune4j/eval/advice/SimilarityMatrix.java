@@ -7,7 +7,8 @@ import java.util.Arrays;
 import java.util.Locale;
 
 /**
- * How alike tasks are, pair by pair: symmetric, from -1 to 1, 1 on the diagonal.
+ * How alike tasks are, pair by pair: symmetric, from -1 to 1, 1 on the diagonal, and {@link
+ * Double#NaN} for a pair of tasks of which it cannot be told.
  *
  * @param tasks names, in the order of rows and columns
  * @param values {@code [tasks][tasks]}
@@ -30,7 +31,10 @@ public record SimilarityMatrix(ImmutableList<String> tasks, double[][] values) {
           copy[i][i]);
       for (int j = 0; j < n; j++) {
         checkArgument(
-            Math.abs(copy[i][j]) <= 1 + ROUNDING && Math.abs(copy[i][j] - values[j][i]) <= ROUNDING,
+            (i != j && Double.isNaN(copy[i][j]))
+                ? Double.isNaN(values[j][i])
+                : Math.abs(copy[i][j]) <= 1 + ROUNDING
+                    && Math.abs(copy[i][j] - values[j][i]) <= ROUNDING,
             "similarity of '%s' and '%s' is %s, and %s the other way round",
             tasks.get(i),
             tasks.get(j),
@@ -62,16 +66,22 @@ public record SimilarityMatrix(ImmutableList<String> tasks, double[][] values) {
     return i;
   }
 
-  /** Returns the mean over all pairs of different tasks; 1 if there is no pair. */
+  /**
+   * Returns the mean over all pairs of different tasks that were measured; 1 if there is no pair,
+   * NaN if none was measured.
+   */
   public double mean() {
-    int n = tasks.size();
     double sum = 0;
-    for (int i = 0; i < n; i++) {
+    int pairs = 0;
+    for (int i = 0; i < tasks.size(); i++) {
       for (int j = 0; j < i; j++) {
-        sum += values[i][j];
+        if (!Double.isNaN(values[i][j])) {
+          sum += values[i][j];
+          pairs++;
+        }
       }
     }
-    return n < 2 ? 1 : sum / (n * (n - 1) / 2.0);
+    return tasks.size() < 2 ? 1 : sum / pairs;
   }
 
   /**
@@ -79,7 +89,7 @@ public record SimilarityMatrix(ImmutableList<String> tasks, double[][] values) {
    *
    * @param first name
    * @param second name
-   * @param similarity from -1 to 1
+   * @param similarity from -1 to 1; NaN if no pair was measured
    */
   public record Pair(String first, String second, double similarity) {}
 
@@ -97,7 +107,9 @@ public record SimilarityMatrix(ImmutableList<String> tasks, double[][] values) {
     Pair found = null;
     for (int i = 0; i < tasks.size(); i++) {
       for (int j = i + 1; j < tasks.size(); j++) {
-        if (found == null || sign * values[i][j] > sign * found.similarity()) {
+        if (found == null
+            || Double.isNaN(found.similarity())
+            || sign * values[i][j] > sign * found.similarity()) {
           found = new Pair(tasks.get(i), tasks.get(j), values[i][j]);
         }
       }
@@ -125,7 +137,10 @@ public record SimilarityMatrix(ImmutableList<String> tasks, double[][] values) {
     for (int i = 0; i < tasks.size(); i++) {
       out.append(String.format(Locale.ROOT, "%-" + width + "s", tasks.get(i)));
       for (double v : values[i]) {
-        out.append(String.format(Locale.ROOT, " %6.2f", v));
+        out.append(
+            Double.isNaN(v)
+                ? String.format(Locale.ROOT, " %6s", "-")
+                : String.format(Locale.ROOT, " %6.2f", v));
       }
       out.append('\n');
     }

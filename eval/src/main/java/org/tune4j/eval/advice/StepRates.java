@@ -43,6 +43,7 @@ final class StepRates {
   private final LanguageModel model;
   private final LoraConfig lora;
   private final Map<Shape, List<Double>> secondsPerToken = new LinkedHashMap<>();
+  private double untimed = Double.NaN;
 
   StepRates(LanguageModel model, LoraConfig lora) {
     this.model = model;
@@ -100,6 +101,16 @@ final class StepRates {
     }
   }
 
+  /** Sets what a token is taken to cost should no step be timed. */
+  void untimed(double seconds) {
+    untimed = seconds;
+  }
+
+  /** Returns whether no step was timed. */
+  boolean isUntimed() {
+    return secondsPerToken.isEmpty();
+  }
+
   /** Returns how many steps were timed in a shape. */
   int timed(Shape shape) {
     return secondsPerToken.getOrDefault(shape, List.of()).size();
@@ -124,7 +135,7 @@ final class StepRates {
       return secondsPerToken.values().stream()
           .mapToDouble(t -> Stats.meanOf(t))
           .average()
-          .orElseThrow(() -> new IllegalStateException("no step was timed"));
+          .orElse(untimed);
     }
     Map.Entry<Integer, Double> deepest = byDepth.lastEntry();
     Map.Entry<Integer, Double> before = byDepth.lowerEntry(deepest.getKey());

@@ -8,8 +8,8 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -22,6 +22,7 @@ import org.tune4j.core.engine.Tape;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.MemoryEstimate;
+import org.tune4j.core.model.NotEnoughMemoryException;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingException;
@@ -63,6 +64,11 @@ import org.tune4j.strategies.TrainingStrategy;
  * the budget limits seconds, or where the pilot runs into {@link #pilotSeconds}, which a warning
  * then says.
  *
+ * <p>There is a recommendation for all tasks that training accepts, and for every budget: what
+ * could not be measured is left out and warned about, be it that there are too few examples, that a
+ * gradient is zero or that the model's outputs are no numbers. A budget that is too small for any
+ * plan gets the plan that makes the most of it, with a warning.
+ *
  * <p>Not thread-safe; {@link #recommend} may be called again. The model is left as it is.
  */
 public final class StrategyRecommender {
@@ -101,6 +107,13 @@ public final class StrategyRecommender {
   /** Plans over which the lead gives less confidence than this are worth trying, too. */
   public static final double TRY_BELOW = 0.75;
 
+  /**
+   * The most confidence without a pilot that got beyond the form of answers: contradicting answers
+   * to the same prompts cannot be seen without training. It rises to 1 with {@link
+   * Pilot#maturity()}.
+   */
+  public static final double UNTRIED_CONFIDENCE = 0.75;
+
   /** The pilot begins with its examples halved so often. */
   private static final int PILOT_DOUBLINGS = 2;
 
@@ -108,10 +121,17 @@ public final class StrategyRecommender {
   private static final int PILOT_STEP = 4;
 
   private static final int PRICE_STEPS = 4;
-  private static final double LOW_RELIABILITY = 0.3;
-  private static final double CONFLICT = -0.2;
   private static final double SKEWED = 0.5;
-  private static final double MATURE = 0.25;
+
+  /** Tokens that smaller passes are not cut below. */
+  private static final int LEAST_PASS = 32;
+
+  /** Plans that can be run by their score; of others, those first that take least. */
+  private static final Comparator<Assessment> BEST_FIRST =
+      Comparator.comparingDouble(Assessment::score)
+          .reversed()
+          .thenComparingLong(a -> a.feasible() ? 0 : a.price().memoryBytes())
+          .thenComparingLong(a -> a.feasible() ? 0 : a.price().tokens());
 
   private final LanguageModel model;
   private ImmutableList<Task> tasks = ImmutableList.of();
@@ -241,9 +261,9 @@ public final class StrategyRecommender {
   /**
    * Measures and recommends.
    *
-   * @throws IllegalArgumentException if names clash, a task has no usable example, or the adapter
-   *     does not fit the model; the message names it
-   * @throws BudgetTooSmallException if nothing useful can be done within the budget
+   * @throws IllegalArgumentException if names clash, a task has no usable example, an example
+   *     cannot be encoded, or the adapter does not fit the model; the message names it
+   * @throws NotEnoughMemoryException if this machine has not the memory to train any adapter
    * @throws java.util.concurrent.CancellationException if cancelled
    * @throws IOException if the directory for temporary files cannot be written
    */
@@ -254,7 +274,9 @@ public final class StrategyRecommender {
   /** One recommendation in the making. */
   private final class Run {
     private final Map<String, List<EncodedExample>> train = new LinkedHashMap<>();
+    private final Map<String, Task> usable = new LinkedHashMap<>();
     private final Map<String, TaskProfile> profiles = new LinkedHashMap<>();
+    private final Set<String> withoutGradient = new LinkedHashSet<>();
     private final List<String> warnings = new ArrayList<>();
     private final StepRates rates = new StepRates(model, lora);
     private Interruptions interruptions;
@@ -280,9 +302,7 @@ public final class StrategyRecommender {
       }
       profile();
       requireMemory();
-      TaskSimilarity similarity =
-          TaskSimilarity.measure(
-              model, train, lora, hyperparameters, similarityExamples, seed, interruptions);
+      TaskSimilarity similarity = similarity();
       Optional<Pilot> measured = wanted ? pilot() : Optional.empty();
       rates();
       Scorecard scorecard = scorecard(similarity, measured);
@@ -291,15 +311,37 @@ public final class StrategyRecommender {
       return made;
     }
 
+    private TaskSimilarity similarity() {
+      Hyperparameters h = fitMemory(1, 1).orElseGet(this::leastMemory);
+      long start = System.nanoTime();
+      TaskSimilarity measured =
+          TaskSimilarity.measure(
+              model, train, lora, h, similarityExamples, seed, withoutGradient, interruptions);
+      double examples =
+          train.values().stream().mapToInt(t -> Math.min(similarityExamples, t.size())).sum();
+      double tokens =
+          examples
+              * profiles.values().stream().mapToDouble(TaskProfile::meanTokens).average().orElse(1);
+      rates.untimed((System.nanoTime() - start) / 1e9 / tokens);
+      return measured;
+    }
+
     private void profile() {
+      ExampleEncoder encoder = Sample.encoder(model, hyperparameters);
       for (Task t : tasks) {
         interruptions.begin("profile of " + t.name(), 1);
-        ExampleEncoder.Result encoded =
-            Sample.encoder(model, hyperparameters).encode(t, Task.Split.TRAIN);
+        ExampleEncoder.Result encoded = encoder.encode(t, Task.Split.TRAIN);
+        ExampleEncoder.Result held = encoder.encode(t, Task.Split.VALIDATION);
         TaskProfile p =
-            TaskProfile.of(model, t, encoded, hyperparameters, validationExamples, seed);
+            TaskProfile.of(model, t, encoded, held, hyperparameters, validationExamples, seed);
         train.put(t.name(), encoded.examples());
+        usable.put(t.name(), Sample.usable(t, encoded.examples(), held.examples()));
         profiles.put(t.name(), p);
+        if (!Double.isFinite(p.untunedLoss())) {
+          warn(
+              "The untuned model's loss on task %s is %s: its weights, or the precision, leave no numbers to train with.",
+              p.name(), p.untunedLoss());
+        }
         if (p.examples() < FEW_EXAMPLES) {
           warn("Task %s has %d training examples: too few to judge by.", p.name(), p.examples());
         }
@@ -312,6 +354,11 @@ public final class StrategyRecommender {
           warn(
               "Task %s: %d examples are skipped and %d shortened to %d tokens.",
               p.name(), p.skipped(), p.truncated(), hyperparameters.maxLength());
+        }
+        if (p.type() == Task.Type.CLASSIFICATION && p.labels().size() == 1) {
+          warn(
+              "Task %s has the single label '%s': there is nothing to tell apart, and any adapter will score 1.",
+              p.name(), p.labels().keySet().iterator().next().trim());
         }
         if (p.labelBalance() < SKEWED) {
           warn(
@@ -344,6 +391,14 @@ public final class StrategyRecommender {
             100 * PILOT_SHARE, least);
         return Optional.empty();
       }
+      for (Task t : usable.values()) {
+        if (Sample.of(t, examples, validationExamples, seed).validation().isEmpty()) {
+          warn(
+              "There was no pilot: task %s has no validation examples, and too few to hold any out.",
+              t.name());
+          return Optional.empty();
+        }
+      }
       Optional<Hyperparameters> fitted = fitMemory(tasks.size(), tasks.size());
       if (fitted.isEmpty()) {
         warn("There was no pilot: an adapter each, side by side, does not fit memory.");
@@ -362,15 +417,13 @@ public final class StrategyRecommender {
         Optional<Pilot> next = pilot(round, fitted.get(), deadline);
         measured = next.isPresent() ? next : measured;
         cut = next.isEmpty();
-        if (cut || next.get().maturity() >= MATURE || round >= examples) {
+        if (cut || next.get().maturity() >= Explanation.MATURE || round >= examples) {
           break;
         }
         round = Math.min(2 * round, examples);
       }
       if (measured.isEmpty()) {
-        warn(
-            "There was no pilot: it was not done in %.1f s, failed, or had nothing to validate on.",
-            seconds);
+        warn("There was no pilot: it was not done in %.1f s, or failed.", seconds);
       } else if (cut) {
         warn(
             "A pilot of %d examples of each task was not done in %.1f s, or failed; the one before it counts.",
@@ -382,7 +435,7 @@ public final class StrategyRecommender {
     private Optional<Pilot> pilot(int examples, Hyperparameters h, long deadline)
         throws IOException {
       List<Task> samples = new ArrayList<>();
-      for (Task t : tasks) {
+      for (Task t : usable.values()) {
         samples.add(Sample.of(t, examples, validationExamples, seed));
       }
       try {
@@ -397,8 +450,8 @@ public final class StrategyRecommender {
                 interruptions);
         interruptions.check();
         return measured;
-      } catch (TrainingException e) {
-        warn("The pilot failed: %s", e.getMessage());
+      } catch (TrainingException | NotEnoughMemoryException e) {
+        warn("The pilot failed: %s.", e.getMessage());
         return Optional.empty();
       }
     }
@@ -425,13 +478,14 @@ public final class StrategyRecommender {
     private void rates() throws IOException {
       int batch = hyperparameters.examplesPerStep();
       List<Task> samples = new ArrayList<>();
-      for (Task t : tasks) {
+      for (Task t : usable.values()) {
         samples.add(Sample.of(t, PRICE_STEPS * batch, 0, seed));
       }
       ImmutableList<String> names = ImmutableList.copyOf(profiles.keySet());
       Map<String, Double> equal = new LinkedHashMap<>();
       names.forEach(n -> equal.put(n, 1.0));
-      ImmutableMap<String, Integer> mixed = PlanContext.divide((long) PRICE_STEPS * batch, equal);
+      ImmutableMap<String, Integer> mixed =
+          PlanContext.divide(Math.max(names.size(), (long) PRICE_STEPS * batch), equal);
       Map<StepRates.Shape, TrainingPlan> plans = new LinkedHashMap<>();
       plans.put(
           new StepRates.Shape(1, 0),
@@ -478,14 +532,21 @@ public final class StrategyRecommender {
         interruptions.begin("price of a step", 1);
         Optional<Hyperparameters> fitted = fitMemory(e.getKey().lanes(), e.getKey().lanes());
         if (rates.timed(e.getKey()) == 0 && fitted.isPresent()) {
-          rates.run(
-              samples,
-              e.getValue(),
-              probing(fitted.get()),
-              interruptions::cancelled,
-              result -> result.completed());
+          try {
+            rates.run(
+                samples,
+                e.getValue(),
+                probing(fitted.get()),
+                interruptions::cancelled,
+                result -> result.completed());
+          } catch (TrainingException | NotEnoughMemoryException failure) {
+            warn("A step that was to be timed failed: %s.", failure.getMessage());
+          }
           interruptions.check();
         }
+      }
+      if (rates.isUntimed()) {
+        warn("No training step could be timed: seconds are guessed from those of the gradients.");
       }
     }
 
@@ -499,7 +560,7 @@ public final class StrategyRecommender {
       long limit = memoryLimit();
       Hyperparameters h = hyperparameters;
       while (memory(h, lanes, adapters) > limit) {
-        if (h.tokensPerPass() / 2 >= Math.max(32, longest())) {
+        if (h.tokensPerPass() / 2 >= Math.max(LEAST_PASS, longest())) {
           h = h.toBuilder().tokensPerPass(h.tokensPerPass() / 2).build();
         } else if (!h.activationCheckpointing()) {
           h = hyperparameters.toBuilder().activationCheckpointing(true).build();
@@ -510,23 +571,29 @@ public final class StrategyRecommender {
       return Optional.of(h);
     }
 
+    /** Returns the hyperparameters with the least memory: the smallest passes, checkpointed. */
+    private Hyperparameters leastMemory() {
+      return hyperparameters.toBuilder()
+          .tokensPerPass(Math.min(hyperparameters.tokensPerPass(), Math.max(LEAST_PASS, longest())))
+          .activationCheckpointing(true)
+          .build();
+    }
+
     private void requireMemory() {
       if (fitMemory(1, 1).isEmpty()) {
-        Hyperparameters least =
-            hyperparameters.toBuilder()
-                .tokensPerPass(Math.max(32, longest()))
-                .activationCheckpointing(true)
-                .build();
-        throw new BudgetTooSmallException(
-            say(
-                "training any adapter needs %s of memory, even with the smallest passes and checkpointing; there are %s",
-                PlanPrice.bytes(memory(least, 1, 1)), PlanPrice.bytes(memoryLimit())));
+        estimate(leastMemory(), 1)
+            .require(
+                "training any adapter, with the smallest passes and checkpointing,",
+                machineMemory());
       }
     }
 
+    private long machineMemory() {
+      return MemoryEstimate.available() + model.engine().memory().total();
+    }
+
     private long memoryLimit() {
-      long machine = MemoryEstimate.available() + model.engine().memory().total();
-      return Math.min(budget.memoryBytes(), machine);
+      return Math.min(budget.memoryBytes(), machineMemory());
     }
 
     private int longest() {
@@ -534,21 +601,23 @@ public final class StrategyRecommender {
     }
 
     private long memory(Hyperparameters h, int lanes, int adapters) {
+      long frozen =
+          8L * (adapters - lanes) * adapterParameters; // weights and gradients, no moments
+      return estimate(h, lanes).total() + frozen;
+    }
+
+    private MemoryEstimate estimate(Hyperparameters h, int lanes) {
       // as the trainer reckons: batches are rarely longer than half as much again as the mean
       double mean =
           profiles.values().stream().mapToDouble(TaskProfile::meanTokens).max().orElseThrow();
       int rows = (int) Math.min(h.tokensPerPass(), lanes * h.examplesPerStep() * mean * 1.5);
-      MemoryEstimate e =
-          MemoryEstimate.of(
-              model.config(),
-              model.engine().precision(),
-              Math.max(longest(), rows),
-              longest(),
-              (long) lanes * adapterParameters,
-              h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING);
-      long frozen =
-          8L * (adapters - lanes) * adapterParameters; // weights and gradients, no moments
-      return e.total() + frozen;
+      return MemoryEstimate.of(
+          model.config(),
+          model.engine().precision(),
+          Math.max(longest(), rows),
+          longest(),
+          (long) lanes * adapterParameters,
+          h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING);
     }
 
     private static int lanes(Stage stage) {
@@ -587,15 +656,15 @@ public final class StrategyRecommender {
           4L * adapters.size() * adapterParameters);
     }
 
-    /** Returns the fewest steps that an adapter of a plan gets. */
+    /** Returns the fewest steps that an adapter of a plan gets, a last smaller one included. */
     private static long fewestSteps(TrainingPlan plan, Hyperparameters h) {
       Map<String, Long> examples = new LinkedHashMap<>();
       for (Stage s : plan.stages()) {
         s.examples()
             .forEach((task, n) -> examples.merge(s.routes().get(task), (long) n, Long::sum));
       }
-      return examples.values().stream().mapToLong(Long::longValue).min().orElse(0)
-          / h.examplesPerStep();
+      long fewest = examples.values().stream().mapToLong(Long::longValue).min().orElse(0);
+      return (fewest + h.examplesPerStep() - 1) / h.examplesPerStep();
     }
 
     // ---- deciding
@@ -606,10 +675,10 @@ public final class StrategyRecommender {
           measured.isPresent()
               ? OptionalDouble.of(measured.get().jointGain())
               : OptionalDouble.empty();
-      OptionalDouble agreement =
-          measured.isPresent()
-              ? OptionalDouble.of(measured.get().agreement().mean())
-              : OptionalDouble.empty();
+      OptionalDouble agreement = OptionalDouble.empty();
+      if (measured.isPresent() && !Double.isNaN(measured.get().agreement().mean())) {
+        agreement = OptionalDouble.of(measured.get().agreement().mean());
+      }
       if (tasks.size() == 1) {
         return new Scorecard(ImmutableList.of());
       }
@@ -666,29 +735,36 @@ public final class StrategyRecommender {
       return names;
     }
 
+    /**
+     * Weighs a plan, cut to what the budget pays.
+     *
+     * @param useful whether a plan that is cut to fewer than {@link #LEAST_STEPS} steps of an
+     *     adapter is out; else it is cut as far as it goes
+     */
     private Assessment assess(
-        PlanKind kind, TrainingStrategy strategy, double lean, double forgetting) {
+        PlanKind kind, TrainingStrategy strategy, double lean, double forgetting, boolean useful) {
       TrainingPlan full = strategy.plan(PlanContext.of(tasks, hyperparameters));
       int lanes = full.stages().stream().mapToInt(Run::lanes).max().orElse(1);
       int adapters =
           (int)
               full.stages().stream().flatMap(s -> s.routes().values().stream()).distinct().count();
       Optional<Hyperparameters> fitted = fitMemory(lanes, adapters);
-      Hyperparameters h = fitted.orElse(hyperparameters);
+      Hyperparameters h = fitted.orElseGet(this::leastMemory);
       PlanPrice price = price(full, h);
       double share = budget.share(price);
+      long most = tasks.stream().mapToLong(t -> t.train().size()).max().orElse(1);
+      boolean feasible = fitted.isPresent();
       double epochs = h.epochs();
-      while (fitted.isPresent() && budget.share(price) < 1) {
+      // below that, one example of each task is left
+      while (feasible && budget.share(price) < 1 && epochs * most >= 0.5) {
         // whole examples: what the mean promises may come out a little above the budget
         epochs *= Math.min(0.999, budget.share(price));
         h = h.toBuilder().epochs(epochs).build();
         TrainingPlan cut = strategy.plan(PlanContext.of(tasks, h));
         price = price(cut, h);
-        if (fewestSteps(cut, h) < Math.min(LEAST_STEPS, fewestSteps(full, h))) {
-          fitted = Optional.empty();
-        }
+        feasible = !useful || fewestSteps(cut, h) >= Math.min(LEAST_STEPS, fewestSteps(full, h));
       }
-      boolean feasible = fitted.isPresent();
+      feasible = feasible && budget.share(price) == 1;
       return new Assessment(
           kind,
           strategy,
@@ -699,42 +775,57 @@ public final class StrategyRecommender {
           "");
     }
 
+    /**
+     * Returns all plans, best first. If none is of use within the limits, those that do what they
+     * can within them come first, and then those that exceed them least.
+     */
+    private List<Assessment> weigh(double lean, Optional<Pilot> measured) {
+      double forgetting = measured.map(Pilot::forgetting).orElse(0.0);
+      Map<PlanKind, TrainingStrategy> candidates = candidates(measured);
+      List<Assessment> all = new ArrayList<>();
+      candidates.forEach((kind, s) -> all.add(assess(kind, s, lean, forgetting, true)));
+      if (all.stream().noneMatch(Assessment::feasible)) {
+        all.clear();
+        candidates.forEach((kind, s) -> all.add(assess(kind, s, lean, forgetting, false)));
+        Assessment best = all.stream().min(BEST_FIRST).orElseThrow();
+        warn(
+            "The limits (%s) are too small for any plan to be of use: %s, cut as far as it goes, takes %s; at least %d optimizer steps of each adapter are wanted.",
+            budget, best.strategy().name(), best.price(), LEAST_STEPS);
+      }
+      all.sort(BEST_FIRST);
+      return all;
+    }
+
     private Recommendation decide(
         Scorecard scorecard, TaskSimilarity similarity, Optional<Pilot> measured) {
       double lean = scorecard.lean();
-      double forgetting = measured.map(Pilot::forgetting).orElse(0.0);
-      List<Assessment> all = new ArrayList<>();
-      candidates(measured).forEach((kind, s) -> all.add(assess(kind, s, lean, forgetting)));
-      all.sort(Comparator.comparingDouble(Assessment::score).reversed());
+      List<Assessment> all = weigh(lean, measured);
       Assessment best = all.get(0);
-      if (!best.feasible()) {
-        Assessment cheapest =
-            all.stream()
-                .min(Comparator.comparingDouble(a -> a.price().memoryBytes()))
-                .orElseThrow();
-        throw new BudgetTooSmallException(
-            "no plan fits the budget of %s: %s needs %s, and at least %s optimizer steps of each adapter"
-                .formatted(
-                    budget,
-                    cheapest.strategy().name(),
-                    price(
-                        cheapest.strategy().plan(PlanContext.of(tasks, hyperparameters)),
-                        cheapest.hyperparameters()),
-                    LEAST_STEPS));
-      }
       List<Assessment> feasible = all.stream().filter(Assessment::feasible).toList();
       double confidence =
-          feasible.size() < 2 ? 1 : confidence(best.score() - feasible.get(1).score());
+          switch (feasible.size()) {
+            case 0 -> confidence(0);
+            case 1 -> 1;
+            default -> confidence(best.score() - feasible.get(1).score());
+          };
+      if (tasks.size() > 1) {
+        confidence = Math.min(confidence, mostConfidence(measured));
+      }
       ImmutableList<TrainingStrategy> worthTrying = worthTrying(feasible);
-      warnAbout(similarity, measured, best);
+      Explanation words =
+          new Explanation(
+              tasks.size(), arriving, hyperparameters, budget, memoryLimit(), lean, measured);
+      warnings.addAll(words.warnings(similarity, withoutGradient, best));
       List<Assessment> others = new ArrayList<>();
       for (Assessment a : all.subList(1, all.size())) {
-        others.add(a.withVerdict(against(a, best, lean, measured)));
+        others.add(a.withVerdict(words.against(a, best)));
       }
       return new Recommendation(
-          best.withVerdict(inFavour(best, lean)),
+          best.withVerdict(words.inFavour(best)),
           confidence,
-          ImmutableList.copyOf(reasons(scorecard, best, confidence, worthTrying)),
+          ImmutableList.copyOf(
+              words.reasons(
+                  scorecard, best, feasible.size() == 1, confidence, worthTrying, imbalance())),
           ImmutableList.copyOf(others),
           ImmutableList.copyOf(warnings),
           worthTrying,
@@ -752,7 +843,7 @@ public final class StrategyRecommender {
       List<TrainingStrategy> tried = new ArrayList<>();
       long tokens = 0;
       double seconds = 0;
-      double top = feasible.get(0).score();
+      double top = feasible.isEmpty() ? 0 : feasible.get(0).score();
       for (Assessment a : feasible) {
         if (a.share() < 1 || (!tried.isEmpty() && confidence(top - a.score()) >= TRY_BELOW)) {
           break;
@@ -767,188 +858,18 @@ public final class StrategyRecommender {
       return tried.size() > 1 ? ImmutableList.copyOf(tried) : ImmutableList.of();
     }
 
-    private void warnAbout(TaskSimilarity similarity, Optional<Pilot> measured, Assessment best) {
-      if (tasks.size() > 1) {
-        similarity
-            .gradientReliability()
-            .forEach(
-                (task, r) -> {
-                  if (r < LOW_RELIABILITY) {
-                    warn(
-                        "Gradients of task %s agree little between halves of its sample (%.2f): its similarity to others is uncertain; more examples would help.",
-                        task, r);
-                  }
-                });
-      }
-      if (measured.isPresent() && measured.get().maturity() < MATURE) {
-        warn(
-            "The pilot hardly got beyond the form of answers (maturity %.2f of 1), so that it says little for joint training; more pilot examples would help.",
-            measured.get().maturity());
-      }
-      if (measured.isPresent() && tasks.size() > 2) {
-        SimilarityMatrix.Pair least = measured.get().agreement().least();
-        if (least.similarity() < CONFLICT) {
-          warn(
-              "Tasks %s and %s pull a common adapter apart (cosine of gradients %.2f): keep them in different adapters.",
-              least.first(), least.second(), least.similarity());
-        }
-      }
-      if (best.kind() == PlanKind.MULTI_TASK && measured.isPresent()) {
-        for (String t : measured.get().tasks()) {
-          double gain = measured.get().jointGain(t);
-          if (gain < -Scorecard.GAIN_RANGE) {
-            warn(
-                "Task %s lost by joint training in the pilot (validation loss %.0f %% higher): watch it, or give it an adapter of its own.",
-                t, -100 * gain);
-          }
-        }
-      }
-      Hyperparameters h = best.hyperparameters();
-      if (h.tokensPerPass() < hyperparameters.tokensPerPass()) {
-        warn(
-            "Passes are cut to %d tokens to fit memory: slower, with the same result.",
-            h.tokensPerPass());
-      }
-      if (h.activationCheckpointing() && !hyperparameters.activationCheckpointing()) {
-        warn(
-            "Activations are computed twice to fit memory: about a third slower, with the same result.");
-      }
-    }
-
-    private List<String> reasons(
-        Scorecard scorecard,
-        Assessment best,
-        double confidence,
-        List<TrainingStrategy> worthTrying) {
-      List<String> reasons = new ArrayList<>();
-      if (tasks.size() == 1) {
-        reasons.add("There is one task: every strategy trains one adapter on it.");
-      }
-      if (arriving && tasks.size() > 1) {
-        reasons.add(
-            "Tasks arrive over time: training all of them together would start again at every arrival.");
-      }
-      scorecard.factors().stream()
-          .sorted(
-              Comparator.comparingDouble(
-                  (Scorecard.Factor f) -> -f.weight() * Math.abs(f.evidence())))
-          .forEach(f -> reasons.add(f.sentence() + " " + consequence(f)));
-      if (best.share() < 1) {
-        reasons.add(
-            say(
-                "The budget (%s) pays %.0f %% of the %s epochs asked for; the plan is cut to %.2f epochs.",
-                budget,
-                100 * best.share(),
-                number(hyperparameters.epochs()),
-                best.hyperparameters().epochs()));
-      }
-      if (best.kind() == PlanKind.MULTI_TASK && imbalance() > IMBALANCE) {
-        reasons.add(
-            say(
-                "The largest task has %.1f times the examples of the smallest: a mixing temperature of %s keeps the small ones from drowning.",
-                imbalance(), number(TEMPERATURE)));
-      }
-      if (!worthTrying.isEmpty()) {
-        reasons.add(
-            say(
-                "The lead over the next plan is small (confidence %.2f), and the budget pays for trying: compare %s in an experiment.",
-                confidence,
-                String.join(" and ", worthTrying.stream().map(TrainingStrategy::name).toList())));
-      } else if (confidence < TRY_BELOW) {
-        reasons.add(
-            say(
-                "The lead over the next plan is small (confidence %.2f), but the budget does not pay for trying more than one.",
-                confidence));
-      }
-      return reasons;
-    }
-
-    private String consequence(Scorecard.Factor f) {
-      return switch (f.favours()) {
-        case MULTI_TASK -> "That speaks for one adapter on all tasks.";
-        case TASK_SPECIFIC -> "That speaks for task-specific training.";
-        case NEITHER -> "That decides nothing.";
-      };
-    }
-
-    private String inFavour(Assessment best, double lean) {
-      return switch (best.kind()) {
-        case MULTI_TASK -> say("the evidence leans to sharing an adapter (%+.2f)", lean);
-        case INDEPENDENT ->
-            tasks.size() == 1
-                ? "one task, one adapter"
-                : say("the evidence leans to an adapter for each task (%+.2f)", lean);
-        case SEQUENTIAL_REPLAY ->
-            say(
-                "the tasks have enough in common to share an adapter (%+.2f), and replay keeps the earlier ones",
-                lean);
-        case SEQUENTIAL_STACKED ->
-            say(
-                "later tasks can build on earlier ones (%+.2f), whose adapters stay untouched",
-                lean);
-        case SEQUENTIAL -> "nothing better fits the budget";
-      };
-    }
-
-    private String against(Assessment a, Assessment best, double lean, Optional<Pilot> measured) {
-      if (!a.feasible()) {
-        return a.price().memoryBytes() > memoryLimit()
-            ? say(
-                "needs %s of memory; there are %s",
-                PlanPrice.bytes(a.price().memoryBytes()), PlanPrice.bytes(memoryLimit()))
-            : say(
-                "the budget pays %.1f %% of it, less than %d steps of each adapter",
-                100 * a.share(), LEAST_STEPS);
-      }
-      String cut =
-          a.share() < 1 && a.share() < best.share()
-              ? say("; the budget pays %.0f %% of it", 100 * a.share())
-              : "";
-      String reason =
-          switch (a.kind()) {
-            case MULTI_TASK ->
-                arriving && lean > 0
-                    ? "would have to be trained again on all tasks at every arrival"
-                    : say("the evidence leans to task-specific training (%+.2f)", lean);
-            case INDEPENDENT ->
-                lean > 0
-                    ? say("the evidence leans to sharing (%+.2f)", lean)
-                    : "adapters cannot build on one another";
-            case SEQUENTIAL ->
-                measured.isPresent()
-                    ? say(
-                        "forgets: in the pilot it ended with a validation loss %.0f %% above an adapter each",
-                        100 * measured.get().forgetting())
-                    : "forgets earlier tasks while it learns later ones";
-            case SEQUENTIAL_REPLAY ->
-                arriving
-                    ? say("sharing one adapter costs more than it gives here (%+.2f)", lean)
-                    : "only approximates multi-task training; made for tasks that arrive over time";
-            case SEQUENTIAL_STACKED ->
-                arriving
-                    ? say(
-                        "stacked adapters are slower, and there is little to build on or a better way to share (%+.2f)",
-                        lean)
-                    : "slower to train and to serve than an adapter each; made for tasks that arrive over time";
-          };
-      return reason + cut;
-    }
-
     private void warn(String format, Object... values) {
-      warnings.add(say(format, values));
+      warnings.add(Explanation.say(format, values));
     }
+  }
+
+  /** Returns the most confidence that what was tried allows. */
+  static double mostConfidence(Optional<Pilot> pilot) {
+    return UNTRIED_CONFIDENCE + (1 - UNTRIED_CONFIDENCE) * pilot.map(Pilot::maturity).orElse(0.0);
   }
 
   /** Returns the confidence that a lead in score gives. */
   static double confidence(double lead) {
     return 1 / (1 + Math.exp(-CONFIDENCE_SLOPE * lead));
-  }
-
-  private static String say(String format, Object... values) {
-    return String.format(Locale.ROOT, format, values);
-  }
-
-  private static String number(double value) {
-    return value == Math.rint(value) ? Long.toString((long) value) : Double.toString(value);
   }
 }

@@ -33,7 +33,8 @@ import org.tune4j.core.train.Hyperparameters;
  * @param labelBalance entropy of the labels divided by the logarithm of their number (Pielou 1966):
  *     1 if all are equally frequent, near 0 if one has nearly all; 1 if there are no labels
  * @param untunedLoss of the model without adapters, in nats per learned token, on {@code
- *     probedExamples} validation examples (training examples if there are none)
+ *     probedExamples} validation examples (training examples if there are none); not finite if the
+ *     model's outputs are not
  * @param probedExamples that it was measured on
  */
 public record TaskProfile(
@@ -60,15 +61,22 @@ public record TaskProfile(
    */
   public static TaskProfile of(
       LanguageModel model, Task task, Hyperparameters hyperparameters, int probe, long seed) {
-    ExampleEncoder.Result train =
-        Sample.encoder(model, hyperparameters).encode(task, Task.Split.TRAIN);
-    return of(model, task, train, hyperparameters, probe, seed);
+    ExampleEncoder encoder = Sample.encoder(model, hyperparameters);
+    return of(
+        model,
+        task,
+        encoder.encode(task, Task.Split.TRAIN),
+        encoder.encode(task, Task.Split.VALIDATION),
+        hyperparameters,
+        probe,
+        seed);
   }
 
   static TaskProfile of(
       LanguageModel model,
       Task task,
       ExampleEncoder.Result train,
+      ExampleEncoder.Result validation,
       Hyperparameters h,
       int probe,
       long seed) {
@@ -87,7 +95,8 @@ public record TaskProfile(
         counts.merge(e.completion(), 1, Integer::sum);
       }
     }
-    Task sample = Sample.of(task, probe, probe, seed);
+    Task usable = Sample.usable(task, train.examples(), validation.examples());
+    Task sample = Sample.of(usable, probe, probe, seed);
     List<EncodedExample> held =
         Sample.encoder(model, h)
             .encode(

@@ -4,8 +4,10 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -46,15 +48,19 @@ import org.tune4j.lora.LoraConfig;
  *       value between halves of each task in the same way.
  * </ul>
  *
- * <p>The combined matrix is the mean with weights {@value #GRADIENT_WEIGHT}, {@value
- * #HIDDEN_WEIGHT} and {@value #VOCABULARY_WEIGHT}: gradients see inputs, outputs and what training
- * would change; the other two see the texts only. Gradients at initialisation are dominated by what
- * all examples of a task ask for alike, such as the form of the answer: they cannot tell two tasks
- * that give contradicting answers to the same prompts. {@link Pilot} can.
+ * <p>What cannot be told is NaN: cosines with a gradient that is zero (nothing to learn) or not
+ * finite, hidden states that are not finite or are of one example only. A single example has no
+ * halves; what is measured of it is not corrected.
+ *
+ * <p>The combined matrix is the mean of what could be told, with weights {@value #GRADIENT_WEIGHT},
+ * {@value #HIDDEN_WEIGHT} and {@value #VOCABULARY_WEIGHT}: gradients see inputs, outputs and what
+ * training would change; the other two see the texts only. Gradients at initialisation are
+ * dominated by what all examples of a task ask for alike, such as the form of the answer: they
+ * cannot tell two tasks that give contradicting answers to the same prompts. {@link Pilot} can.
  *
  * @param gradient corrected cosines of gradients
  * @param uncorrectedGradient the same without correction
- * @param gradientReliability cosine between the halves, by task
+ * @param gradientReliability cosine between the halves, by task; 0 where it cannot be told
  * @param hiddenStates of prompts
  * @param vocabulary of all texts
  * @param combined of the three
@@ -101,9 +107,11 @@ public record TaskSimilarity(
       train.put(
           t.name(), Sample.encoder(model, hyperparameters).encode(t, Task.Split.TRAIN).examples());
     }
-    return measure(model, train, lora, hyperparameters, examples, seed, Interruptions.none());
+    return measure(
+        model, train, lora, hyperparameters, examples, seed, new HashSet<>(), Interruptions.none());
   }
 
+  /** Measures, and adds to {@code withoutGradient} the tasks whose gradient is no direction. */
   static TaskSimilarity measure(
       LanguageModel model,
       Map<String, List<EncodedExample>> train,
@@ -111,6 +119,7 @@ public record TaskSimilarity(
       Hyperparameters h,
       int examples,
       long seed,
+      Set<String> withoutGradient,
       Interruptions interruptions) {
     checkArgument(examples >= 2, "%s examples cannot be split in two halves", examples);
     ImmutableList<String> names = ImmutableList.copyOf(train.keySet());
@@ -130,6 +139,7 @@ public record TaskSimilarity(
               seed,
               interruptions);
     }
+    withoutGradient.addAll(gradients.without);
 
     List<Moments> moments = new ArrayList<>();
     for (int i = 0; i < names.size(); i++) {
@@ -139,23 +149,15 @@ public record TaskSimilarity(
     double[][] hidden = symmetric(names.size(), (i, j) -> overlap(moments.get(i), moments.get(j)));
 
     List<List<Map<Integer, Double>>> frequencies = new ArrayList<>();
-    train
-        .values()
-        .forEach(
-            all ->
-                frequencies.add(
-                    List.of(frequencies(Sample.half(all, 0)), frequencies(Sample.half(all, 1)))));
-    double[][] vocabulary =
-        corrected(
-            frequencies, (p, q) -> p.isEmpty() || q.isEmpty() ? 0 : weightedJaccard(p, q), true);
+    for (List<EncodedExample> all : train.values()) {
+      frequencies.add(Sample.halves(all).stream().map(TaskSimilarity::frequencies).toList());
+    }
+    double[][] vocabulary = corrected(frequencies, TaskSimilarity::weightedJaccard, true);
 
     double[][] combined =
         symmetric(
             names.size(),
-            (i, j) ->
-                GRADIENT_WEIGHT * gradients.corrected.values()[i][j]
-                    + HIDDEN_WEIGHT * hidden[i][j]
-                    + VOCABULARY_WEIGHT * vocabulary[i][j]);
+            (i, j) -> combined(gradients.corrected.values()[i][j], hidden[i][j], vocabulary[i][j]));
     return new TaskSimilarity(
         gradients.corrected,
         gradients.raw,
@@ -165,14 +167,36 @@ public record TaskSimilarity(
         new SimilarityMatrix(names, combined));
   }
 
+  /** Returns the mean by weight of what could be told. */
+  private static double combined(double gradient, double hidden, double vocabulary) {
+    double[] values = {gradient, hidden, vocabulary};
+    double[] weights = {GRADIENT_WEIGHT, HIDDEN_WEIGHT, VOCABULARY_WEIGHT};
+    double sum = 0;
+    double total = 0;
+    for (int k = 0; k < values.length; k++) {
+      if (!Double.isNaN(values[k])) {
+        sum += weights[k] * values[k];
+        total += weights[k];
+      }
+    }
+    return sum / total;
+  }
+
   /** What the halves of a task's examples cost to differentiate, and to run forward only. */
   static final double GRADIENT_COST = 3;
 
   static final double HIDDEN_COST = 1;
 
-  /** Cosines of gradients at one point. */
+  /**
+   * Cosines of gradients at one point.
+   *
+   * @param without tasks whose gradient is zero or not finite
+   */
   record Gradients(
-      SimilarityMatrix corrected, SimilarityMatrix raw, ImmutableMap<String, Double> reliability) {}
+      SimilarityMatrix corrected,
+      SimilarityMatrix raw,
+      ImmutableMap<String, Double> reliability,
+      ImmutableSet<String> without) {}
 
   static Gradients gradients(
       LanguageModel model,
@@ -186,21 +210,27 @@ public record TaskSimilarity(
     GradientProbe probe = new GradientProbe(model, h, DIMENSIONS, seed);
     List<List<double[]>> halves = new ArrayList<>();
     ImmutableMap.Builder<String, Double> reliability = ImmutableMap.builder();
+    ImmutableSet.Builder<String> without = ImmutableSet.builder();
     for (int i = 0; i < names.size(); i++) {
       interruptions.begin("gradients of " + names.get(i), GRADIENT_COST);
-      List<double[]> two = new ArrayList<>();
-      for (int k = 0; k < 2; k++) {
-        List<EncodedExample> half = Sample.half(samples.get(i), k);
-        two.add(
-            half.isEmpty() ? new double[DIMENSIONS] : probe.gradient(adapter, half, parameters));
+      List<double[]> directions = new ArrayList<>();
+      for (List<EncodedExample> half : Sample.halves(samples.get(i))) {
+        directions.add(probe.gradient(adapter, half, parameters));
       }
-      halves.add(two);
-      reliability.put(names.get(i), GradientProbe.cosine(two.get(0), two.get(1)));
+      if (!directions.stream().allMatch(GradientProbe::isDirection)) {
+        directions.clear();
+        without.add(names.get(i));
+      }
+      halves.add(directions);
+      reliability.put(
+          names.get(i),
+          directions.size() < 2 ? 0 : GradientProbe.cosine(directions.get(0), directions.get(1)));
     }
     return new Gradients(
         new SimilarityMatrix(names, corrected(halves, GradientProbe::cosine, true)),
         new SimilarityMatrix(names, corrected(halves, GradientProbe::cosine, false)),
-        reliability.buildOrThrow());
+        reliability.buildOrThrow(),
+        without.build());
   }
 
   private interface Similarity<T> {
@@ -213,13 +243,18 @@ public record TaskSimilarity(
 
   /**
    * Returns the mean similarity between halves of different tasks, divided by the geometric mean of
-   * both tasks' similarity between their own halves if {@code correct}.
+   * both tasks' similarity between their own halves if {@code correct}; that of a task with one
+   * half only is taken as 1. NaN for a task without halves.
    */
   private static <T> double[][] corrected(
       List<List<T>> halves, Similarity<T> similarity, boolean correct) {
     double[] own =
         halves.stream()
-            .mapToDouble(h -> Math.max(LEAST_RELIABILITY, similarity.of(h.get(0), h.get(1))))
+            .mapToDouble(
+                h ->
+                    h.size() < 2
+                        ? 1
+                        : Math.max(LEAST_RELIABILITY, similarity.of(h.get(0), h.get(1))))
             .toArray();
     return symmetric(
         halves.size(),
@@ -227,10 +262,11 @@ public record TaskSimilarity(
           double sum = 0;
           for (T a : halves.get(i)) {
             for (T b : halves.get(j)) {
-              sum += similarity.of(a, b) / 4;
+              sum += similarity.of(a, b);
             }
           }
-          return correct ? sum / Math.sqrt(own[i] * own[j]) : sum;
+          double mean = sum / (halves.get(i).size() * halves.get(j).size()); // NaN if there is none
+          return correct ? mean / Math.sqrt(own[i] * own[j]) : mean;
         });
   }
 
@@ -287,6 +323,9 @@ public record TaskSimilarity(
 
   /** Returns one minus the share of variance between two groups, as in the class comment. */
   static double overlap(Moments a, Moments b) {
+    if (a.examples < 2 || b.examples < 2) {
+      return Double.NaN; // no variance within
+    }
     double share = 0;
     for (int k = 0; k < a.mean.length; k++) {
       double within = (a.variance[k] + b.variance[k]) / 2;

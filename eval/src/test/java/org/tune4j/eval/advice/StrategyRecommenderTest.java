@@ -154,14 +154,34 @@ class StrategyRecommenderTest {
   }
 
   @Test
-  void aBudgetForNothingUsefulIsSaid() {
-    assertThatThrownBy(() -> recommender(few()).budget(ComputeBudget.ofTokens(30)).recommend())
-        .isInstanceOf(BudgetTooSmallException.class)
-        .hasMessageContaining("30 tokens")
-        .hasMessageContaining("steps");
-    assertThatThrownBy(() -> recommender(few()).budget(ComputeBudget.ofMemory(1000)).recommend())
-        .isInstanceOf(BudgetTooSmallException.class)
-        .hasMessageContaining("memory");
+  void aBudgetForNothingUsefulIsSaidAndSpentAsWellAsCanBe() throws Exception {
+    Recommendation few = recommender(few()).budget(ComputeBudget.ofTokens(30)).recommend();
+    assertThat(few.recommended().feasible()).isTrue();
+    assertThat(few.price().tokens()).isLessThanOrEqualTo(30);
+    assertThat(few.price().steps()).isLessThan(StrategyRecommender.LEAST_STEPS);
+    assertThat(few.warnings())
+        .anyMatch(w -> w.contains("30 tokens") && w.contains("too small") && w.contains("steps"));
+    try (FineTuningResult run =
+        FineTuner.of(model)
+            .tasks(few())
+            .lora(LoraConfig.rank(4))
+            .strategy(few.strategy())
+            .hyperparameters(few.hyperparameters())
+            .output(directory.resolve("few"))
+            .run()) {
+      assertThat(run.training().completed()).isTrue();
+    }
+    for (ComputeBudget nothing :
+        List.of(
+            ComputeBudget.ofTokens(1), ComputeBudget.ofSeconds(1e-9), ComputeBudget.ofMemory(1))) {
+      Recommendation none = recommender(few()).budget(nothing).recommend();
+      assertThat(none.recommended().feasible()).as("%s", nothing).isFalse();
+      assertThat(none.recommended().verdict()).contains("nothing fits the limits");
+      assertThat(none.confidence()).isEqualTo(0.5);
+      assertThat(none.warnings()).anyMatch(w -> w.contains("too small for any plan"));
+      assertThat(none.worthTrying()).isEmpty();
+      assertThat(none.toString()).contains("Recommended: ");
+    }
   }
 
   @Test

@@ -3,6 +3,8 @@ package org.tune4j.eval.advice;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +24,7 @@ import org.tune4j.core.model.ModelConfig;
 /** A random model of a few thousand weights whose tokens are words, and tasks for it. */
 final class WordModel {
   static final int WORDS = 24;
+  private static final int HIDDEN = 32;
   static final List<String> COLOURS = List.of("red", "green", "blue");
   static final List<String> SIZES = List.of("small", "large");
   private static final String CONFIG =
@@ -35,13 +38,50 @@ final class WordModel {
 
   /** Writes the model into an empty directory and loads it. */
   static LanguageModel create(Path directory) throws IOException {
+    return create(directory, CONFIG);
+  }
+
+  /** Returns a model with weights so small that every gradient underflows to 0. */
+  static LanguageModel withoutGradient(Path directory) throws IOException {
+    return create(directory, CONFIG.replace("0.2", "1e-30"));
+  }
+
+  /** Returns the model with an embedding of {@code word} that is no number. */
+  static LanguageModel poisoned(Path directory, String word) throws IOException {
+    create(directory).close();
+    Path file = directory.resolve("model.safetensors");
+    ByteBuffer bytes =
+        ByteBuffer.wrap(Files.readAllBytes(file))
+            .order(ByteOrder.LITTLE_ENDIAN); // as the format is
+    int header = (int) bytes.getLong(0);
+    int embedding =
+        new ObjectMapper()
+            .readTree(bytes.array(), Long.BYTES, header)
+            .path("model.embed_tokens.weight")
+            .path("data_offsets")
+            .path(0)
+            .asInt();
+    int token =
+        new ObjectMapper().readTree(tokenizer()).path("model").path("vocab").path(word).asInt();
+    for (int k = 0; k < HIDDEN; k++) {
+      int at = Long.BYTES + header + embedding + (token * HIDDEN + k) * Float.BYTES;
+      bytes.putFloat(at, Float.NaN);
+    }
+    Files.write(file, bytes.array());
+    return LanguageModel.load(directory);
+  }
+
+  private static LanguageModel create(Path directory, String config) throws IOException {
     try (Engine engine = Engines.create(Precision.F32);
         LanguageModel random =
             LanguageModel.random(
-                ModelConfig.parse(CONFIG, directory.resolve("config.json")), engine, 3)) {
+                ModelConfig.parse(config, directory.resolve("config.json")), engine, 3)) {
       random.save(directory, ElementType.F32);
     }
     Files.writeString(directory.resolve("tokenizer.json"), tokenizer());
+    Files.writeString(
+        directory.resolve("chat_template.jinja"),
+        "{% for m in messages %}{{ m['content'] + ' ' }}{% endfor %}");
     return LanguageModel.load(directory);
   }
 

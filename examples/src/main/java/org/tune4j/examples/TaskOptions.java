@@ -2,6 +2,7 @@ package org.tune4j.examples;
 
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
+import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -10,7 +11,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.tune4j.core.data.DataFormat;
-import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskReader;
 import picocli.CommandLine.Help.Visibility;
@@ -64,15 +64,26 @@ final class TaskOptions {
       description = "Most test examples of each task; 0: all.")
   private int test;
 
-  /** Reads the tasks. */
-  ImmutableList<Task> read() throws IOException {
+  @Option(
+      names = "--skip-bad-rows",
+      description = "Leave out rows that cannot be used, and list the first ten of each file.")
+  private boolean skipBadRows;
+
+  /** Reads the tasks, and tells what of their files was not used. */
+  ImmutableList<Task> read(PrintWriter err) throws IOException {
     TaskReader reader = format == null ? TaskReader.detecting() : TaskReader.of(format);
     for (Map.Entry<String, String> c : columns.entrySet()) {
       reader = reader.column(c.getKey(), c.getValue());
     }
+    if (skipBadRows) {
+      reader = reader.skippingBadRows();
+    }
     List<Task> all = new ArrayList<>();
     for (String t : tasks.isEmpty() ? Bundled.TASKS : tasks) {
-      all.add(read(t, reader).limit(most(train), most(validation), most(test)));
+      Task task = read(t, reader);
+      task.reports().forEach(r -> r.warnings().forEach(err::println));
+      err.flush();
+      all.add(task.limit(most(train), most(validation), most(test)));
     }
     Task.requireDistinctNames(all);
     return ImmutableList.copyOf(all);
@@ -86,7 +97,7 @@ final class TaskOptions {
     if (Bundled.TASKS.contains(argument) && !Files.exists(Path.of(argument))) {
       return Bundled.task(argument);
     }
-    int equals = argument.indexOf('=');
+    int equals = Files.exists(Path.of(argument)) ? -1 : argument.indexOf('=');
     Path path = Path.of(argument.substring(equals + 1));
     if (!Files.exists(path)) {
       throw new NoSuchFileException(
@@ -94,22 +105,16 @@ final class TaskOptions {
           null,
           "no such task file or directory, nor a bundled task " + Bundled.TASKS);
     }
+    if (Files.isDirectory(path)) {
+      return equals > 0
+          ? Task.fromDirectory(argument.substring(0, equals), path, reader)
+          : Task.fromDirectory(path, reader);
+    }
     String name =
         equals > 0
             ? argument.substring(0, equals)
             : com.google.common.io.Files.getNameWithoutExtension(
-                path.toAbsolutePath().normalize().toString());
-    if (!Files.isDirectory(path)) {
-      List<Example> examples = reader.read(path);
-      return Task.builder(name).split(examples, 0.1, 0.1, 0).build();
-    }
-    Task task = Task.fromDirectory(path, reader);
-    return equals < 0
-        ? task
-        : Task.builder(name)
-            .train(task.train())
-            .validation(task.validation())
-            .test(task.test())
-            .build();
+                path.getFileName().toString().replaceFirst("\\.gz$", ""));
+    return Task.fromFile(name, path, reader);
   }
 }

@@ -56,7 +56,7 @@ public final class Train implements Callable<Integer> {
       throw Main.usage(spec, "--resume needs the --output of the run to continue");
     }
     TrainingStrategy chosen = strategy.strategy();
-    ImmutableList<Task> read = tasks.read();
+    ImmutableList<Task> read = tasks.read(spec.commandLine().getErr());
     PrintWriter out = spec.commandLine().getOut();
     read.forEach(out::println);
     out.flush();

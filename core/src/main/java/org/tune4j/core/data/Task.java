@@ -60,6 +60,7 @@ public final class Task {
   private final ImmutableList<Example> validation;
   private final ImmutableList<Example> test;
   private final boolean completionOnlyLoss;
+  private final ImmutableList<FileReport> reports;
 
   private Task(Builder b) {
     name = b.name;
@@ -67,6 +68,7 @@ public final class Task {
     validation = ImmutableList.copyOf(b.validation);
     test = ImmutableList.copyOf(b.test);
     completionOnlyLoss = b.completionOnlyLoss;
+    reports = ImmutableList.copyOf(b.reports);
     checkArgument(!name.isBlank(), "a task needs a name");
     checkArgument(!train.isEmpty(), "task '%s' has no training examples", name);
     for (Split s : Split.values()) {
@@ -149,6 +151,7 @@ public final class Task {
     private Set<String> labels;
     private Type type;
     private boolean completionOnlyLoss = true;
+    private List<FileReport> reports = List.of();
 
     private Builder(String name) {
       this.name = name;
@@ -257,9 +260,9 @@ public final class Task {
 
   /**
    * Reads {@code train}, {@code validation} (or {@code valid}, {@code dev}) and {@code test} with
-   * any of the extensions {@code .jsonl}, {@code .json}, {@code .csv} of a directory, whose name
-   * becomes the task's. Without a validation file, a tenth of the training examples is set aside,
-   * by a shuffle with seed 0.
+   * any of the extensions {@code .jsonl}, {@code .json}, {@code .csv}, also packed as {@code .gz},
+   * of a directory, whose name becomes the task's. Without a validation file, a tenth of the
+   * training examples is set aside, by a shuffle with seed 0.
    */
   public static Task fromDirectory(Path directory) throws IOException {
     return fromDirectory(directory, TaskReader.detecting());
@@ -267,31 +270,42 @@ public final class Task {
 
   /** Like {@link #fromDirectory(Path)} with a reader of the caller's. */
   public static Task fromDirectory(Path directory, TaskReader reader) throws IOException {
+    return fromDirectory(
+        directory.toAbsolutePath().normalize().getFileName().toString(), directory, reader);
+  }
+
+  /** Like {@link #fromDirectory(Path, TaskReader)} with a name of the caller's. */
+  public static Task fromDirectory(String name, Path directory, TaskReader reader)
+      throws IOException {
     Path train = find(directory, "train");
     if (train == null) {
       throw new NoSuchFileException(
           directory.toString(), null, "it has no train.jsonl, train.json or train.csv");
     }
-    Builder b = builder(directory.toAbsolutePath().normalize().getFileName().toString());
+    Builder b = builder(name);
     Path validation = null;
     for (String stem : List.of("validation", "valid", "dev")) {
       validation = validation == null ? find(directory, stem) : validation;
     }
     Path test = find(directory, "test");
     TaskReader.Contents contents = reader.readAll(train);
+    List<FileReport> reports = new ArrayList<>(List.of(contents.report()));
     List<Example> all = new ArrayList<>(contents.examples());
     if (validation == null) {
       b.split(contents.examples(), 0.1, 0, 0);
     } else {
-      List<Example> examples = reader.read(validation);
-      b.train(contents.examples()).validation(examples);
-      all.addAll(examples);
+      TaskReader.Contents read = reader.readAll(validation);
+      b.train(contents.examples()).validation(read.examples());
+      reports.add(read.report());
+      all.addAll(read.examples());
     }
     if (test != null) {
-      List<Example> examples = reader.read(test);
-      b.test(examples);
-      all.addAll(examples);
+      TaskReader.Contents read = reader.readAll(test);
+      b.test(read.examples());
+      reports.add(read.report());
+      all.addAll(read.examples());
     }
+    b.reports = reports;
     return (contents.labelled() ? b.labels(completions(all)) : b).build();
   }
 
@@ -300,7 +314,8 @@ public final class Task {
   }
 
   private static Path find(Path directory, String stem) {
-    for (String extension : List.of(".jsonl", ".json", ".csv")) {
+    for (String extension :
+        List.of(".jsonl", ".json", ".csv", ".jsonl.gz", ".json.gz", ".csv.gz")) {
       Path file = directory.resolve(stem + extension);
       if (Files.isRegularFile(file)) {
         return file;
@@ -318,6 +333,7 @@ public final class Task {
   public static Task fromFile(String name, Path file, TaskReader reader) throws IOException {
     TaskReader.Contents contents = reader.readAll(file);
     Builder b = builder(name).split(contents.examples(), 0.1, 0.1, 0);
+    b.reports = List.of(contents.report());
     return (contents.labelled() ? b.labels(completions(contents.examples())) : b).build();
   }
 
@@ -374,6 +390,11 @@ public final class Task {
     return test;
   }
 
+  /** Returns what reading its files met beside the examples; nothing if it was made in code. */
+  public ImmutableList<FileReport> reports() {
+    return reports;
+  }
+
   /** Returns whether prompts carry no loss. */
   public boolean completionOnlyLoss() {
     return completionOnlyLoss;
@@ -396,6 +417,7 @@ public final class Task {
    */
   public Task withExamples(List<Example> train, List<Example> validation, List<Example> test) {
     Builder b = builder(name).completionOnlyLoss(completionOnlyLoss).type(type);
+    b.reports = reports;
     if (type == Type.CLASSIFICATION) {
       b.labels(labels);
     }

@@ -1,97 +1,97 @@
 package org.tune4j.core.data;
 
-import static com.google.common.base.Preconditions.checkArgument;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.base.Ascii;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
-import com.google.common.collect.ImmutableSet;
-import com.google.common.io.CharStreams;
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
-import java.nio.charset.CharsetDecoder;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVParser;
 import org.apache.commons.csv.CSVRecord;
 import org.tune4j.core.io.MalformedFileException;
-import org.tune4j.core.text.Message;
 
 /**
- * Reads examples in any {@link DataFormat}. Without one given, the format is found from the file's
- * name and its first example's fields. Every error names the file, the line and the field.
+ * Reads examples in any {@link DataFormat}. Without one given, the format of CSV is found from the
+ * file's name, any other from each row's fields, of which those that are null count as absent.
+ *
+ * <p>Every error names the file, the line and the field. The first bad row fails, unless {@link
+ * #skippingBadRows} leaves such rows out. No field that any format knows is passed over: it is
+ * used, or the row is refused by its name; fields that no format knows, and such as repeat what
+ * another says, are counted in the {@link FileReport}.
  */
 public final class TaskReader {
-  private static final ObjectMapper JSON =
-      new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
-  private static final ImmutableSet<String> FIELDS =
-      ImmutableSet.of(
-          "prompt",
-          "completion",
-          "text",
-          "label",
-          "messages",
-          "role",
-          "content",
-          "instruction",
-          "input",
-          "output",
-          "conversations",
-          "from",
-          "value");
+  private static final ObjectReader ELEMENT =
+      Rows.JSON.reader().without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
   private final DataFormat format;
-  private final ImmutableMap<String, String> columns;
+  private final Columns columns;
+  private final boolean skipping;
 
-  private TaskReader(DataFormat format, Map<String, String> columns) {
+  private TaskReader(DataFormat format, Columns columns, boolean skipping) {
     this.format = format;
-    this.columns = ImmutableMap.copyOf(columns);
+    this.columns = columns;
+    this.skipping = skipping;
   }
 
   /** Returns a reader that finds the format. */
   public static TaskReader detecting() {
-    return new TaskReader(null, Map.of());
-  }
-
-  /** Returns a reader of one format. */
-  public static TaskReader of(DataFormat format) {
-    return new TaskReader(format, Map.of());
+    return new TaskReader(null, Columns.NONE, false);
   }
 
   /**
-   * Returns a reader to which a format's field, such as {@code completion}, goes by another name in
-   * the files.
+   * Returns a reader of one format; other formats' fields, where a row has them, are left out and
+   * counted.
+   */
+  public static TaskReader of(DataFormat format) {
+    return new TaskReader(format, Columns.NONE, false);
+  }
+
+  /**
+   * Returns a reader to which a format's field, such as {@code completion} or {@code content}, goes
+   * by another name in the files.
    *
    * @throws IllegalArgumentException if no format has such a field
    */
   public TaskReader column(String field, String nameInFile) {
-    checkArgument(
-        FIELDS.contains(field), "no format has a field '%s'; there are %s", field, FIELDS);
-    ImmutableMap.Builder<String, String> all = ImmutableMap.builder();
-    return new TaskReader(format, all.putAll(columns).put(field, nameInFile).buildKeepingLast());
-  }
-
-  private String name(String field) {
-    return columns.getOrDefault(field, field);
+    return new TaskReader(format, columns.with(field, nameInFile), skipping);
   }
 
   /**
-   * Reads a file.
+   * Returns a reader that leaves out bad rows, and lists them in the {@link FileReport}: rows that
+   * are no JSON or no UTF-8, lack a field, have one of another type or one that is refused, or have
+   * nothing to learn. A file in which the rows cannot be told apart (a broken JSON array, quotes of
+   * CSV that do not end) still fails, and so does one in which all rows are bad.
+   */
+  public TaskReader skippingBadRows() {
+    return new TaskReader(format, columns, true);
+  }
+
+  /**
+   * Reads a file; {@link #readAll} also tells what was not used of it.
    *
    * @throws NoSuchFileException if there is none
    * @throws MalformedFileException if it is empty, or an example is not as its format wants it
@@ -104,315 +104,276 @@ public final class TaskReader {
    * What is in a file.
    *
    * @param labelled whether it says itself that its completions are labels
+   * @param report what reading it met beside the examples
    */
-  record Contents(ImmutableList<Example> examples, boolean labelled) {}
+  public record Contents(ImmutableList<Example> examples, boolean labelled, FileReport report) {}
 
-  Contents readAll(Path file) throws IOException {
+  /**
+   * Reads a file.
+   *
+   * @throws NoSuchFileException if there is none
+   * @throws MalformedFileException if it is empty, or an example is not as its format wants it
+   */
+  public Contents readAll(Path file) throws IOException {
     if (!Files.isRegularFile(file)) {
       throw new NoSuchFileException(file.toString(), null, "no such task file");
     }
-    List<Example> examples = new ArrayList<>();
-    boolean labelled;
-    String lower = Ascii.toLowerCase(file.getFileName().toString());
-    try (BufferedReader reader = open(file)) {
-      if (format == DataFormat.CSV || (format == null && lower.endsWith(".csv"))) {
-        readCsv(file, reader, examples);
-        labelled = true;
-      } else if (lower.endsWith(".json") && firstCharacter(reader) == '[') {
-        labelled = readArray(file, reader, examples);
-      } else {
-        labelled = readLines(file, reader, examples);
-      }
-    } catch (CharacterCodingException e) {
-      throw notUtf8(file, e);
-    } catch (UncheckedIOException e) {
-      if (e.getCause() instanceof CharacterCodingException) {
-        throw notUtf8(file, e);
-      }
-      throw e.getCause();
-    }
-    if (examples.isEmpty()) {
-      throw new MalformedFileException(file, "", "no examples", "at least one");
-    }
-    return new Contents(ImmutableList.copyOf(examples), labelled);
+    return new Reading(file).contents();
   }
 
-  /** Opens a text file; the byte order mark that spreadsheets put in front is left out. */
-  private static BufferedReader open(Path file) throws IOException {
-    BufferedReader reader = Files.newBufferedReader(file, UTF_8);
-    reader.mark(1);
-    if (reader.read() != '\uFEFF') {
-      reader.reset();
-    }
-    return reader;
-  }
+  /** The reading of one file. */
+  private final class Reading {
+    private final Path file;
+    private final List<Example> examples = new ArrayList<>();
+    private final List<Example> unlabelled = new ArrayList<>();
+    private final Map<String, Integer> unused = new LinkedHashMap<>();
+    private final List<String> firstBad = new ArrayList<>();
+    private int labelled;
+    private int bad;
 
-  private static int firstCharacter(BufferedReader reader) throws IOException {
-    reader.mark(1 << 16);
-    int c = reader.read();
-    while (c >= 0 && Character.isWhitespace(c)) {
-      c = reader.read();
+    Reading(Path file) {
+      this.file = file;
     }
-    reader.reset();
-    return c;
-  }
 
-  private static MalformedFileException notUtf8(Path file, Exception cause) throws IOException {
-    ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file));
-    CharsetDecoder decoder = UTF_8.newDecoder();
-    CharBuffer into = CharBuffer.allocate(1 << 13);
-    while (decoder.decode(bytes, into.clear(), true).isOverflow()) {
-      // on to the first bytes that cannot be decoded
-    }
-    int line = 1;
-    for (int i = 0; i < bytes.position(); i++) {
-      line += bytes.get(i) == '\n' ? 1 : 0;
-    }
-    return new MalformedFileException(
-        file, "line " + line, "bytes that are no UTF-8", "UTF-8 text", cause);
-  }
-
-  private boolean readLines(Path file, BufferedReader reader, List<Example> into)
-      throws IOException {
-    boolean labelled = true;
-    int number = 0;
-    for (String line = reader.readLine(); line != null; line = reader.readLine()) {
-      number++;
-      if (!line.isBlank()) {
-        labelled &= add(parse(file, "line " + number, line), file, "line " + number, into);
-      }
-    }
-    return labelled;
-  }
-
-  private boolean readArray(Path file, BufferedReader reader, List<Example> into)
-      throws IOException {
-    boolean labelled = true;
-    JsonNode root = parse(file, "", CharStreams.toString(reader));
-    for (int i = 0; i < root.size(); i++) {
-      labelled &= add(root.get(i), file, "element " + (i + 1), into);
-    }
-    return labelled;
-  }
-
-  private static JsonNode parse(Path file, String place, String text) throws IOException {
-    try {
-      return JSON.readTree(text);
-    } catch (JsonProcessingException e) {
-      String at = place;
-      if (e.getLocation() != null) {
-        at =
-            place.isEmpty()
-                ? "line " + e.getLocation().getLineNr()
-                : place + ", column " + e.getLocation().getColumnNr();
-      }
-      throw new MalformedFileException(
-          file, at, "no valid JSON (" + e.getOriginalMessage() + ")", "a JSON object", e);
-    }
-  }
-
-  private void readCsv(Path file, BufferedReader reader, List<Example> into) throws IOException {
-    try (CSVParser parser =
-        CSVParser.builder().setReader(reader).setFormat(CSVFormat.DEFAULT).get()) {
-      Iterator<CSVRecord> records = parser.iterator();
-      if (!records.hasNext()) {
-        return;
-      }
-      List<String> header = records.next().toList();
-      int text = column(file, header, name("text"));
-      int label = column(file, header, name("label"));
-      while (hasNext(file, parser, records)) {
-        CSVRecord record = records.next();
-        long end = parser.getCurrentLineNumber();
-        long within =
-            record.stream().mapToLong(v -> v.chars().filter(c -> c == '\n').count()).sum();
-        String place = "line " + (end - within);
-        if (record.size() != header.size()) {
-          throw new MalformedFileException(
-              file, place, record.size() + " fields", header.size() + ", as in the header");
+    Contents contents() throws IOException {
+      try {
+        String name = Ascii.toLowerCase(file.getFileName().toString()).replaceFirst("\\.gz$", "");
+        boolean json = name.endsWith(".json") || name.endsWith(".jsonl");
+        if (format == DataFormat.CSV ? !json : format == null && name.endsWith(".csv")) {
+          readCsv();
+        } else if (isArray()) {
+          readArray();
+        } else {
+          readLines();
         }
-        into.add(labelled(record.get(text), record.get(label), file, place));
+      } catch (CharacterCodingException e) {
+        throw notUtf8(e);
+      } catch (UncheckedIOException e) {
+        if (e.getCause() instanceof CharacterCodingException cause) {
+          throw notUtf8(cause);
+        }
+        throw e.getCause();
+      }
+      if (labelled > 0) {
+        requireLabels();
+      }
+      int rows = examples.size() + bad;
+      if (examples.isEmpty()) {
+        throw new MalformedFileException(
+            file,
+            "",
+            bad == 0 ? "no examples" : "bad rows only, the first: " + firstBad.get(0),
+            "at least one");
+      }
+      return new Contents(
+          ImmutableList.copyOf(examples),
+          labelled == examples.size(),
+          new FileReport(
+              file, rows, bad, ImmutableList.copyOf(firstBad), ImmutableMap.copyOf(unused)));
+    }
+
+    private BufferedReader reader() throws IOException {
+      return new BufferedReader(new InputStreamReader(TextLines.bytes(file), UTF_8.newDecoder()));
+    }
+
+    /** JSON files may hold one array or a row a line, whatever they are called. */
+    private boolean isArray() throws IOException {
+      try (InputStream in = TextLines.bytes(file)) {
+        int c = in.read();
+        while (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+          c = in.read();
+        }
+        return c == '[';
       }
     }
-  }
 
-  private static boolean hasNext(Path file, CSVParser parser, Iterator<CSVRecord> records)
-      throws IOException {
-    try {
-      return records.hasNext();
-    } catch (UncheckedIOException e) {
-      if (e.getCause() instanceof CharacterCodingException) {
-        throw e;
+    private void readLines() throws IOException {
+      try (TextLines lines = TextLines.open(file)) {
+        while (true) {
+          String line;
+          try {
+            line = lines.next();
+          } catch (CharacterCodingException e) {
+            refuse(notUtf8(lines.number(), e));
+            continue;
+          }
+          if (line == null) {
+            return;
+          }
+          if (!line.isBlank()) {
+            try {
+              String place = "line " + lines.number();
+              add(place, "", parse(place, line));
+            } catch (MalformedFileException e) {
+              refuse(e);
+            }
+          }
+        }
       }
-      throw new MalformedFileException(
+    }
+
+    private JsonNode parse(String place, String line) throws IOException {
+      try {
+        return Rows.JSON.readTree(line);
+      } catch (JsonProcessingException e) {
+        throw notJson(
+            e.getLocation() == null ? place : place + ", column " + e.getLocation().getColumnNr(),
+            e);
+      }
+    }
+
+    private void readArray() throws IOException {
+      try (JsonParser parser = Rows.JSON.createParser(reader())) {
+        parser.nextToken();
+        for (int i = 1; parser.nextToken() != JsonToken.END_ARRAY; i++) {
+          String line = " (line " + parser.currentTokenLocation().getLineNr() + ")";
+          JsonNode element = ELEMENT.readTree(parser);
+          try {
+            add("element " + i, line, element);
+          } catch (MalformedFileException e) {
+            refuse(e);
+          }
+        }
+        if (parser.nextToken() != null) {
+          throw new MalformedFileException(
+              file,
+              "line " + parser.currentTokenLocation().getLineNr(),
+              "more after the array",
+              "one array, or an object a line");
+        }
+      } catch (JsonProcessingException e) {
+        throw notJson("line " + e.getLocation().getLineNr(), e);
+      }
+    }
+
+    private MalformedFileException notJson(String place, JsonProcessingException e) {
+      return new MalformedFileException(
           file,
-          "line " + parser.getCurrentLineNumber(),
-          e.getCause().getMessage(),
-          "comma-separated values, quoted with \"",
+          place,
+          "no valid JSON (" + e.getOriginalMessage() + ")",
+          "a JSON object in one line, or an array of objects",
           e);
     }
-  }
 
-  private static int column(Path file, List<String> header, String name) throws IOException {
-    int at = header.indexOf(name);
-    if (at < 0 || header.lastIndexOf(name) != at) {
-      throw new MalformedFileException(
-          file, "line 1", "the columns " + header, "one column '" + name + "'");
-    }
-    return at;
-  }
-
-  /** A text with its label, as an example whose prompt is the text and a line break. */
-  private Example labelled(String text, String label, Path file, String place) throws IOException {
-    if (text.isBlank()) {
-      throw new MalformedFileException(
-          file, place + ", field '" + name("text") + "'", "an empty string", "some text");
-    }
-    return pair(file, place, "label", text + "\n", label);
-  }
-
-  /** Adds an example, and returns whether its completion is a label by its format. */
-  private boolean add(JsonNode node, Path file, String place, List<Example> into)
-      throws IOException {
-    if (!node.isObject()) {
-      throw new MalformedFileException(
-          file, place, Ascii.toLowerCase(node.getNodeType().toString()), "a JSON object");
-    }
-    DataFormat f = format == null ? detect(node, file, place) : format;
-    into.add(example(f, node, file, place));
-    return f == DataFormat.CSV;
-  }
-
-  private Example example(DataFormat f, JsonNode node, Path file, String place) throws IOException {
-    return switch (f) {
-      case PROMPT_COMPLETION ->
-          pair(
-              file,
-              place,
-              "completion",
-              text(node, "prompt", file, place),
-              text(node, "completion", file, place));
-      case TEXT -> pair(file, place, "text", "", text(node, "text", file, place));
-      case ALPACA -> {
-        String instruction = text(node, "instruction", file, place);
-        String input =
-            node.path(name("input")).isMissingNode() || node.path(name("input")).isNull()
-                ? ""
-                : text(node, "input", file, place);
-        // the headings of Stanford Alpaca's own training, without its preamble
-        String prompt =
-            input.isBlank()
-                ? "### Instruction:\n" + instruction + "\n\n### Response:\n"
-                : "### Instruction:\n"
-                    + instruction
-                    + "\n\n### Input:\n"
-                    + input
-                    + "\n\n### Response:\n";
-        yield pair(file, place, "output", prompt, text(node, "output", file, place));
-      }
-      case MESSAGES -> conversation(node, "messages", "role", "content", file, place);
-      case SHAREGPT -> conversation(node, "conversations", "from", "value", file, place);
-      case CSV -> {
-        // datasets often number their labels
-        JsonNode label = node.path(name("label"));
-        yield labelled(
-            text(node, "text", file, place),
-            label.isIntegralNumber() ? label.asText() : text(node, "label", file, place),
-            file,
-            place);
-      }
-    };
-  }
-
-  private DataFormat detect(JsonNode node, Path file, String place) throws IOException {
-    if (node.has(name("messages"))) {
-      return DataFormat.MESSAGES;
-    }
-    if (node.has(name("conversations"))) {
-      return DataFormat.SHAREGPT;
-    }
-    if (node.has(name("instruction"))) {
-      return DataFormat.ALPACA;
-    }
-    if (node.has(name("prompt")) || node.has(name("completion"))) {
-      return DataFormat.PROMPT_COMPLETION;
-    }
-    if (node.has(name("text"))) {
-      return node.has(name("label")) ? DataFormat.CSV : DataFormat.TEXT;
-    }
-    List<String> fields = new ArrayList<>();
-    node.fieldNames().forEachRemaining(fields::add);
-    throw new MalformedFileException(
-        file,
-        place,
-        "fields " + fields,
-        "prompt and completion, text, text and label, messages, instruction and output, or conversations (or map the names)");
-  }
-
-  private String text(JsonNode node, String field, Path file, String place) throws IOException {
-    JsonNode value = node.path(name(field));
-    if (value.isMissingNode() || value.isNull()) {
-      throw new MalformedFileException(
-          file, place + ", field '" + name(field) + "'", "nothing", "a string");
-    }
-    if (!value.isTextual()) {
-      throw new MalformedFileException(
-          file, place + ", field '" + name(field) + "'", value.toString(), "a string");
-    }
-    return value.asText();
-  }
-
-  private Example pair(Path file, String place, String field, String prompt, String completion)
-      throws IOException {
-    if (completion.isBlank()) {
-      throw new MalformedFileException(
-          file, place + ", field '" + name(field) + "'", "an empty string", "some text to learn");
-    }
-    return new Example(prompt, completion, ImmutableList.of(), file + ", " + place);
-  }
-
-  private Example conversation(
-      JsonNode node, String list, String roleField, String contentField, Path file, String place)
-      throws IOException {
-    JsonNode turns = node.path(name(list));
-    if (!turns.isArray() || turns.isEmpty()) {
-      throw new MalformedFileException(
-          file,
-          place + ", field '" + name(list) + "'",
-          turns.isMissingNode() ? "nothing" : turns.toString(),
-          "an array of turns");
-    }
-    ImmutableList.Builder<Message> messages = ImmutableList.builder();
-    boolean answered = false;
-    for (int i = 0; i < turns.size(); i++) {
-      String at = place + ", " + name(list) + "[" + i + "]";
-      String role = text(turns.get(i), roleField, file, at);
-      String content = text(turns.get(i), contentField, file, at);
-      role =
-          switch (role) {
-            case "human" -> "user";
-            case "gpt" -> "assistant";
-            default -> role;
-          };
-      if (role.equals("assistant")) {
-        answered = true;
-        if (content.isBlank()) {
-          throw new MalformedFileException(
-              file,
-              at + ", field '" + name(contentField) + "'",
-              "an empty string",
-              "some text to learn");
+    private void readCsv() throws IOException {
+      try (CSVParser parser =
+          CSVParser.builder().setReader(reader()).setFormat(CSVFormat.DEFAULT).get()) {
+        Iterator<CSVRecord> records = parser.iterator();
+        if (!hasNext(parser, records)) {
+          return;
+        }
+        List<String> header = records.next().toList();
+        requireColumn(header, columns.name("text"));
+        requireColumn(header, columns.name("label"));
+        while (hasNext(parser, records)) {
+          CSVRecord record = records.next();
+          long end = parser.getCurrentLineNumber();
+          long within =
+              record.stream().mapToLong(v -> v.chars().filter(c -> c == '\n').count()).sum();
+          String place = "line " + (end - within);
+          try {
+            if (record.size() != header.size()) {
+              throw new MalformedFileException(
+                  file, place, record.size() + " fields", header.size() + ", as in the header");
+            }
+            ObjectNode row = Rows.JSON.createObjectNode();
+            for (int i = 0; i < header.size(); i++) {
+              row.put(header.get(i), record.get(i));
+            }
+            add(place, "", row, DataFormat.CSV);
+          } catch (MalformedFileException e) {
+            refuse(e);
+          }
         }
       }
-      messages.add(new Message(role, content));
     }
-    if (!answered) {
-      throw new MalformedFileException(
-          file,
-          place + ", field '" + name(list) + "'",
-          "no assistant turn",
-          "at least one, to learn from");
+
+    private boolean hasNext(CSVParser parser, Iterator<CSVRecord> records) throws IOException {
+      try {
+        return records.hasNext();
+      } catch (UncheckedIOException e) {
+        if (e.getCause() instanceof CharacterCodingException) {
+          throw e;
+        }
+        throw new MalformedFileException(
+            file,
+            "line " + parser.getCurrentLineNumber(),
+            e.getCause().getMessage(),
+            "comma-separated values, quoted with \"",
+            e);
+      }
     }
-    return new Example("", "", messages.build(), file + ", " + place);
+
+    private void requireColumn(List<String> header, String name) throws IOException {
+      int at = header.indexOf(name);
+      if (at < 0 || header.lastIndexOf(name) != at) {
+        throw new MalformedFileException(
+            file, "line 1", "the columns " + header, "one column '" + name + "'");
+      }
+    }
+
+    private void add(String place, String line, JsonNode node) throws MalformedFileException {
+      add(place, line, node, format);
+    }
+
+    private void add(String place, String line, JsonNode node, DataFormat named)
+        throws MalformedFileException {
+      Row row = new Row(file, place, line, node, columns);
+      DataFormat found = named == null ? Rows.detect(row) : named;
+      Example example = Rows.read(row, found, named != null);
+      examples.add(example);
+      row.unused().forEach((field, n) -> unused.merge(field, n, Integer::sum));
+      if (found == DataFormat.CSV) {
+        labelled++;
+      } else if (found == DataFormat.TEXT) {
+        unlabelled.add(example);
+      }
+    }
+
+    /** A text without a label among others that have one has lost it. */
+    private void requireLabels() throws MalformedFileException {
+      for (Example e : unlabelled) {
+        refuse(
+            new MalformedFileException(
+                file,
+                e.origin().substring(file.toString().length() + 2)
+                    + ", field '"
+                    + columns.name("label")
+                    + "'",
+                "nothing",
+                "a label, which %d other rows have".formatted(labelled)));
+      }
+      Set<Example> without = Collections.newSetFromMap(new IdentityHashMap<>());
+      without.addAll(unlabelled);
+      examples.removeIf(without::contains);
+    }
+
+    private void refuse(MalformedFileException e) throws MalformedFileException {
+      if (!skipping) {
+        throw e;
+      }
+      bad++;
+      if (firstBad.size() < FileReport.LISTED) {
+        firstBad.add(e.getMessage());
+      }
+    }
+
+    private MalformedFileException notUtf8(CharacterCodingException cause) throws IOException {
+      try (TextLines lines = TextLines.open(file)) {
+        try {
+          while (lines.next() != null) {
+            // on to the line that cannot be decoded
+          }
+        } catch (CharacterCodingException e) {
+          return notUtf8(lines.number(), cause);
+        }
+        return notUtf8(lines.number(), cause);
+      }
+    }
+
+    private MalformedFileException notUtf8(int line, CharacterCodingException cause) {
+      return new MalformedFileException(
+          file, "line " + line, "bytes that are no UTF-8", "UTF-8 text", cause);
+    }
   }
 }

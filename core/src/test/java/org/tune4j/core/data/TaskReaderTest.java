@@ -1,16 +1,21 @@
 package org.tune4j.core.data;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.UTF_16LE;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.tuple;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
+import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -195,6 +200,26 @@ class TaskReaderTest {
         Arguments.of("t.jsonl", "{\"text\": \"\"}", List.of("line 1", "'text'", "empty")),
         Arguments.of(
             "t.jsonl",
+            "{\"prompt\": \"a\", \"completion\": null}",
+            List.of("line 1", "'completion'")),
+        Arguments.of(
+            "t.jsonl",
+            "{\"prompt\": null, \"text\": null}",
+            List.of("line 1", "[prompt (null), text (null)]")),
+        Arguments.of(
+            "t.jsonl",
+            "{\"text\": \"a\", \"text\": \"b\"}",
+            List.of("line 1", "Duplicate", "text")),
+        Arguments.of("t.json", "[{\"text\": \"a\"}] 7", List.of("line 1", "after the array")),
+        Arguments.of("t.json", "[{\"text\": \"a\"}", List.of("line 1", "no valid JSON")),
+        Arguments.of(
+            "t.json",
+            "[{\"text\":\n\"a\"},\n\n{\"text\": 7}]",
+            List.of("element 2 (line 4), field 'text'")),
+        Arguments.of(
+            "t.jsonl", "{\"text\": \"a\", \"label\": 0.5}", List.of("line 1", "'label'", "0.5")),
+        Arguments.of(
+            "t.jsonl",
             "{\"question\": \"a\"}",
             List.of("line 1", "[question]", "prompt and completion")),
         Arguments.of(
@@ -261,6 +286,166 @@ class TaskReaderTest {
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining(file + ", line " + line)
         .hasMessageContaining("no UTF-8");
+  }
+
+  @Test
+  void nullsAreAbsent() throws IOException {
+    List<Example> extra =
+        read(
+            "t.jsonl",
+            """
+            {"prompt": "a:", "completion": " b", "messages": null, "text": null}
+            {"prompt": "c:", "completion": " d", "messages": null, "text": null}
+            """);
+    assertThat(extra)
+        .extracting(Example::prompt, Example::completion)
+        .containsExactly(tuple("a:", " b"), tuple("c:", " d"));
+    Example merged =
+        read(
+                "t.jsonl",
+                "{\"instruction\": \"Say hi.\", \"input\": \"\", \"output\": \"hi\", \"conversations\": null, \"prompt\": null, \"messages\": [], \"system\": \"\", \"history\": []}")
+            .get(0);
+    assertThat(merged.prompt()).isEqualTo("### Instruction:\nSay hi.\n\n### Response:\n");
+    assertThat(read("t.jsonl", "{\"text\": \"a\", \"label\": null, \"messages\": null}"))
+        .extracting(Example::prompt, Example::completion)
+        .containsExactly(tuple("", "a"));
+  }
+
+  @Test
+  void otherFieldsAreCounted() throws IOException {
+    TaskReader.Contents contents =
+        TaskReader.detecting()
+            .readAll(
+                file(
+                    "t.jsonl",
+                    """
+                    {"instruction": "a", "output": "b", "id": 1, "text": "a b", "score": null}
+                    {"instruction": "a", "output": "b", "id": 2}
+                    """));
+    assertThat(contents.report().unusedFields()).isEqualTo(Map.of("id", 2, "text", 1));
+    assertThat(contents.report().warnings())
+        .containsExactly(
+            directory.resolve("t.jsonl")
+                + ": fields that were not used: 'id' (2 times), 'text' (1 times)");
+    assertThat(
+            TaskReader.detecting()
+                .readAll(file("t.csv", "id,text,label,system\n1,a,b,\n2,c,d,\n"))
+                .report()
+                .unusedFields())
+        .isEqualTo(Map.of("id", 2));
+    assertThat(
+            TaskReader.detecting()
+                .readAll(file("t.jsonl", "{\"text\": \"a\"}"))
+                .report()
+                .warnings())
+        .isEmpty();
+  }
+
+  @Test
+  void aNamedFormatLeavesOthersFieldsOut() throws IOException {
+    String both =
+        "{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\"}], \"prompt\": \"a\", \"completion\": \"b\", \"label\": 1}";
+    assertThatThrownBy(() -> read("t.jsonl", both))
+        .isInstanceOf(MalformedFileException.class)
+        .hasMessageContaining("line 1")
+        .hasMessageContaining("MESSAGES")
+        .hasMessageContaining("PROMPT_COMPLETION");
+    TaskReader.Contents contents =
+        TaskReader.of(DataFormat.PROMPT_COMPLETION).readAll(file("t.jsonl", both));
+    assertThat(contents.examples().get(0).prompt()).isEqualTo("a");
+    assertThat(contents.report().unusedFields()).isEqualTo(Map.of("messages", 1, "label", 1));
+  }
+
+  @Test
+  void preferencesAreRefusedUnlessMapped() throws IOException {
+    String row = "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}";
+    assertThatThrownBy(() -> read("t.jsonl", row))
+        .isInstanceOf(MalformedFileException.class)
+        .hasMessageContaining("line 1")
+        .hasMessageContaining("'chosen'")
+        .hasMessageContaining("'rejected'");
+    TaskReader.Contents chosen =
+        TaskReader.detecting().column("completion", "chosen").readAll(file("t.jsonl", row));
+    assertThat(chosen.examples().get(0).completion()).isEqualTo("b");
+    assertThat(chosen.report().unusedFields()).isEqualTo(Map.of("rejected", 1));
+  }
+
+  @Test
+  void newerFieldsMayBeRemappedToo() throws IOException {
+    Example e =
+        TaskReader.detecting()
+            .column("tools", "functions")
+            .column("reasoning_content", "reasoning")
+            .column("weight", "loss")
+            .read(
+                file(
+                    "t.jsonl",
+                    "{\"functions\": [{\"name\": \"f\"}], \"messages\": [{\"role\": \"assistant\", \"content\": \"x\", \"reasoning\": \"r\", \"loss\": 1}]}"))
+            .get(0);
+    assertThat(e.options().tools()).contains(List.of(Map.of("name", "f")));
+    assertThat(e.messages().get(0).field("reasoning_content")).isEqualTo("r");
+    assertThat(e.learned()).containsExactly(true);
+  }
+
+  @Test
+  void aTextThatLostItsLabelIsNoText() throws IOException {
+    String rows =
+        "{\"text\": \"a\", \"label\": null}\n{\"text\": \"b\", \"label\": true}\n{\"text\": \"c\", \"label\": false}\n";
+    assertThatThrownBy(() -> read("t.jsonl", rows))
+        .isInstanceOf(MalformedFileException.class)
+        .hasMessageContaining("t.jsonl, line 1, field 'label'")
+        .hasMessageContaining("2 other rows");
+    TaskReader.Contents contents =
+        TaskReader.detecting().skippingBadRows().readAll(file("t.jsonl", rows));
+    assertThat(contents.labelled()).isTrue();
+    assertThat(contents.examples())
+        .extracting(Example::completion)
+        .containsExactly("true", "false");
+    assertThat(contents.report().badRows()).isEqualTo(1);
+  }
+
+  @Test
+  void filesComeInManyWrappings() throws IOException {
+    String rows = "\uFEFF{\"text\": \"a\"}\r\n\r\n{\"text\": \"b\"}";
+    for (String name : List.of("t.jsonl", "t.json", "t.txt")) {
+      List<Example> examples = read(name, rows);
+      assertThat(examples).extracting(Example::completion).containsExactly("a", "b");
+      assertThat(examples.get(1).origin()).endsWith(name + ", line 3");
+      assertThat(read(name, "\n [{\"text\": \"a\"}]")).hasSize(1);
+    }
+    Path packed = directory.resolve("t.jsonl.gz");
+    try (OutputStream out = new GZIPOutputStream(Files.newOutputStream(packed))) {
+      out.write(rows.getBytes(UTF_8));
+    }
+    assertThat(TaskReader.detecting().read(packed)).hasSize(2);
+    assertThat(
+            TaskReader.of(DataFormat.CSV)
+                .readAll(file("t.jsonl", "{\"text\": \"a\", \"label\": \"x\"}"))
+                .labelled())
+        .isTrue();
+  }
+
+  @Test
+  void whatIsNoTextIsNamed() throws IOException {
+    Map<String, byte[]> files =
+        Map.of(
+            "Parquet",
+            "PAR1....".getBytes(UTF_8),
+            "zip",
+            "PK\003\004....".getBytes(UTF_8),
+            "UTF-16",
+            "\uFEFF{}".getBytes(UTF_16LE),
+            "zstd",
+            new byte[] {0x28, (byte) 0xb5, 0x2f, (byte) 0xfd, 0},
+            "damaged gzip",
+            new byte[] {0x1f, (byte) 0x8b, 9, 9, 9, 9, 9, 9, 9, 9, 9});
+    for (Map.Entry<String, byte[]> f : files.entrySet()) {
+      Path file = Files.write(directory.resolve("t.jsonl"), f.getValue());
+      assertThatThrownBy(() -> TaskReader.detecting().read(file))
+          .isInstanceOf(MalformedFileException.class)
+          .hasMessageContaining(file + ": found ")
+          .hasMessageContaining(f.getKey());
+    }
   }
 
   @Test

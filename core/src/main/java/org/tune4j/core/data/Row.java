@@ -1,0 +1,150 @@
+package org.tune4j.core.data;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import com.google.common.base.Ascii;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import org.tune4j.core.io.MalformedFileException;
+
+/**
+ * A JSON object of a file, be it a row or a turn of a conversation: gives fields by the formats'
+ * names, with a null as an absent one, and remembers which were asked for, so that none is passed
+ * over unnoticed.
+ */
+final class Row {
+  private static final int MOST_SHOWN = 200;
+
+  private final Path file;
+  private final String place;
+  private final String lineOfPlace;
+  private final JsonNode node;
+  private final Columns columns;
+  private final Map<String, Integer> unused;
+  private final Set<String> used = new HashSet<>();
+
+  /**
+   * Wraps an object.
+   *
+   * @param lineOfPlace what errors add to the place, where that is no line
+   */
+  Row(Path file, String place, String lineOfPlace, JsonNode node, Columns columns)
+      throws MalformedFileException {
+    this(file, place, lineOfPlace, node, columns, new LinkedHashMap<>());
+  }
+
+  private Row(
+      Path file,
+      String place,
+      String lineOfPlace,
+      JsonNode node,
+      Columns columns,
+      Map<String, Integer> unused)
+      throws MalformedFileException {
+    this.file = file;
+    this.place = place;
+    this.lineOfPlace = lineOfPlace;
+    this.node = node;
+    this.columns = columns;
+    this.unused = unused;
+    if (!node.isObject()) {
+      throw bad(Ascii.toLowerCase(node.getNodeType().toString()), "a JSON object");
+    }
+  }
+
+  /** Returns an object within this one. */
+  Row within(String where, JsonNode inner) throws MalformedFileException {
+    return new Row(file, place + lineOfPlace + ", " + where, "", inner, columns, unused);
+  }
+
+  JsonNode node() {
+    return node;
+  }
+
+  Columns columns() {
+    return columns;
+  }
+
+  /** Returns where it stands, such as {@code train.jsonl, line 3}. */
+  String origin() {
+    return file + ", " + place;
+  }
+
+  /** Returns whether a field is there and not null. */
+  boolean has(String field) {
+    return node.hasNonNull(columns.name(field));
+  }
+
+  /** Returns whether a field says anything: a text that is not blank, a list with elements... */
+  boolean says(String field) {
+    return says(node.path(columns.name(field)));
+  }
+
+  static boolean says(JsonNode value) {
+    return !(value.isNull()
+        || value.isMissingNode()
+        || (value.isTextual() && value.textValue().isBlank())
+        || (value.isContainerNode() && value.isEmpty()));
+  }
+
+  /** Returns a field's value, a missing node if it is null, and takes it as used. */
+  JsonNode use(String field) {
+    String name = columns.name(field);
+    used.add(name);
+    JsonNode value = node.path(name);
+    return value.isNull() ? MissingNode.getInstance() : value;
+  }
+
+  boolean isUsed(String nameInFile) {
+    return used.contains(nameInFile);
+  }
+
+  /** Returns how often each field occurs, in this object and within it, that nothing uses. */
+  Map<String, Integer> unused() {
+    return unused;
+  }
+
+  /** Takes note of a field that nothing uses. */
+  void countUnused(String name) {
+    unused.merge(name, 1, Integer::sum);
+  }
+
+  /** Returns a field's text. */
+  String text(String field) throws MalformedFileException {
+    JsonNode value = use(field);
+    if (!value.isTextual()) {
+      throw badField(field, show(value), "a string");
+    }
+    return value.textValue();
+  }
+
+  /** Returns a field's text, of which there must be some. */
+  String textToLearn(String field) throws MalformedFileException {
+    String text = text(field);
+    if (text.isBlank()) {
+      throw badField(field, "an empty string", "some text to learn");
+    }
+    return text;
+  }
+
+  /** Returns a value as a message shows it. */
+  static String show(JsonNode value) {
+    return value.isMissingNode() || value.isNull()
+        ? "nothing"
+        : Ascii.truncate(value.toString(), MOST_SHOWN, "...");
+  }
+
+  /** Returns the error of the object as a whole. */
+  MalformedFileException bad(String found, String expected) {
+    return new MalformedFileException(file, place + lineOfPlace, found, expected);
+  }
+
+  /** Returns the error of one field. */
+  MalformedFileException badField(String field, String found, String expected) {
+    return new MalformedFileException(
+        file, place + lineOfPlace + ", field '" + columns.name(field) + "'", found, expected);
+  }
+}

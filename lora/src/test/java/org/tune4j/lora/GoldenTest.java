@@ -17,6 +17,14 @@ class GoldenTest {
   static final Path GOLDEN = Path.of("../core/src/test/resources/golden");
   static final List<String> CASES = List.of("gpt2", "llama", "qwen2", "qwen3", "mistral");
 
+  /** What configurations say in ways of their own; the base model's part is what they are for. */
+  private static final List<String> CONFIGURED =
+      List.of(
+          "llama-rope-both-scaling-and-params",
+          "llama-rope-dynamic-v4",
+          "llama-rope-yarn-v5",
+          "llama-tied-head-present-different");
+
   static List<String> engines() {
     return Engines.providers().stream()
         .filter(p -> p.unavailable(Precision.F32).isEmpty())
@@ -25,7 +33,8 @@ class GoldenTest {
   }
 
   static Stream<Arguments> cases() {
-    return CASES.stream().flatMap(c -> engines().stream().map(e -> Arguments.of(c, e)));
+    return Stream.concat(CASES.stream(), CONFIGURED.stream())
+        .flatMap(c -> engines().stream().map(e -> Arguments.of(c, e)));
   }
 
   @ParameterizedTest

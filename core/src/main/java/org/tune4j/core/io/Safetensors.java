@@ -1,77 +1,79 @@
 package org.tune4j.core.io;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
-
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.common.collect.ImmutableMap;
+import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.MappedByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 
 /**
- * A safetensors file, memory-mapped: eight bytes of header length, a JSON header, the tensors.
- * Everything that the header says is checked when the file is opened, so that reading cannot run
- * out of it.
+ * A safetensors file: eight bytes of header length, a JSON header, the tensors. Everything that the
+ * header says is checked when the file is opened, so that reading cannot run out of it; a tensor of
+ * a type that cannot be read is an error only when it is read.
  *
- * <p>Reading is thread-safe. The mapping is released by the garbage collector, as Java's mappings
- * are.
+ * <p>Reading is thread-safe, and an interrupted thread reads as any other. A file that is cut short
+ * or written to while it is open is an {@link IOException} that names it: it is read, not mapped,
+ * since touching what is gone from a mapped file is a fault of the machine. A file that is replaced
+ * by another of its name is read on as it was.
+ *
+ * <p><b>Closing</b> is the owner's; a file that nobody holds any longer is closed by the garbage
+ * collector.
  */
-public final class Safetensors {
-  private static final ObjectMapper JSON =
-      new ObjectMapper()
-          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
-          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
-  private static final long HEADER_LIMIT = 100_000_000;
-  private static final long WINDOW = 1L << 30;
+public final class Safetensors implements AutoCloseable {
+  private static final int BUFFER = 1 << 20;
 
   /**
    * One tensor.
    *
    * @param name name
+   * @param dtype element type as the file names it
    * @param type element type
    * @param shape dimensions; none for a scalar
    * @param begin first byte, from the start of the file
    * @param end byte after the last
    */
-  public record Entry(String name, ElementType type, List<Long> shape, long begin, long end) {
-    /** Returns the number of elements. */
+  public record Entry(
+      String name, String dtype, ElementType type, List<Long> shape, long begin, long end) {
+    /** Returns the number of elements; of an unknown type the bytes. */
     public long size() {
-      return (end - begin) / type.bytes();
+      return type.bits() == 0 ? end - begin : (end - begin) * 8 / type.bits();
     }
   }
 
   private final Path file;
+  private final RandomAccessFile in;
+  private final Version version;
   private final ImmutableMap<String, Entry> entries;
   private final ImmutableMap<String, String> metadata;
-  private final MappedByteBuffer[] windows;
+  private volatile boolean closed;
 
-  private Safetensors(
-      Path file,
-      Map<String, Entry> entries,
-      Map<String, String> metadata,
-      MappedByteBuffer[] windows) {
+  private Safetensors(Path file, RandomAccessFile in, Version version, SafetensorsHeader header) {
     this.file = file;
-    this.entries = ImmutableMap.copyOf(entries);
-    this.metadata = ImmutableMap.copyOf(metadata);
-    this.windows = windows;
+    this.in = in;
+    this.version = version;
+    this.entries = ImmutableMap.copyOf(header.entries());
+    this.metadata = ImmutableMap.copyOf(header.metadata());
+  }
+
+  /** What tells whether a file is the one that was opened, and has not been written to. */
+  private record Version(Object key, long size, long modified) {
+    static Version of(Path file) throws IOException {
+      BasicFileAttributes a = Files.readAttributes(file, BasicFileAttributes.class);
+      return new Version(a.fileKey(), a.size(), a.lastModifiedTime().toMillis());
+    }
   }
 
   /**
@@ -84,134 +86,72 @@ public final class Safetensors {
     if (!Files.isRegularFile(file)) {
       throw new NoSuchFileException(file.toString(), null, "no such safetensors file");
     }
-    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-      long size = channel.size();
+    RandomAccessFile in;
+    try {
+      in = new RandomAccessFile(file.toFile(), "r"); // no channel: an interrupt would close it
+    } catch (IOException e) {
+      throw new IOException("cannot read " + file + ": " + e.getMessage(), e);
+    }
+    boolean opened = false;
+    try {
+      Version version = Version.of(file);
+      long size = in.length();
       if (size < 8) {
         throw new MalformedFileException(file, "header length", size + " bytes", "at least 8");
       }
-      ByteBuffer length = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
-      readFully(channel, length, 0, file);
-      long header = length.getLong(0);
-      if (header < 2 || header > HEADER_LIMIT || header > size - 8) {
+      byte[] length = new byte[8];
+      in.readFully(length);
+      long header = ByteBuffer.wrap(length).order(ByteOrder.LITTLE_ENDIAN).getLong();
+      if (header < 2 || header > SafetensorsHeader.LIMIT || header > size - 8) {
         throw new MalformedFileException(
             file,
             "header length",
             Long.toUnsignedString(header),
-            "between 2 and the file's remaining "
-                + (size - 8)
-                + " bytes (truncated, or not safetensors?)");
+            header > size - 8 || header < 2
+                ? "between 2 and the file's remaining "
+                    + (size - 8)
+                    + " bytes (truncated, or not safetensors?)"
+                : "at most " + SafetensorsHeader.LIMIT + " bytes, as the format has it");
       }
-      ByteBuffer text = ByteBuffer.allocate((int) header);
-      readFully(channel, text, 8, file);
-      JsonNode root;
-      try {
-        root = JSON.readTree(UTF_8.newDecoder().decode(text.flip()).toString());
-      } catch (CharacterCodingException e) {
-        throw new MalformedFileException(file, "header", "bytes that are no UTF-8", "JSON", e);
-      } catch (JsonProcessingException e) {
-        throw new MalformedFileException(
-            file, "header", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
-      }
-      if (root == null || !root.isObject()) {
-        throw new MalformedFileException(file, "header", "JSON that is no object", "an object");
-      }
-      Map<String, Entry> entries = new LinkedHashMap<>();
-      Map<String, String> metadata = new LinkedHashMap<>();
-      for (Map.Entry<String, JsonNode> field : root.properties()) {
-        if (field.getKey().equals("__metadata__")) {
-          if (!field.getValue().isObject()) {
-            throw new MalformedFileException(
-                file, "header, __metadata__", field.getValue().toString(), "an object");
-          }
-          for (Map.Entry<String, JsonNode> m : field.getValue().properties()) {
-            metadata.put(m.getKey(), m.getValue().asText());
-          }
-        } else {
-          entries.put(
-              field.getKey(), entry(file, field.getKey(), field.getValue(), 8 + header, size));
-        }
-      }
-      checkLayout(file, entries, 8 + header, size);
-      int count = (int) ((size + WINDOW - 1) / WINDOW);
-      MappedByteBuffer[] windows = new MappedByteBuffer[count];
-      for (int i = 0; i < count; i++) {
-        // windows overlap by one, so that no element spans two
-        long from = i * WINDOW;
-        windows[i] =
-            channel.map(FileChannel.MapMode.READ_ONLY, from, Math.min(2 * WINDOW - 1, size - from));
-        windows[i].order(ByteOrder.LITTLE_ENDIAN);
-      }
-      return new Safetensors(file, entries, metadata, windows);
-    }
-  }
-
-  private static void readFully(FileChannel channel, ByteBuffer into, long position, Path file)
-      throws IOException {
-    while (into.hasRemaining()) {
-      if (channel.read(into, position + into.position()) < 0) {
-        throw new MalformedFileException(file, "", "end of file", "more bytes");
+      SafetensorsHeader read = SafetensorsHeader.read(file, new Part(in, header), 8 + header, size);
+      checkLayout(file, read.entries(), 8 + header, size);
+      Safetensors result = new Safetensors(file, in, version, read);
+      opened = true;
+      return result;
+    } catch (EOFException e) {
+      throw new MalformedFileException(file, "", "end of file", "more bytes", e);
+    } finally {
+      if (!opened) {
+        in.close();
       }
     }
   }
 
-  private static Entry entry(Path file, String name, JsonNode node, long data, long size)
-      throws IOException {
-    String place = "tensor '" + name + "'";
-    String typeName = node.path("dtype").asText("nothing");
-    ElementType type =
-        Arrays.stream(ElementType.values())
-            .filter(t -> t.name().equals(typeName))
-            .findFirst()
-            .orElse(null);
-    if (type == null) {
-      throw new MalformedFileException(
-          file, place + ", dtype", typeName, "one of " + Arrays.toString(ElementType.values()));
-    }
-    JsonNode shapeNode = node.path("shape");
-    JsonNode offsets = node.path("data_offsets");
-    if (!shapeNode.isArray()) {
-      throw new MalformedFileException(file, place + ", shape", shapeNode.toString(), "an array");
-    }
-    if (!offsets.isArray()
-        || offsets.size() != 2
-        || !isLong(offsets.get(0))
-        || !isLong(offsets.get(1))) {
-      throw new MalformedFileException(
-          file, place + ", data_offsets", offsets.toString(), "[begin, end]");
-    }
-    List<Long> shape = new ArrayList<>();
-    long bytes = type.bytes();
-    try {
-      for (JsonNode d : shapeNode) {
-        if (!isLong(d) || d.asLong() < 0) {
-          throw new MalformedFileException(
-              file, place + ", shape", shapeNode.toString(), "sizes from 0 on");
-        }
-        shape.add(d.asLong());
-        bytes = Math.multiplyExact(bytes, d.asLong());
-      }
-    } catch (ArithmeticException e) {
-      throw new MalformedFileException(
-          file, place + ", shape", shapeNode.toString(), "fewer than 2^63 bytes", e);
-    }
-    long begin = offsets.get(0).asLong();
-    long end = offsets.get(1).asLong();
-    if (begin < 0 || end < begin || end > size - data) {
-      throw new MalformedFileException(
-          file,
-          place + ", data_offsets",
-          offsets.toString(),
-          "a range within the file's " + (size - data) + " data bytes");
-    }
-    if (end - begin != bytes) {
-      throw new MalformedFileException(
-          file, place, (end - begin) + " bytes", bytes + " bytes for " + typeName + shapeNode);
-    }
-    return new Entry(name, type, List.copyOf(shape), data + begin, data + end);
-  }
+  /** The next bytes of a file. */
+  private static final class Part extends InputStream {
+    private final RandomAccessFile in;
+    private long left;
 
-  private static boolean isLong(JsonNode node) {
-    return node.isIntegralNumber() && node.canConvertToLong();
+    Part(RandomAccessFile in, long length) {
+      this.in = in;
+      left = length;
+    }
+
+    @Override
+    public int read() throws IOException {
+      byte[] one = new byte[1];
+      return read(one, 0, 1) < 0 ? -1 : one[0] & 0xFF;
+    }
+
+    @Override
+    public int read(byte[] into, int at, int count) throws IOException {
+      if (left == 0) {
+        return -1;
+      }
+      int n = in.read(into, at, (int) Math.min(left, count));
+      left -= Math.max(0, n);
+      return n;
+    }
   }
 
   private static void checkLayout(Path file, Map<String, Entry> entries, long data, long size)
@@ -268,57 +208,106 @@ public final class Safetensors {
     return e;
   }
 
-  private ByteBuffer bytes(Entry e, long firstElement, int count) {
-    long begin = e.begin() + firstElement * e.type().bytes();
-    if (firstElement < 0 || count < 0 || begin + (long) count * e.type().bytes() > e.end()) {
+  private static void range(Entry e, long firstElement, int count) {
+    if (firstElement < 0 || count < 0 || firstElement > e.size() - count) {
       throw new IndexOutOfBoundsException(
           "elements %s+%s of tensor '%s' with %s"
               .formatted(firstElement, count, e.name(), e.size()));
     }
-    int window = (int) Math.min(windows.length - 1, begin / WINDOW);
-    ByteBuffer slice = windows[window].duplicate().order(ByteOrder.LITTLE_ENDIAN);
-    slice.position((int) (begin - window * WINDOW));
-    return slice.slice().order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  /** Reads {@code count} floating-point elements from {@code firstElement} on, converted to F32. */
+  /** Reads whole elements into a buffer, which is at their first byte. */
+  private ByteBuffer bytes(Entry e, long firstElement, int count) throws IOException {
+    byte[] bytes = new byte[count * e.type().bytes()];
+    try {
+      synchronized (in) {
+        in.seek(e.begin() + firstElement * e.type().bytes());
+        in.readFully(bytes);
+      }
+      checkUnchanged();
+    } catch (MalformedFileException x) {
+      throw x;
+    } catch (EOFException x) {
+      throw new MalformedFileException(
+          file,
+          "tensor '" + e.name() + "'",
+          "the end of the file",
+          "the " + version.size + " bytes that it had when it was opened (was it truncated?)",
+          x);
+    } catch (IOException x) {
+      throw new IOException(
+          "cannot read " + file + ": " + (closed ? "the file has been closed" : x.getMessage()), x);
+    }
+    return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  /** Another file of this name is none of our business: the one that was opened is still there. */
+  private void checkUnchanged() throws IOException {
+    Version now;
+    try {
+      now = Version.of(file);
+    } catch (NoSuchFileException e) {
+      return;
+    }
+    if (Objects.equals(now.key, version.key) && !now.equals(version)) {
+      throw new MalformedFileException(
+          file,
+          "",
+          "%s bytes, written since it was opened".formatted(now.size),
+          "the %s bytes that were opened (load it again)".formatted(version.size));
+    }
+  }
+
+  /**
+   * Reads {@code count} floating-point elements from {@code firstElement} on, converted to F32.
+   *
+   * @throws UncheckedIOException if the file can no longer be read, or holds another type
+   */
   public void readFloats(String name, long firstElement, float[] into, int at, int count) {
     Entry e = entry(name);
-    int step = 1 << 26; // elements a time, well within a window
-    for (int done = 0; done < count; done += step) {
-      int n = Math.min(step, count - done);
-      ByteBuffer b = bytes(e, firstElement + done, n);
-      int to = at + done;
-      switch (e.type()) {
-        case F32 -> b.asFloatBuffer().get(into, to, n);
-        case F64 -> {
-          for (int i = 0; i < n; i++) {
-            into[to + i] = (float) b.getDouble(i * 8);
-          }
+    if (!e.type().isFloat()) {
+      throw wrongType(e, "a floating-point type");
+    }
+    range(e, firstElement, count);
+    int step = BUFFER / e.type().bytes();
+    try {
+      for (int done = 0; done < count; done += step) {
+        int n = Math.min(step, count - done);
+        convert(bytes(e, firstElement + done, n), e.type(), into, at + done, n);
+      }
+    } catch (IOException x) {
+      throw new UncheckedIOException(x);
+    }
+  }
+
+  private static void convert(ByteBuffer b, ElementType type, float[] into, int at, int n) {
+    switch (type) {
+      case F32 -> b.asFloatBuffer().get(into, at, n);
+      case F64 -> {
+        for (int i = 0; i < n; i++) {
+          into[at + i] = (float) b.getDouble(i * 8);
         }
-        case F16 -> {
-          short[] bits = new short[n];
-          b.asShortBuffer().get(bits);
-          for (int i = 0; i < n; i++) {
-            into[to + i] = Floats.fromF16(bits[i]);
-          }
+      }
+      case F16 -> {
+        short[] bits = new short[n];
+        b.asShortBuffer().get(bits);
+        for (int i = 0; i < n; i++) {
+          into[at + i] = Floats.fromF16(bits[i]);
         }
-        case BF16 -> {
-          short[] bits = new short[n];
-          b.asShortBuffer().get(bits);
-          for (int i = 0; i < n; i++) {
-            into[to + i] = Floats.fromBf16(bits[i]);
-          }
+      }
+      default -> {
+        short[] bits = new short[n];
+        b.asShortBuffer().get(bits);
+        for (int i = 0; i < n; i++) {
+          into[at + i] = Floats.fromBf16(bits[i]);
         }
-        default ->
-            throw new UncheckedIOException(
-                new MalformedFileException(
-                    file,
-                    "tensor '" + name + "', dtype",
-                    e.type().name(),
-                    "a floating-point type"));
       }
     }
+  }
+
+  private UncheckedIOException wrongType(Entry e, String expected) {
+    return new UncheckedIOException(
+        new MalformedFileException(file, "tensor '" + e.name() + "', dtype", e.dtype(), expected));
   }
 
   /** Returns all of a floating-point tensor as F32. */
@@ -331,29 +320,47 @@ public final class Safetensors {
   /** Returns all of an integer or truth-value tensor. */
   public long[] longs(String name) {
     Entry e = entry(name);
-    int n = Math.toIntExact(e.size());
-    ByteBuffer b = bytes(e, 0, n);
-    long[] values = new long[n];
-    for (int i = 0; i < n; i++) {
+    ElementType type = e.type();
+    if (!type.isInteger()) {
+      throw wrongType(e, "an integer type");
+    }
+    ByteBuffer b = raw(name, 0, Math.toIntExact(e.size()));
+    long[] values = new long[Math.toIntExact(e.size())];
+    for (int i = 0; i < values.length; i++) {
       values[i] =
-          switch (e.type()) {
+          switch (type) {
             case I64 -> b.getLong(i * 8);
             case I32 -> b.getInt(i * 4);
             case I16 -> b.getShort(i * 2);
             case I8 -> b.get(i);
-            case U8, BOOL -> b.get(i) & 0xFF;
-            default ->
-                throw new UncheckedIOException(
-                    new MalformedFileException(
-                        file, "tensor '" + name + "', dtype", e.type().name(), "an integer type"));
+            default -> b.get(i) & 0xFF;
           };
     }
     return values;
   }
 
-  /** Returns the raw little-endian bytes of {@code count} elements. */
+  /**
+   * Returns the raw little-endian bytes of {@code count} elements of a whole number of bytes.
+   *
+   * @throws UncheckedIOException if the file can no longer be read
+   */
   public ByteBuffer raw(String name, long firstElement, int count) {
     Entry e = entry(name);
-    return bytes(e, firstElement, count).limit(count * e.type().bytes());
+    if (e.type().bits() % 8 != 0 || e.type() == ElementType.UNKNOWN) {
+      throw wrongType(e, "a type of whole bytes");
+    }
+    range(e, firstElement, count);
+    try {
+      return bytes(e, firstElement, count);
+    } catch (IOException x) {
+      throw new UncheckedIOException(x);
+    }
+  }
+
+  /** Closes the file; tensors that have not been read no longer can be. */
+  @Override
+  public void close() throws IOException {
+    closed = true;
+    in.close();
   }
 }

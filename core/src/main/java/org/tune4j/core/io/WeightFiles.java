@@ -1,38 +1,49 @@
 package org.tune4j.core.io;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 
 /**
  * The weights of a model directory as one set of names: {@code model.safetensors}, or the shards
  * that {@code model.safetensors.index.json} lists.
  */
-public final class WeightFiles {
+public final class WeightFiles implements AutoCloseable {
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
 
   private final Path directory;
   private final Map<String, Safetensors> byName;
+  private final List<Safetensors> all;
+  private final Map<String, String> placed;
 
-  private WeightFiles(Path directory, Map<String, Safetensors> byName) {
+  private WeightFiles(
+      Path directory,
+      Map<String, Safetensors> byName,
+      List<Safetensors> all,
+      Map<String, String> placed) {
     this.directory = directory;
     this.byName = byName;
+    this.all = all;
+    this.placed = placed;
   }
 
   /**
-   * Opens and checks all files.
+   * Opens and checks all files that are there. As in transformers every tensor of a shard counts,
+   * whatever the index says of it; what the index says and no shard holds is an error once it is
+   * {@linkplain #file(String) asked for}.
    *
-   * @throws NoSuchFileException if there are no weights, or a shard is missing
-   * @throws MalformedFileException if a file is damaged or a shard lacks a tensor that the index
-   *     places there
+   * @throws NoSuchFileException if there are no weights
+   * @throws MalformedFileException if a file is damaged
    */
   public static WeightFiles open(Path directory) throws IOException {
     Map<String, Safetensors> byName = new LinkedHashMap<>();
@@ -41,7 +52,7 @@ public final class WeightFiles {
     if (Files.exists(single)) {
       Safetensors file = Safetensors.open(single);
       file.names().forEach(n -> byName.put(n, file));
-      return new WeightFiles(directory, byName);
+      return new WeightFiles(directory, byName, List.of(file), Map.of());
     }
     if (!Files.exists(index)) {
       String hint =
@@ -51,50 +62,56 @@ public final class WeightFiles {
       throw new NoSuchFileException(
           directory.toString(), null, "neither " + SINGLE + " nor " + INDEX + " is there" + hint);
     }
-    JsonNode root;
-    try {
-      root = new ObjectMapper().readTree(Files.readAllBytes(index));
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          index, "", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
-    }
-    JsonNode map = root.path("weight_map");
+    JsonFields root = JsonFields.read(index);
+    JsonNode map = root.node().path("weight_map");
     if (!map.isObject() || map.isEmpty()) {
-      throw new MalformedFileException(
-          index,
-          "weight_map",
-          map.isMissingNode() ? "nothing" : map.toString(),
-          "an object of tensor: file");
+      throw root.bad(
+          "weight_map", map.isMissingNode() ? "" : map.toString(), "an object of tensor: file");
     }
-    Map<String, Safetensors> shards = new LinkedHashMap<>();
+    Map<String, String> placed = new LinkedHashMap<>();
     for (Map.Entry<String, JsonNode> e : map.properties()) {
-      String shardName = e.getValue().asText();
-      Path shard = directory.resolve(shardName).normalize();
-      if (!shard.startsWith(directory.normalize())) {
-        throw new MalformedFileException(
-            index, "weight_map, " + e.getKey(), shardName, "a file in the model's directory");
+      if (!e.getValue().isTextual() || !isInside(e.getValue().textValue())) {
+        throw root.bad(
+            "weight_map." + e.getKey(),
+            e.getValue().toString(),
+            "the name of a file in the model's directory");
       }
-      Safetensors file = shards.get(shardName);
-      if (file == null) {
-        if (!Files.exists(shard)) {
-          throw new NoSuchFileException(
-              shard.toString(),
-              null,
-              "this shard is missing; " + index + " places tensor '" + e.getKey() + "' in it");
-        }
-        file = Safetensors.open(shard);
-        shards.put(shardName, file);
-      }
-      if (!file.contains(e.getKey())) {
-        throw new MalformedFileException(
-            shard,
-            "tensor '" + e.getKey() + "'",
-            "nothing",
-            "the tensor that " + INDEX + " places here");
-      }
-      byName.put(e.getKey(), file);
+      placed.put(e.getKey(), e.getValue().textValue());
     }
-    return new WeightFiles(directory, byName);
+    Map<String, Safetensors> shards = new TreeMap<>();
+    try {
+      for (String name : new TreeSet<>(placed.values())) {
+        if (Files.exists(directory.resolve(name))) {
+          Safetensors shard = Safetensors.open(directory.resolve(name));
+          shards.put(name, shard);
+          shard.names().forEach(n -> byName.put(n, shard));
+        }
+      }
+    } catch (IOException | RuntimeException | Error e) {
+      close(shards.values());
+      throw e;
+    }
+    placed.forEach(
+        (tensor, name) -> {
+          Safetensors shard = shards.get(name);
+          if (shard != null && shard.contains(tensor)) {
+            byName.put(tensor, shard);
+          }
+        });
+    return new WeightFiles(directory, byName, List.copyOf(shards.values()), placed);
+  }
+
+  /** By name only: a path that begins with the directory's may be of a directory named "". */
+  private static boolean isInside(String name) {
+    try {
+      Path path = Path.of(name).normalize();
+      return !name.isEmpty()
+          && !path.isAbsolute()
+          && !path.toString().isEmpty()
+          && !path.startsWith("..");
+    } catch (InvalidPathException e) {
+      return false;
+    }
   }
 
   /** Returns the directory. */
@@ -115,10 +132,23 @@ public final class WeightFiles {
   /**
    * Returns the file that holds a tensor.
    *
-   * @throws MalformedFileException if none does
+   * @throws NoSuchFileException if the index places it in a file that is missing
+   * @throws MalformedFileException if no file holds it
    */
-  public Safetensors file(String name) throws MalformedFileException {
+  public Safetensors file(String name) throws IOException {
     Safetensors file = byName.get(name);
+    if (file == null && placed.containsKey(name)) {
+      Path shard = directory.resolve(placed.get(name));
+      if (!Files.exists(shard)) {
+        throw new NoSuchFileException(
+            shard.toString(),
+            null,
+            "this shard is missing; %s places tensor '%s' in it"
+                .formatted(directory.resolve(INDEX), name));
+      }
+      throw new MalformedFileException(
+          shard, "tensor '" + name + "'", "nothing", "the tensor that " + INDEX + " places here");
+    }
     if (file == null) {
       throw new MalformedFileException(
           directory, "tensor '" + name + "'", "nothing", "a weight of this name");
@@ -132,5 +162,17 @@ public final class WeightFiles {
         .mapToLong(
             e -> e.getValue().entry(e.getKey()).end() - e.getValue().entry(e.getKey()).begin())
         .sum();
+  }
+
+  private static void close(Iterable<Safetensors> files) throws IOException {
+    for (Safetensors file : files) {
+      file.close();
+    }
+  }
+
+  /** Closes all files; tensors that have not been read no longer can be. */
+  @Override
+  public void close() throws IOException {
+    close(all);
   }
 }

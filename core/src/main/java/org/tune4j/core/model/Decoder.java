@@ -24,8 +24,14 @@ interface Decoder {
     Tensor attend(Tape tape, int layer, Tensor qkv, AttentionShape shape);
   }
 
-  /** Returns the residual stream after the last layer: F32 {@code [ids.length, hidden]}. */
-  Tensor residual(Tape tape, int[] ids, int[] positions, Attention attention, Routing routing);
+  /**
+   * Returns the residual stream after the last layer: F32 {@code [ids.length, hidden]}.
+   *
+   * @param length tokens of the longest sequence of which this runs a part; what rotary embedding
+   *     depends on where it is scaled with the length
+   */
+  Tensor residual(
+      Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing);
 
   /** Returns the final norm: compute type. */
   Tensor finalNorm(Tape tape, Tensor residual);

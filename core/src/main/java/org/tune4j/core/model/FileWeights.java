@@ -2,27 +2,114 @@ package org.tune4j.core.model;
 
 import static java.util.stream.Collectors.joining;
 
+import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.WeightFiles;
 
 /**
- * Weights of a model directory, memory-mapped and read when asked for. Names are those of the
- * causal language model; files of the bare model, which lack the prefix {@code transformer.} or
- * {@code model.}, serve as well. Tensors that nobody asks for are ignored: older checkpoints carry
+ * Weights of a model directory, read when asked for. Names are those of the causal language model;
+ * files of the bare model, which lack the prefix {@code transformer.} or {@code model.}, serve as
+ * well. Tensors that nobody asks for are ignored, whatever they hold: older checkpoints carry
  * buffers such as {@code attn.bias}.
  */
-record FileWeights(WeightFiles files) implements Weights {
+final class FileWeights implements Weights {
+  private static final Logger LOG = LoggerFactory.getLogger(FileWeights.class);
+  private static final String HEAD = "lm_head.weight";
+  private static final int COMPARED = 1 << 18; // elements a time
+
+  private final WeightFiles files;
+  private final String embedding;
+  private final ModelConfig config;
+  private final boolean headIsEmbedding;
+
   private record Found(Safetensors file, String name) {}
+
+  /**
+   * Compares what the configuration says with what the files hold, before anything is allocated:
+   * the sizes, and whether the output head is the embedding.
+   *
+   * @throws IOException if they do not fit or cannot be read
+   */
+  FileWeights(WeightFiles files, ModelConfig config) throws IOException {
+    this.files = files;
+    boolean gpt2 = config.architecture() == Architecture.GPT2;
+    embedding = gpt2 ? "transformer.wte.weight" : "model.embed_tokens.weight";
+    int vocabulary = config.vocabularySize();
+    int hidden = config.hiddenSize();
+    try {
+      // transformers ties both ways: a file that has only the head serves as one with the embedding
+      headIsEmbedding =
+          config.tiedHead() && !files.contains(stored(embedding)) && files.contains(HEAD);
+      find(headIsEmbedding ? HEAD : embedding, vocabulary, hidden);
+      String last = (gpt2 ? "transformer.h." : "model.layers.") + (config.layers() - 1) + ".mlp.";
+      if (gpt2) {
+        find(last + "c_proj.weight", config.intermediateSize(), hidden);
+      } else {
+        find(last + "down_proj.weight", hidden, config.intermediateSize());
+      }
+      this.config =
+          config.tiedHead() && !headIsEmbedding && files.contains(HEAD) && headDiffers(config)
+              ? config.untied()
+              : config;
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+  }
+
+  /** Returns the configuration, with a head of its own if the files hold another one. */
+  ModelConfig config() {
+    return config;
+  }
+
+  /** Whether the head is another matrix than the embedding that the configuration ties it to. */
+  private boolean headDiffers(ModelConfig config) {
+    int cols = config.hiddenSize();
+    MatrixSource tokens = matrix(embedding, config.vocabularySize(), cols);
+    MatrixSource head = matrix(HEAD, config.vocabularySize(), cols);
+    int block = Math.max(1, Math.min(config.vocabularySize(), COMPARED / cols));
+    float[] a = new float[block * cols];
+    float[] b = new float[block * cols];
+    for (int row = 0; row < config.vocabularySize(); row += block) {
+      int count = Math.min(block, config.vocabularySize() - row);
+      tokens.read(row, count, a);
+      head.read(row, count, b);
+      for (int i = 0; i < count * cols; i++) {
+        if (a[i] != b[i]) {
+          LOG.warn(
+              "{} ties the output head to the embedding, but {} holds a {} that differs from {}: the stored head is used, as transformers does. Set tie_word_embeddings to false to say so.",
+              ModelConfig.FILE,
+              files.directory(),
+              HEAD,
+              embedding);
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  /** Returns a name as the files have it. */
+  private String stored(String name) {
+    if (files.contains(name)) {
+      return name;
+    }
+    if (headIsEmbedding && name.equals(embedding)) {
+      return HEAD;
+    }
+    String bare = name.replaceFirst("^(transformer|model)\\.", "");
+    return files.contains(bare) ? bare : name;
+  }
 
   private Found find(String name, long... shape) {
     try {
-      String bare = name.substring(name.indexOf('.') + 1);
-      String stored = !files.contains(name) && files.contains(bare) ? bare : name;
+      String stored = stored(name);
       Safetensors file = files.file(stored);
       Safetensors.Entry entry = file.entry(stored);
       List<Long> expected = Arrays.stream(shape).boxed().toList();
@@ -37,11 +124,11 @@ record FileWeights(WeightFiles files) implements Weights {
         throw new MalformedFileException(
             file.file(),
             "tensor '" + stored + "', dtype",
-            entry.type().name(),
+            entry.dtype(),
             "a floating-point type (quantised weights are not supported)");
       }
       return new Found(file, stored);
-    } catch (MalformedFileException e) {
+    } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
@@ -87,5 +174,10 @@ record FileWeights(WeightFiles files) implements Weights {
   public float[] vector(String name, int length) {
     Found found = find(name, length);
     return found.file.floats(found.name);
+  }
+
+  @Override
+  public void close() throws IOException {
+    files.close();
   }
 }

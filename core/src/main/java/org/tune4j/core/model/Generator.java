@@ -83,7 +83,8 @@ final class Generator {
           active.forEach(s -> s.finish(Finish.CANCELLED));
           return;
         }
-        advance(active.stream().map(s -> new Piece(s, s.length, 1)).toList(), cache);
+        int longest = active.stream().mapToInt(s -> s.length + 1).max().getAsInt();
+        advance(active.stream().map(s -> new Piece(s, s.length, 1)).toList(), longest, cache);
       }
     } finally {
       model.engine().lock().lock(); // also if the model was closed meanwhile
@@ -98,6 +99,8 @@ final class Generator {
   private void prefill(List<Sequence> sequences, KvCache cache) {
     List<Piece> pieces = new ArrayList<>();
     int room = PREFILL_ROWS;
+    // chunks or not, a prompt is one sequence
+    int longest = sequences.stream().mapToInt(s -> s.prompt.length).max().orElse(0);
     for (Sequence s : sequences) {
       for (int from = 0; from < s.prompt.length; ) {
         int count = Math.min(room, s.prompt.length - from);
@@ -105,14 +108,14 @@ final class Generator {
         from += count;
         room -= count;
         if (room == 0) {
-          advance(pieces, cache);
+          advance(pieces, longest, cache);
           pieces.clear();
           room = PREFILL_ROWS;
         }
       }
     }
     if (!pieces.isEmpty()) {
-      advance(pieces, cache);
+      advance(pieces, longest, cache);
     }
   }
 
@@ -121,9 +124,9 @@ final class Generator {
 
   /**
    * Runs pieces through the model, and lets each sequence whose last token is among them take its
-   * next one.
+   * next one; {@code longest} is the length of the longest of them.
    */
-  private void advance(List<Piece> pieces, KvCache cache) {
+  private void advance(List<Piece> pieces, int longest, KvCache cache) {
     int n = pieces.stream().mapToInt(Piece::count).sum();
     int[] ids = new int[n];
     int[] positions = new int[n];
@@ -168,6 +171,7 @@ final class Generator {
                           tape,
                           ids,
                           positions,
+                          longest,
                           (t, layer, qkv, shape) ->
                               t.cachedAttention(qkv, cache, layer, cacheRows, spans, shape),
                           Routing.all(n, adapters));

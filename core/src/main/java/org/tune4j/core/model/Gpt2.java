@@ -107,7 +107,7 @@ final class Gpt2 implements Decoder {
 
   @Override
   public Tensor residual(
-      Tape tape, int[] ids, int[] positions, Attention attention, Routing routing) {
+      Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing) {
     Tensor x = tape.embed(tokens, ids, positionTable, positions); // F32 [n, d]
     for (Layer layer : layers) {
       x = tape.layer(x, (t, in) -> layer(t, in, layer, attention, routing)); // F32 [n, d]

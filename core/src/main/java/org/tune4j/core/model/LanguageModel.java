@@ -163,13 +163,16 @@ public final class LanguageModel implements AutoCloseable {
           null,
           "no such file; a model directory has one, as transformers' save_pretrained writes it");
     }
-    ModelConfig config = ModelConfig.read(configFile);
+    ModelConfig stated = ModelConfig.read(configFile);
     WeightFiles files = WeightFiles.open(directory);
-    Tokenizer tokenizer =
-        Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
+    Tokenizer tokenizer = null;
     Engine engine = null;
     boolean loaded = false;
     try {
+      FileWeights weights = new FileWeights(files, stated);
+      ModelConfig config = weights.config();
+      tokenizer =
+          Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
       if (tokenizer != null && tokenizer.size() > config.vocabularySize()) {
         throw new MalformedFileException(
             tokenizer.file(),
@@ -202,13 +205,7 @@ public final class LanguageModel implements AutoCloseable {
               .callersEngine()
               .orElseGet(() -> Engines.create(options.engineName(), options.precision()));
       LanguageModel model =
-          build(
-              config,
-              new FileWeights(files),
-              options,
-              engine,
-              options.callersEngine().isEmpty(),
-              origin);
+          build(config, weights, options, engine, options.callersEngine().isEmpty(), origin);
       loaded = true;
       LOG.info("loaded {}: {}", directory, model.describe());
       return model;
@@ -222,6 +219,7 @@ public final class LanguageModel implements AutoCloseable {
         if (tokenizer != null) {
           tokenizer.close();
         }
+        files.close();
       }
     }
   }
@@ -493,7 +491,9 @@ public final class LanguageModel implements AutoCloseable {
   public Tensor forward(Tape tape, Batch batch, Routing routing) {
     LanguageModel on = on(routing.adapters());
     check(batch);
-    return on.decoder.residual(tape, batch.ids(), batch.positions(), within(batch), routing);
+    int length = Arrays.stream(batch.positions()).max().orElse(0) + 1;
+    return on.decoder.residual(
+        tape, batch.ids(), batch.positions(), length, within(batch), routing);
   }
 
   /**

@@ -2,12 +2,10 @@ package org.tune4j.core.model;
 
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.FrozenMatrix;
-import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 
@@ -17,8 +15,6 @@ import org.tune4j.core.engine.Tensor;
  * of each query and key head; Mistral a sliding window.
  */
 final class Llama implements Decoder {
-  private static final int FIRST_TABLE = 2048;
-
   private record Layer(
       int index,
       Tensor inputNorm,
@@ -36,10 +32,11 @@ final class Llama implements Decoder {
   private final ImmutableList<Layer> layers;
   private final Tensor finalNorm;
   private final FrozenMatrix head;
-  private RopeTable rope;
+  private final Rotary rotary;
 
   Llama(ModelConfig config, WeightLoader load) {
     this.config = config;
+    this.rotary = new Rotary(config);
     int d = config.hiddenSize();
     int q = config.heads() * config.headDim();
     int kv = config.kvCols();
@@ -107,7 +104,7 @@ final class Llama implements Decoder {
             .collect(ImmutableList.toImmutableList());
     finalNorm = other.finalNorm;
     head = other.head;
-    rope = other.rope;
+    rotary = other.rotary;
   }
 
   @Override
@@ -117,26 +114,17 @@ final class Llama implements Decoder {
 
   @Override
   public Tensor residual(
-      Tape tape, int[] ids, int[] positions, Attention attention, Routing routing) {
-    RopeTable table = rope(Arrays.stream(positions).max().orElse(0));
+      Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing) {
+    Rotary.Turns turns = rotary.turns(positions, length);
     Tensor x = tape.embed(tokens, ids, null, null); // F32 [n, d]
     for (Layer layer : layers) {
-      x =
-          tape.layer(
-              x,
-              (t, in) -> layer(t, in, layer, table, positions, attention, routing)); // F32 [n, d]
+      x = tape.layer(x, (t, in) -> layer(t, in, layer, turns, attention, routing)); // F32 [n, d]
     }
     return x;
   }
 
   private Tensor layer(
-      Tape tape,
-      Tensor x,
-      Layer l,
-      RopeTable table,
-      int[] positions,
-      Attention attention,
-      Routing routing) {
+      Tape tape, Tensor x, Layer l, Rotary.Turns turns, Attention attention, Routing routing) {
     Tensor h = tape.rmsNorm(x, l.inputNorm, config.normEps()); // [n, d]
     Tensor qkv =
         tape.project(
@@ -144,28 +132,13 @@ final class Llama implements Decoder {
     if (l.queryNorm != null) {
       tape.headNorm(qkv, l.shape, l.queryNorm, l.keyNorm, config.normEps());
     }
-    tape.rope(qkv, l.shape, table, positions);
+    tape.rope(qkv, l.shape, turns.table(), turns.rows());
     Tensor a = attention.attend(tape, l.index, qkv, l.shape); // [n, heads * headDim]
     x = tape.project(a, l.attentionOut.weights(), x, routing.on(l.attentionOut)); // F32 [n, d]
     h = tape.rmsNorm(x, l.postAttentionNorm, config.normEps()); // [n, d]
     Tensor gu = tape.project(h, l.gateUp.weights(), null, routing.on(l.gateUp)); // [n, 2 f]
     Tensor g = tape.swiglu(gu); // [n, f]
     return tape.project(g, l.down.weights(), x, routing.on(l.down)); // F32 [n, d]
-  }
-
-  /**
-   * Tables grow by doubling: contexts of 128k are allowed for by many models and used by few
-   * callers.
-   */
-  private RopeTable rope(int lastPosition) {
-    if (rope == null || rope.positions() <= lastPosition) {
-      int positions = Math.min(FIRST_TABLE, config.maxPositions());
-      while (positions <= lastPosition) {
-        positions = Math.min(2 * positions, config.maxPositions());
-      }
-      rope = config.rope().table(positions, config.headDim());
-    }
-    return rope;
   }
 
   @Override

@@ -3,9 +3,10 @@ package org.tune4j.core.model;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
@@ -15,6 +16,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import org.tune4j.core.io.JsonFields;
+import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
@@ -34,7 +37,7 @@ import org.tune4j.core.io.MalformedFileException;
  * @param heads query heads
  * @param kvHeads key/value heads
  * @param headDim columns of a head
- * @param maxPositions context length in tokens
+ * @param maxPositions context length in tokens, as far as {@code rope} stretches it
  * @param activation of the feed-forward network
  * @param normEps added to the variance (mean square) in norms
  * @param rope rotary embedding, or null where positions are learned (GPT-2)
@@ -80,7 +83,11 @@ public record ModelConfig(
   /** The file's name in a model directory. */
   public static final String FILE = "config.json";
 
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final ObjectMapper JSON =
+      JsonMapper.builder()
+          .enable(SerializationFeature.INDENT_OUTPUT)
+          .disable(JsonWriteFeature.WRITE_NAN_AS_STRINGS) // as Python writes them
+          .build();
 
   /** Non-linearity of the feed-forward network. */
   public enum Activation {
@@ -106,7 +113,7 @@ public record ModelConfig(
    *     file, field, what was found and what is supported
    */
   public static ModelConfig read(Path file) throws IOException {
-    return parse(Files.readString(file), file);
+    return parse(JsonFile.text(file, JsonFile.LIMIT), file);
   }
 
   /**
@@ -116,56 +123,88 @@ public record ModelConfig(
    * @throws MalformedFileException as {@link #read}
    */
   public static ModelConfig parse(String json, Path origin) throws MalformedFileException {
-    Fields f = new Fields(origin, "", parseObject(json, origin));
+    JsonFields f = JsonFields.parse(json, origin);
     String type = f.text("model_type", "");
     Architecture architecture =
         Architecture.of(type)
             .orElseThrow(() -> f.bad("model_type", type, "one of " + Architecture.supported()));
-    f.refuse("quantization_config", "an unquantised checkpoint");
+    for (String quantised : List.of("quantization_config", "compression_config")) {
+      f.refuse(quantised, "an unquantised checkpoint");
+    }
+    f.refuse("per_layer_config", "layers that are all alike");
+    f.require("is_causal", true);
     return architecture == Architecture.GPT2 ? gpt2(f, json) : llama(architecture, f, json);
   }
 
-  private static JsonNode parseObject(String json, Path origin) throws MalformedFileException {
-    JsonNode root;
-    try {
-      root = JSON.readTree(json);
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          origin,
-          e.getLocation() == null ? "" : "line " + e.getLocation().getLineNr(),
-          "no valid JSON (" + e.getOriginalMessage() + ")",
-          "JSON",
-          e);
-    }
-    if (root == null || !root.isObject()) {
-      throw new MalformedFileException(
-          origin, "", "no JSON object", "the fields of a configuration");
-    }
-    return root;
+  /** Refuses null where transformers does: an absent field has a default, null is no value. */
+  private static final String[] NEVER_NULL = {
+    "vocab_size",
+    "tie_word_embeddings",
+    "initializer_range",
+    "use_sliding_window",
+    "n_embd",
+    "n_head",
+    "n_layer",
+    "n_positions",
+    "activation_function",
+    "layer_norm_epsilon",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+    "add_cross_attention",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "attention_bias",
+    "mlp_bias",
+    "rope_theta"
+  };
+
+  // far above every model there is, and low enough that no product of sizes exceeds 63 bits
+  private static final int MOST_LAYERS = 4096;
+  private static final int MOST_HIDDEN = 1 << 20;
+  private static final int MOST_INNER = 1 << 24;
+  private static final int MOST_TOKENS = 1 << 24;
+  private static final int MOST_HEADS = 1 << 16;
+
+  private static int size(JsonFields f, String field, int otherwise, int most)
+      throws MalformedFileException {
+    return f.integer(field, otherwise, 1, most);
   }
 
-  private static ModelConfig gpt2(Fields f, String json) throws MalformedFileException {
+  /** Returns the name under which a size stands: transformers reads the general one last. */
+  private static String name(JsonFields f, String own, String general) {
+    return f.has(general) ? general : own;
+  }
+
+  private static ModelConfig gpt2(JsonFields f, String json) throws MalformedFileException {
+    f.refuseNull(NEVER_NULL);
     f.require("add_cross_attention", false);
-    int hidden = f.positive("n_embd", 768);
-    int heads = f.positive("n_head", 12);
-    int layers = f.positive("n_layer", 12);
+    int hidden = size(f, name(f, "n_embd", "hidden_size"), 768, MOST_HIDDEN);
+    String headsField = name(f, "n_head", "num_attention_heads");
+    int heads = size(f, headsField, 12, MOST_HEADS);
+    int layers = size(f, name(f, "n_layer", "num_hidden_layers"), 12, MOST_LAYERS);
     if (hidden % heads != 0) {
-      throw f.bad("n_head", String.valueOf(heads), "a divisor of n_embd = " + hidden);
+      throw f.bad(headsField, String.valueOf(heads), "a divisor of n_embd = " + hidden);
     }
     String activation = f.text("activation_function", "gelu_new");
     return new ModelConfig(
         Architecture.GPT2,
-        f.positive("vocab_size", 50257),
+        size(f, "vocab_size", 50257, MOST_TOKENS),
         hidden,
-        f.positive("n_inner", 4 * hidden),
+        size(f, "n_inner", 4 * hidden, MOST_INNER),
         layers,
         heads,
         heads,
         hidden / heads,
-        f.positive("n_positions", 1024),
+        size(f, name(f, "n_positions", "max_position_embeddings"), 1024, MOST_TOKENS),
         switch (activation) {
-          case "gelu_new", "gelu_pytorch_tanh" -> Activation.GELU_TANH;
-          case "gelu" -> Activation.GELU;
+          case "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate" ->
+              Activation.GELU_TANH;
+          case "gelu", "gelu_python" -> Activation.GELU;
           default ->
               throw f.bad(
                   "activation_function", activation, "one of gelu_new, gelu_pytorch_tanh, gelu");
@@ -180,33 +219,33 @@ public record ModelConfig(
         f.flag("scale_attn_weights", true),
         f.flag("scale_attn_by_inverse_layer_idx", false),
         f.flag("tie_word_embeddings", true),
-        (float) f.positive("initializer_range", 0.02),
-        f.tokens("eos_token_id", 50256),
-        f.dtype(),
+        initializerRange(f),
+        tokens(f, "eos_token_id", 50256),
+        dtype(f),
         json);
   }
 
-  private static ModelConfig llama(Architecture a, Fields f, String json)
+  private static ModelConfig llama(Architecture a, JsonFields f, String json)
       throws MalformedFileException {
     // defaults of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig
+    f.refuseNull(NEVER_NULL);
     boolean qwen = a == Architecture.QWEN2 || a == Architecture.QWEN3;
-    int hidden = f.positive("hidden_size", 4096);
-    int layers = f.positive("num_hidden_layers", 32);
-    int heads = f.positive("num_attention_heads", 32);
-    int kvHeads = f.positive("num_key_value_heads", kvHeadsDefault(a, f, heads));
+    int hidden = size(f, "hidden_size", 4096, MOST_HIDDEN);
+    int layers = size(f, "num_hidden_layers", 32, MOST_LAYERS);
+    int heads = size(f, "num_attention_heads", 32, MOST_HEADS);
+    int kvHeads = size(f, "num_key_value_heads", kvHeadsDefault(a, f, heads), MOST_HEADS);
     if (heads % kvHeads != 0) {
       throw f.bad(
           "num_key_value_heads",
           String.valueOf(kvHeads),
           "a divisor of num_attention_heads = " + heads);
     }
-    if (hidden % heads != 0 && !f.has("head_dim") && a != Architecture.QWEN3) {
+    boolean ownDefault = a == Architecture.QWEN3 && !f.present("head_dim");
+    if (hidden % heads != 0 && !f.has("head_dim") && !ownDefault) {
       throw f.bad(
           "num_attention_heads", String.valueOf(heads), "a divisor of hidden_size = " + hidden);
     }
-    int headDim =
-        f.positive(
-            "head_dim", a == Architecture.QWEN3 && f.absent("head_dim") ? 128 : hidden / heads);
+    int headDim = size(f, "head_dim", ownDefault ? 128 : hidden / heads, MOST_INNER / heads);
     if (headDim % 2 != 0) {
       throw f.bad("head_dim", String.valueOf(headDim), "an even number");
     }
@@ -216,20 +255,30 @@ public record ModelConfig(
     }
     boolean attentionBias =
         (a == Architecture.LLAMA || a == Architecture.QWEN3) && f.flag("attention_bias", false);
+    int positions =
+        f.integer(
+            "max_position_embeddings",
+            qwen ? 32768 : a == Architecture.MISTRAL ? 131072 : 2048,
+            1,
+            Integer.MAX_VALUE);
+    RopeScaling rope = RopeFields.read(f, positions, headDim);
     return new ModelConfig(
         a,
-        f.positive("vocab_size", qwen ? 151936 : 32000),
+        size(f, "vocab_size", qwen ? 151936 : 32000, MOST_TOKENS),
         hidden,
-        f.positive("intermediate_size", qwen ? 22016 : a == Architecture.MISTRAL ? 14336 : 11008),
+        size(
+            f,
+            "intermediate_size",
+            qwen ? 22016 : a == Architecture.MISTRAL ? 14336 : 11008,
+            MOST_INNER),
         layers,
         heads,
         kvHeads,
         headDim,
-        f.positive(
-            "max_position_embeddings", qwen ? 32768 : a == Architecture.MISTRAL ? 131072 : 2048),
+        rope.context(positions),
         Activation.SWIGLU,
         (float) f.positive("rms_norm_eps", 1e-6),
-        f.rope(),
+        rope,
         windows(a, f, layers),
         a == Architecture.QWEN2 || attentionBias,
         attentionBias,
@@ -238,14 +287,18 @@ public record ModelConfig(
         true,
         false,
         f.flag("tie_word_embeddings", false),
-        (float) f.positive("initializer_range", 0.02),
-        f.tokens("eos_token_id", qwen ? -1 : 2),
-        f.dtype(),
+        initializerRange(f),
+        tokens(f, "eos_token_id", qwen ? -1 : 2),
+        dtype(f),
         json);
   }
 
-  private static int kvHeadsDefault(Architecture a, Fields f, int heads) {
-    if (!f.absent("num_key_value_heads")) {
+  private static float initializerRange(JsonFields f) throws MalformedFileException {
+    return (float) f.number("initializer_range", 0.02, 0, 1e6, "a number from 0 on");
+  }
+
+  private static int kvHeadsDefault(Architecture a, JsonFields f, int heads) {
+    if (f.present("num_key_value_heads")) {
       return heads; // null: as many as query heads
     }
     return switch (a) {
@@ -255,59 +308,92 @@ public record ModelConfig(
     };
   }
 
-  private static ImmutableList<Integer> windows(Architecture a, Fields f, int layers)
+  private static ImmutableList<Integer> windows(Architecture a, JsonFields f, int layers)
       throws MalformedFileException {
+    boolean windowed =
+        a == Architecture.MISTRAL
+            || (a != Architecture.LLAMA && f.flag("use_sliding_window", false));
+    // null: none
     int window =
-        switch (a) {
-          case MISTRAL -> f.absent("sliding_window") ? 4096 : f.positive("sliding_window", 0);
-          case QWEN2, QWEN3 ->
-              !f.flag("use_sliding_window", false)
-                  ? 0
-                  : f.absent("sliding_window") ? 4096 : f.positive("sliding_window", 0);
-          default -> 0;
-        };
-    List<Integer> windows = new ArrayList<>();
-    JsonNode types = f.node.path("layer_types");
-    if (types.isArray() && types.size() != layers) {
+        !windowed || (f.present("sliding_window") && !f.has("sliding_window"))
+            ? 0
+            : size(f, "sliding_window", 4096, Integer.MAX_VALUE);
+    ImmutableList<String> types = f.strings("layer_types");
+    if (f.has("layer_types") && types.size() != layers) {
       throw f.bad("layer_types", types.size() + " entries", layers + ", one for each layer");
     }
     int firstWindowed = a == Architecture.MISTRAL ? 0 : f.integer("max_window_layers", 28);
+    List<Integer> windows = new ArrayList<>();
     for (int l = 0; l < layers; l++) {
-      boolean windowed = l >= firstWindowed;
-      if (types.isArray()) {
-        String type = types.get(l).asText();
-        windowed =
-            switch (type) {
-              case "sliding_attention" -> true;
-              case "full_attention" -> false;
-              default ->
-                  throw f.bad(
-                      "layer_types[" + l + "]", type, "full_attention or sliding_attention");
-            };
-        if (windowed && a == Architecture.LLAMA) {
-          throw f.bad("layer_types[" + l + "]", type, "full_attention");
+      boolean sliding = l >= firstWindowed;
+      if (!types.isEmpty()) {
+        String field = "layer_types[" + l + "]";
+        sliding = types.get(l).equals("sliding_attention");
+        if (!sliding && !types.get(l).equals("full_attention")) {
+          throw f.bad(field, types.get(l), "full_attention or sliding_attention");
+        }
+        if (sliding && window == 0) {
+          throw f.bad(
+              field,
+              types.get(l),
+              a == Architecture.LLAMA
+                  ? "full_attention"
+                  : "full_attention, as there is no sliding_window");
         }
       }
-      windows.add(windowed ? window : 0);
+      windows.add(sliding ? window : 0);
     }
     return ImmutableList.copyOf(windows);
   }
 
+  /** A token or a list of tokens; {@code otherwise} below 0 stands for none. */
+  private static ImmutableList<Integer> tokens(JsonFields f, String field, int otherwise)
+      throws MalformedFileException {
+    if (!f.present(field)) {
+      return otherwise < 0 ? ImmutableList.of() : ImmutableList.of(otherwise);
+    }
+    return f.integers(field, "token ids");
+  }
+
+  private static String dtype(JsonFields f) throws MalformedFileException {
+    String dtype = f.has("dtype") ? f.text("dtype", "") : f.text("torch_dtype", "");
+    return dtype.replaceFirst("^torch\\.", "").toLowerCase(Locale.ROOT);
+  }
+
   /**
-   * Returns the {@code eos_token_id} of a {@code generation_config.json}; {@code otherwise} if the
-   * file or the field is absent.
+   * Checks a {@code generation_config.json} and returns its {@code eos_token_id}; {@code otherwise}
+   * if the file or the field is absent.
+   *
+   * @throws MalformedFileException if a field has a value that no generation can have
    */
   static ImmutableList<Integer> endTokens(Path generationConfig, ImmutableList<Integer> otherwise)
       throws IOException {
-    if (!Files.isRegularFile(generationConfig)) {
+    if (!Files.exists(generationConfig)) {
       return otherwise;
     }
-    Fields f =
-        new Fields(
-            generationConfig,
-            "",
-            parseObject(Files.readString(generationConfig), generationConfig));
-    return f.has("eos_token_id") ? f.tokens("eos_token_id", -1) : otherwise;
+    JsonFields f = JsonFields.read(generationConfig);
+    for (String flag : List.of("do_sample", "use_cache", "early_stopping")) {
+      if (!flag.equals("early_stopping") || !f.node().path(flag).isTextual()) {
+        f.flag(flag, false); // early_stopping may be "never"
+      }
+    }
+    for (String share : List.of("top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")) {
+      f.number(share, 0, 0, 1, "a number from 0 to 1");
+    }
+    for (String count : List.of("top_k", "min_length", "min_new_tokens", "no_repeat_ngram_size")) {
+      f.integer(count, 0, 0, Integer.MAX_VALUE);
+    }
+    for (String count :
+        List.of("max_length", "max_new_tokens", "num_beams", "num_return_sequences")) {
+      f.integer(count, 1, 1, Integer.MAX_VALUE);
+    }
+    f.number("temperature", 1, 0, Double.MAX_VALUE, "a number from 0 on");
+    f.positive("repetition_penalty", 1);
+    f.number("length_penalty", 1);
+    for (String token : List.of("bos_token_id", "pad_token_id", "decoder_start_token_id")) {
+      f.integers(token, "token ids");
+    }
+    return f.has("eos_token_id") ? f.integers("eos_token_id", "token ids") : otherwise;
   }
 
   /** Returns the number of weights of the base model; a tied head counts once. */
@@ -352,180 +438,68 @@ public record ModelConfig(
     return windows.stream().filter(w -> w > 0).mapToInt(Integer::intValue).min().orElse(0);
   }
 
+  /** Returns the same with an output head of its own; its JSON says so, too. */
+  public ModelConfig untied() {
+    ObjectNode root = fields();
+    root.put("tie_word_embeddings", false);
+    return new ModelConfig(
+        architecture,
+        vocabularySize,
+        hiddenSize,
+        intermediateSize,
+        layers,
+        heads,
+        kvHeads,
+        headDim,
+        maxPositions,
+        activation,
+        normEps,
+        rope,
+        windows,
+        qkvBias,
+        outputBias,
+        mlpBias,
+        qkNorm,
+        scaleAttention,
+        scaleByLayer,
+        false,
+        initializerRange,
+        endTokens,
+        dtype,
+        text(root));
+  }
+
   /**
    * Returns the file's text with the type of the stored weights changed, for saving a model derived
-   * from this one.
+   * from this one: a causal language model, whatever class the file named.
    *
    * @param storedType such as {@code float32}
    */
   public String toJson(String storedType) {
+    ObjectNode root = fields();
+    if (root.has("torch_dtype")) {
+      root.put("torch_dtype", storedType);
+    }
+    if (root.has("dtype") || !root.has("torch_dtype")) {
+      root.put("dtype", storedType);
+    }
+    root.putArray("architectures").add(architecture.className());
+    return text(root);
+  }
+
+  private ObjectNode fields() {
     try {
-      ObjectNode root = (ObjectNode) JSON.readTree(json);
-      root.put(root.has("torch_dtype") ? "torch_dtype" : "dtype", storedType);
-      return JSON.copy().enable(SerializationFeature.INDENT_OUTPUT).writeValueAsString(root) + "\n";
-    } catch (JsonProcessingException e) {
+      return (ObjectNode) JsonFile.parse(json, Path.of(FILE));
+    } catch (MalformedFileException e) {
       throw new IllegalStateException("a configuration that was parsed before no longer parses", e);
     }
   }
 
-  /** Typed access to the fields of one JSON object, with messages that name file and field. */
-  private record Fields(Path origin, String prefix, JsonNode node) {
-    MalformedFileException bad(String field, String found, String expected) {
-      return new MalformedFileException(
-          origin,
-          "field '" + prefix + field + "'",
-          found.isEmpty() ? "nothing" : "'" + found + "'",
-          expected);
-    }
-
-    boolean absent(String field) {
-      return !node.has(field);
-    }
-
-    boolean has(String field) {
-      return node.hasNonNull(field);
-    }
-
-    void refuse(String field, String expected) throws MalformedFileException {
-      if (has(field)) {
-        throw bad(field, node.get(field).toString(), expected);
-      }
-    }
-
-    void require(String field, boolean value) throws MalformedFileException {
-      if (flag(field, value) != value) {
-        throw bad(field, String.valueOf(!value), String.valueOf(value));
-      }
-    }
-
-    String text(String field, String otherwise) throws MalformedFileException {
-      if (!has(field)) {
-        return otherwise;
-      }
-      if (!node.get(field).isTextual()) {
-        throw bad(field, node.get(field).toString(), "a string");
-      }
-      return node.get(field).asText();
-    }
-
-    boolean flag(String field, boolean otherwise) throws MalformedFileException {
-      if (!has(field)) {
-        return otherwise;
-      }
-      if (!node.get(field).isBoolean()) {
-        throw bad(field, node.get(field).toString(), "true or false");
-      }
-      return node.get(field).booleanValue();
-    }
-
-    int integer(String field, int otherwise) throws MalformedFileException {
-      if (!has(field)) {
-        return otherwise;
-      }
-      JsonNode value = node.get(field);
-      if (!value.isIntegralNumber() || !value.canConvertToInt()) {
-        throw bad(field, value.toString(), "an integer");
-      }
-      return value.intValue();
-    }
-
-    int positive(String field, int otherwise) throws MalformedFileException {
-      int value = integer(field, otherwise);
-      if (value <= 0 && has(field)) {
-        throw bad(field, String.valueOf(value), "a positive integer");
-      }
-      return value;
-    }
-
-    double positive(String field, double otherwise) throws MalformedFileException {
-      if (!has(field)) {
-        return otherwise;
-      }
-      double value = node.get(field).asDouble(Double.NaN);
-      if (!node.get(field).isNumber() || !(value > 0)) {
-        throw bad(field, node.get(field).toString(), "a positive number");
-      }
-      return value;
-    }
-
-    /** A token or a list of tokens; {@code otherwise} below 0 stands for none. */
-    ImmutableList<Integer> tokens(String field, int otherwise) throws MalformedFileException {
-      if (absent(field)) {
-        return otherwise < 0 ? ImmutableList.of() : ImmutableList.of(otherwise);
-      }
-      ImmutableList.Builder<Integer> tokens = ImmutableList.builder();
-      JsonNode value = node.get(field);
-      for (JsonNode token : value.isArray() ? value : ImmutableList.of(value)) {
-        if (token.isNull()) {
-          continue;
-        }
-        if (!token.isIntegralNumber()) {
-          throw bad(field, token.toString(), "token ids");
-        }
-        tokens.add(token.intValue());
-      }
-      return tokens.build();
-    }
-
-    String dtype() throws MalformedFileException {
-      String dtype = has("dtype") ? text("dtype", "") : text("torch_dtype", "");
-      return dtype.replaceFirst("^torch\\.", "").toLowerCase(Locale.ROOT);
-    }
-
-    /**
-     * Version 5 has {@code rope_parameters}; version 4 {@code rope_theta} and, for scaling, {@code
-     * rope_scaling}.
-     */
-    RopeScaling rope() throws MalformedFileException {
-      if (positive("partial_rotary_factor", 1.0) != 1.0) {
-        throw bad("partial_rotary_factor", node.get("partial_rotary_factor").toString(), "1.0");
-      }
-      String field = has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-      double theta = positive("rope_theta", 10000.0);
-      if (!has(field)) {
-        return RopeScaling.plain(theta);
-      }
-      if (!node.get(field).isObject()) {
-        throw bad(field, node.get(field).toString(), "an object");
-      }
-      Fields r = new Fields(origin, prefix + field + ".", node.get(field));
-      theta = r.positive("rope_theta", theta);
-      if (r.positive("partial_rotary_factor", 1.0) != 1.0) {
-        throw r.bad("partial_rotary_factor", r.node.get("partial_rotary_factor").toString(), "1.0");
-      }
-      String type = r.has("rope_type") ? r.text("rope_type", "") : r.text("type", "default");
-      return switch (type) {
-        case "default" -> RopeScaling.plain(theta);
-        case "linear" ->
-            new RopeScaling(theta, RopeScaling.Type.LINEAR, r.needed("factor"), 0, 0, 0);
-        case "llama3" -> {
-          RopeScaling scaling =
-              new RopeScaling(
-                  theta,
-                  RopeScaling.Type.LLAMA3,
-                  r.needed("factor"),
-                  r.needed("low_freq_factor"),
-                  r.needed("high_freq_factor"),
-                  (int) r.needed("original_max_position_embeddings"));
-          if (scaling.highFrequencyFactor() <= scaling.lowFrequencyFactor()) {
-            throw r.bad(
-                "high_freq_factor",
-                String.valueOf(scaling.highFrequencyFactor()),
-                "more than low_freq_factor = " + scaling.lowFrequencyFactor());
-          }
-          yield scaling;
-        }
-        default ->
-            throw r.bad(
-                r.has("rope_type") ? "rope_type" : "type", type, "one of default, linear, llama3");
-      };
-    }
-
-    double needed(String field) throws MalformedFileException {
-      if (!has(field)) {
-        throw bad(field, "", "a positive number");
-      }
-      return positive(field, 1.0);
+  private static String text(ObjectNode root) {
+    try {
+      return JSON.writeValueAsString(root) + "\n";
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException("a configuration that was read cannot be written", e);
     }
   }
 }

@@ -2,12 +2,13 @@ package org.tune4j.core.model;
 
 import static com.google.common.base.Preconditions.checkArgument;
 
+import com.google.common.collect.ImmutableList;
 import org.tune4j.core.engine.RopeTable;
 
 /**
  * Rotary position embedding (Su et al. 2021): pair {@code i} of a head turns by {@code position *
  * theta^(-2 i / headDim)}, with the frequencies changed for longer contexts as transformers does
- * ({@code modeling_rope_utils.py}).
+ * ({@code modeling_rope_utils.py}), in 32 bits where PyTorch computes in 32 bits.
  *
  * @param theta base of the frequencies
  * @param type how frequencies are changed
@@ -16,7 +17,13 @@ import org.tune4j.core.engine.RopeTable;
  *     lowFrequencyFactor} are stretched fully
  * @param highFrequencyFactor llama3: wavelengths below {@code originalPositions /
  *     highFrequencyFactor} are left alone
- * @param originalPositions llama3: context length before stretching
+ * @param originalPositions context length before stretching; 0 for default and linear
+ * @param attentionFactor what cosines and sines are multiplied by, so that scores grow by its
+ *     square; 1 but for yarn and longrope
+ * @param ramp yarn: which frequencies are stretched; null for the others
+ * @param shortFactors longrope: what each frequency is divided by in sequences of up to {@code
+ *     originalPositions} tokens, {@code [headDim / 2]}; empty for the others
+ * @param longFactors longrope: the same for longer sequences
  */
 public record RopeScaling(
     double theta,
@@ -24,13 +31,29 @@ public record RopeScaling(
     double factor,
     double lowFrequencyFactor,
     double highFrequencyFactor,
-    int originalPositions) {
+    int originalPositions,
+    double attentionFactor,
+    Ramp ramp,
+    ImmutableList<Double> shortFactors,
+    ImmutableList<Double> longFactors) {
   /** The {@code rope_type} values that are implemented. */
   public enum Type {
     /** Plain frequencies. */
     DEFAULT("default"),
     /** All frequencies divided by the factor (position interpolation, Chen et al. 2023). */
     LINEAR("linear"),
+    /**
+     * A base that grows with the longest sequence of a step, once that is longer than the original
+     * context ("NTK-aware", bloc97 and emozilla 2023).
+     */
+    DYNAMIC("dynamic"),
+    /**
+     * Low frequencies divided, high ones kept, a ramp between them (YaRN, Peng et al. 2023, section
+     * 3.2), and sharper attention (section 3.4).
+     */
+    YARN("yarn"),
+    /** Each frequency divided by a number of its own (LongRoPE, Ding et al. 2024). */
+    LONGROPE("longrope"),
     /** Low frequencies divided, high ones kept, those between interpolated (Llama 3.1). */
     LLAMA3("llama3");
 
@@ -46,9 +69,45 @@ public record RopeScaling(
     }
   }
 
+  /**
+   * Which frequencies yarn stretches: those that turn fewer than {@code betaSlow} times in the
+   * original context fully, those that turn more than {@code betaFast} times not at all.
+   *
+   * @param truncate whether the ramp's ends are rounded outwards to whole pairs
+   */
+  public record Ramp(double betaFast, double betaSlow, boolean truncate) {}
+
   /** Checks the numbers. */
   public RopeScaling {
     checkArgument(theta > 0 && factor > 0, "theta %s, factor %s", theta, factor);
+    checkArgument((ramp != null) == (type == Type.YARN), "a ramp is yarn's");
+    checkArgument(
+        longFactors.isEmpty() == (type != Type.LONGROPE)
+            && longFactors.size() == shortFactors.size(),
+        "%s short and %s long factors",
+        shortFactors.size(),
+        longFactors.size());
+  }
+
+  /** A scaling without attention factor, ramp and lists. */
+  public RopeScaling(
+      double theta,
+      Type type,
+      double factor,
+      double lowFrequencyFactor,
+      double highFrequencyFactor,
+      int originalPositions) {
+    this(
+        theta,
+        type,
+        factor,
+        lowFrequencyFactor,
+        highFrequencyFactor,
+        originalPositions,
+        1,
+        null,
+        ImmutableList.of(),
+        ImmutableList.of());
   }
 
   /** Returns plain frequencies. */
@@ -57,54 +116,127 @@ public record RopeScaling(
   }
 
   /**
-   * Returns the angle per position of each pair: {@code [headDim / 2]}; in 32 bits, as PyTorch
-   * computes it.
+   * Returns how many positions can be run of a model whose file says {@code positions}: stretching
+   * that does not show in them is added.
    */
-  public float[] frequencies(int headDim) {
+  int context(int positions) {
+    double stretched =
+        switch (type) {
+          case LINEAR, DYNAMIC -> factor * positions;
+          case YARN -> factor * originalPositions;
+          default -> positions;
+        };
+    return Math.max(positions, (int) stretched); // the cast ends at the largest int
+  }
+
+  /** Returns whether frequencies depend on how long the longest sequence of a step is. */
+  boolean variesWithLength() {
+    return type == Type.DYNAMIC || type == Type.LONGROPE;
+  }
+
+  /**
+   * Returns the angle per position of each pair: {@code [headDim / 2]}.
+   *
+   * @param length tokens of the longest sequence that is run, for dynamic and longrope
+   */
+  public float[] frequencies(int headDim, int length) {
     float[] frequencies = new float[headDim / 2];
+    double base = base(headDim, length);
     for (int i = 0; i < frequencies.length; i++) {
-      float power = (float) Math.pow(theta, (float) (2 * i) / headDim);
-      frequencies[i] = scaled(1f / power);
+      float power = (float) Math.pow(base, (float) (2 * i) / headDim);
+      frequencies[i] =
+          switch (type) {
+            case DEFAULT, DYNAMIC -> 1f / power;
+            case LINEAR -> (float) ((1f / power) / factor);
+            case LLAMA3 -> llama3(1f / power);
+            case YARN -> yarn(power, i, headDim);
+            case LONGROPE ->
+                1f
+                    / ((length > originalPositions ? longFactors : shortFactors).get(i).floatValue()
+                        * power);
+          };
     }
     return frequencies;
   }
 
-  private float scaled(float frequency) {
-    return switch (type) {
-      case DEFAULT -> frequency;
-      case LINEAR -> (float) (frequency / factor);
-      case LLAMA3 -> {
-        double wavelength = 2 * Math.PI / frequency;
-        if (wavelength > originalPositions / lowFrequencyFactor) {
-          yield (float) (frequency / factor);
-        }
-        if (wavelength < originalPositions / highFrequencyFactor) {
-          yield frequency;
-        }
-        double smooth =
-            (originalPositions / wavelength - lowFrequencyFactor)
-                / (highFrequencyFactor - lowFrequencyFactor);
-        yield (float) ((1 - smooth) * frequency / factor + smooth * frequency);
-      }
-    };
+  /** As {@link #frequencies(int, int)} for sequences within the original context. */
+  public float[] frequencies(int headDim) {
+    return frequencies(headDim, 1);
   }
 
-  /** Returns cosines and sines for {@code positions} positions. */
+  private double base(int headDim, int length) {
+    if (type != Type.DYNAMIC || length <= originalPositions) {
+      return theta;
+    }
+    float grown = (float) (factor * length) / originalPositions - (float) (factor - 1);
+    return (float) (theta * (float) Math.pow(grown, headDim / (headDim - 2.0)));
+  }
+
+  private float llama3(float frequency) {
+    double wavelength = 2 * Math.PI / frequency;
+    if (wavelength > originalPositions / lowFrequencyFactor) {
+      return (float) (frequency / factor);
+    }
+    if (wavelength < originalPositions / highFrequencyFactor) {
+      return frequency;
+    }
+    double smooth =
+        (originalPositions / wavelength - lowFrequencyFactor)
+            / (highFrequencyFactor - lowFrequencyFactor);
+    return (float) ((1 - smooth) * frequency / factor + smooth * frequency);
+  }
+
+  private float yarn(float power, int pair, int headDim) {
+    double low = pairTurning(ramp.betaFast(), headDim);
+    double high = pairTurning(ramp.betaSlow(), headDim);
+    if (ramp.truncate()) {
+      low = Math.floor(low);
+      high = Math.ceil(high);
+    }
+    low = Math.max(low, 0);
+    high = Math.min(high, headDim - 1);
+    if (low == high) {
+      high += 0.001; // as transformers does
+    }
+    float kept = 1 - Math.min(1, Math.max(0, (pair - (float) low) / (float) (high - low)));
+    return 1f / ((float) factor * power) * (1 - kept) + 1f / power * kept;
+  }
+
+  /** Returns the pair, as a real number, that turns so many times in the original context. */
+  private double pairTurning(double times, int headDim) {
+    return headDim * Math.log(originalPositions / (times * 2 * Math.PI)) / (2 * Math.log(theta));
+  }
+
+  /**
+   * Returns cosines and sines of positions from 0 on, for sequences within the original context.
+   */
   public RopeTable table(int positions, int headDim) {
-    float[] frequencies = frequencies(headDim);
-    int half = frequencies.length;
-    float[] cos = new float[Math.multiplyExact(positions, half)]; // [positions, half]
-    float[] sin = new float[cos.length];
+    int[] all = new int[positions];
     for (int p = 0; p < positions; p++) {
+      all[p] = p;
+    }
+    return table(all, headDim, 1);
+  }
+
+  /**
+   * Returns cosines and sines of some positions, a row each.
+   *
+   * @param length tokens of the longest sequence that is run, for dynamic and longrope
+   */
+  RopeTable table(int[] positions, int headDim, int length) {
+    float[] frequencies = frequencies(headDim, length);
+    int half = frequencies.length;
+    float[] cos = new float[Math.multiplyExact(positions.length, half)]; // [positions, half]
+    float[] sin = new float[cos.length];
+    float scale = (float) attentionFactor;
+    for (int p = 0; p < positions.length; p++) {
       for (int i = 0; i < half; i++) {
-        float angle =
-            p
-                * frequencies[
-                    i]; // rounded to 32 bits like the reference, which matters at large positions
-        cos[p * half + i] = (float) Math.cos(angle);
-        sin[p * half + i] = (float) Math.sin(angle);
+        // rounded to 32 bits like the reference, which matters at large positions
+        float angle = positions[p] * frequencies[i];
+        cos[p * half + i] = (float) Math.cos(angle) * scale;
+        sin[p * half + i] = (float) Math.sin(angle) * scale;
       }
     }
-    return new RopeTable(positions, half, cos, sin);
+    return new RopeTable(positions.length, half, cos, sin);
   }
 }

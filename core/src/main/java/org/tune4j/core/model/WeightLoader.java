@@ -1,5 +1,7 @@
 package org.tune4j.core.model;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -148,6 +150,11 @@ final class WeightLoader implements AutoCloseable {
   public void close() {
     while (!frees.isEmpty()) {
       frees.pop().run();
+    }
+    try {
+      weights.close();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 }

@@ -186,7 +186,7 @@ class SafetensorsTest {
         List.of("{}", 3, "3 bytes after the last tensor"),
         List.of("[]", 0, "JSON that is no object"),
         List.of("{\"a\": 1}", 0, "tensor 'a', dtype"),
-        List.of("{\"a\": {\"dtype\": \"F8\"}}", 0, "F8"),
+        List.of("{\"a\": {\"dtype\": 8}}", 0, "tensor 'a', dtype"),
         List.of(
             "{\"a\": {\"dtype\": \"F32\", \"shape\": 2, \"data_offsets\": [0, 8]}}",
             8,
@@ -229,8 +229,25 @@ class SafetensorsTest {
                 + " \"b\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [8, 12]}}",
             12,
             "there is a hole"),
-        List.of("{\"a\": {}, \"a\": {}}", 0, "Duplicate field 'a'"),
-        List.of("{\"a\": {}", 0, "no valid JSON"),
+        List.of(
+            "{\"a\": {\"dtype\": \"F32\", \"shape\": [0], \"data_offsets\": [0, 0]},"
+                + " \"a\": {\"dtype\": \"F32\", \"shape\": [0], \"data_offsets\": [0, 0]}}",
+            0,
+            "Duplicate field 'a'"),
+        List.of("{} {}", 0, "more after the object"),
+        List.of("{\"__metadata__\": {}, \"__metadata__\": {}}", 0, "Duplicate field"),
+        List.of("{\"__metadata__\": {\"a\": {}}}", 0, "__metadata__, a"),
+        List.of(
+            "{\"a\": {\"dtype\": \"F4\", \"shape\": [3], \"data_offsets\": [0, 2]}}",
+            2,
+            "12 bits for F4[3]"),
+        List.of(
+            "{\"a\": {\"dtype\": \"F32\", \"shape\": ["
+                + "1,".repeat(100)
+                + "1], \"data_offsets\": [0, 4]}}",
+            4,
+            "more than 64 numbers"),
+        List.of("{\"a\": {\"dtype\": }", 0, "no valid JSON"),
         List.of("{\"__metadata__\": 3}", 0, "__metadata__"),
         List.of(
             "{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0.0, 8]}}",

@@ -44,10 +44,12 @@ class WeightFilesTest {
   }
 
   @Test
-  void missingShardsAreNamed() throws IOException {
+  void missingShardsAreNamedOnceTheyAreNeeded() throws IOException {
     shard("1.safetensors", "a");
     Path index = index("{\"weight_map\": {\"a\": \"1.safetensors\", \"b\": \"2.safetensors\"}}");
-    assertThatThrownBy(() -> WeightFiles.open(directory))
+    WeightFiles files = WeightFiles.open(directory);
+    assertThat(files.file("a").floats("a")).containsExactly(1, 2);
+    assertThatThrownBy(() -> files.file("b"))
         .isInstanceOf(NoSuchFileException.class)
         .hasMessageContaining(directory.resolve("2.safetensors").toString())
         .hasMessageContaining(index.toString())
@@ -55,13 +57,21 @@ class WeightFilesTest {
   }
 
   @Test
-  void misplacedTensorsAreNamed() throws IOException {
-    shard("1.safetensors", "a");
-    index("{\"weight_map\": {\"a\": \"1.safetensors\", \"b\": \"1.safetensors\"}}");
-    assertThatThrownBy(() -> WeightFiles.open(directory))
+  void staleEntriesOfAnIndexAreOfNoConcern() throws IOException {
+    shard("1.safetensors", "a", "c");
+    shard("2.safetensors", "b", "c");
+    // of a: the wrong shard; gone: nowhere; c: in both; d: not listed
+    shard("3.safetensors", "d", "e");
+    index(
+        "{\"weight_map\": {\"a\": \"2.safetensors\", \"gone\": \"1.safetensors\", \"c\": \"1.safetensors\", \"e\": \"3.safetensors\"}}");
+    WeightFiles files = WeightFiles.open(directory);
+    assertThat(files.names()).containsExactlyInAnyOrder("a", "b", "c", "d", "e");
+    assertThat(files.file("a").file()).hasFileName("1.safetensors");
+    assertThat(files.file("c").file()).hasFileName("1.safetensors");
+    assertThatThrownBy(() -> files.file("gone"))
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining(directory.resolve("1.safetensors").toString())
-        .hasMessageContaining("'b'");
+        .hasMessageContaining("'gone'");
   }
 
   @Test
@@ -84,6 +94,12 @@ class WeightFilesTest {
             List.of("{\"weight_map\":", "no valid JSON"),
             List.of("{}", "weight_map"),
             List.of("{\"weight_map\": {}}", "weight_map"),
+            List.of("{\"weight_map\": {\"a\": 1}}", "weight_map.a"),
+            List.of("{\"weight_map\": {\"a\": \"\"}}", "weight_map.a"),
+            List.of("{\"weight_map\": {\"a\": \".\"}}", "weight_map.a"),
+            List.of("{\"weight_map\": {\"a\": \"\\u0000\"}}", "weight_map.a"),
+            List.of("{\"weight_map\": {\"a\": \"/1.safetensors\"}}", "/1.safetensors"),
+            List.of("{\"weight_map\": {\"a\": \"b/../../1.safetensors\"}}", "1.safetensors"),
             List.of("{\"weight_map\": {\"a\": \"../1.safetensors\"}}", "../1.safetensors"))) {
       Path index = index(bad.get(0));
       assertThatThrownBy(() -> WeightFiles.open(directory))

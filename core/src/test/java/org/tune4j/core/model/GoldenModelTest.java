@@ -26,7 +26,16 @@ class GoldenModelTest {
             .filter(p -> p.unavailable(precision).isEmpty())
             .map(EngineProvider::name)
             .toList();
-    return Stream.of("gpt2", "llama", "qwen2", "qwen3", "mistral")
+    return Stream.of(
+            "gpt2",
+            "llama",
+            "qwen2",
+            "qwen3",
+            "mistral",
+            "llama-rope-both-scaling-and-params",
+            "llama-rope-dynamic-v4",
+            "llama-rope-yarn-v5",
+            "llama-tied-head-present-different")
         .flatMap(c -> engines.stream().map(e -> Arguments.of(c, e)));
   }
 

@@ -9,6 +9,7 @@ import com.google.common.hash.Hashing;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
@@ -28,11 +29,12 @@ import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
+import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.io.DirectoryLock;
 import org.tune4j.core.io.FileNames;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.model.ProjectionGroup;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.TrainingListener;
 import org.tune4j.core.train.TrainingPlan;
@@ -68,15 +70,18 @@ import org.tune4j.strategies.TrainingStrategy;
  * <p><b>Test split.</b> It is not looked at. {@link #test} scores it for one outcome, after the
  * choice.
  *
- * <p><b>Resuming.</b> Run again with the same output directory, an experiment takes over the
- * strategies that finished and continues the one that was interrupted from its last checkpoint.
- * After each strategy its adapters are freed and the base is restored.
+ * <p><b>Resuming.</b> Run again with the same output directory and {@link #resume}, an experiment
+ * takes over the strategies that finished and continues the one that was interrupted from its last
+ * checkpoint. Without that, a directory that holds an experiment is refused, unless {@link
+ * #overwrite} says to replace it; one that another run is using is refused in any case. After each
+ * strategy its adapters are freed.
  *
  * <p>Files under the output directory: {@code untuned.json}; for each strategy a folder of its name
  * with the adapters and {@code outcome.json}. Not thread-safe.
  */
 public final class Experiment {
   private static final Logger LOG = LoggerFactory.getLogger(Experiment.class);
+  private static final String UNTUNED = "untuned.json";
   private static final double BUDGET_TOLERANCE = 0.005;
 
   private final LanguageModel model;
@@ -88,6 +93,8 @@ public final class Experiment {
   private long tokenBudget;
   private final List<TrainingListener> listeners = new ArrayList<>();
   private Path output;
+  private boolean resume;
+  private boolean overwrite;
   private BooleanSupplier cancelled = () -> false;
 
   private Experiment(LanguageModel model) {
@@ -165,6 +172,21 @@ public final class Experiment {
   }
 
   /**
+   * Continues the experiment in the output directory, if there is one; one that is complete gives
+   * its result again.
+   */
+  public Experiment resume() {
+    resume = true;
+    return this;
+  }
+
+  /** Removes the experiment that the output directory holds, if any. */
+  public Experiment overwrite() {
+    overwrite = true;
+    return this;
+  }
+
+  /**
    * Sets what is asked before each step and each pass of an evaluation whether to stop;
    * interrupting the thread stops, too. A stage whose evaluation is stopped is trained again from
    * its last checkpoint, for which {@link Hyperparameters#checkpointEvery} is worth setting.
@@ -185,11 +207,17 @@ public final class Experiment {
    *
    * @return what was found; incomplete if cancelled, with the strategies that finished
    * @throws IllegalArgumentException if something given does not fit; the message names it
+   * @throws java.nio.file.FileAlreadyExistsException if the output directory holds an experiment
+   *     that is to be neither continued nor replaced
+   * @throws java.nio.file.FileSystemException if another run is using the output directory
    * @throws IOException if a file cannot be read or written, or the output directory holds another
    *     experiment
    * @throws org.tune4j.core.train.TrainingException if training diverges
    */
   public ExperimentResult run() throws IOException {
+    checkArgument(
+        !(resume && overwrite),
+        "an experiment is either continued (resume) or replaced (overwrite)");
     Task.requireDistinctNames(tasks);
     checkArgument(!strategies.isEmpty(), "no strategies were given");
     for (Task t : tasks) {
@@ -205,6 +233,33 @@ public final class Experiment {
               LocalDateTime.now(ZoneId.systemDefault())
                       .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"))
                   + "-experiment");
+    }
+    try (DirectoryLock lock = DirectoryLock.take(output)) {
+      return run(lock);
+    }
+  }
+
+  /**
+   * Checks that {@link #run} may use the output directory, as {@code run} does first: for programs
+   * that have other things to do before.
+   *
+   * @throws java.nio.file.FileAlreadyExistsException as {@link #run}
+   * @throws java.nio.file.FileSystemException as {@link #run}
+   */
+  public void requireFree() throws IOException {
+    if (output != null) {
+      try (DirectoryLock lock = DirectoryLock.take(output)) {
+        held(lock);
+      }
+    }
+  }
+
+  private ExperimentResult run(DirectoryLock lock) throws IOException {
+    List<Path> held = held(lock);
+    if (overwrite) {
+      for (Path p : held) {
+        AtomicFiles.deleteRecursively(p);
+      }
     }
     Evaluator e = evaluator();
     Map<String, Double> meanTokens = meanTokens();
@@ -234,8 +289,7 @@ public final class Experiment {
   }
 
   /**
-   * Scores the test splits by a strategy's saved adapters: for the one that was chosen, once. The
-   * base is left as it was.
+   * Scores the test splits by a strategy's saved adapters: for the one that was chosen, once.
    *
    * @return by task
    * @throws IllegalArgumentException if a task has no test examples
@@ -244,45 +298,43 @@ public final class Experiment {
    */
   public ImmutableMap<String, Evaluation> test(Outcome outcome) throws IOException {
     Map<Path, Adapter> loaded = new LinkedHashMap<>();
-    boolean merges = !outcome.merged().isEmpty();
+    LanguageModel base = model;
     try {
       for (Path p : outcome.merged()) {
-        load(p, loaded).mergeIntoModel();
+        LanguageModel below = base;
+        base = below.withMerged(List.of(load(below, p, loaded)));
+        closeIfMade(below);
       }
       Map<String, List<Adapter>> serving = new LinkedHashMap<>();
       for (Task t : tasks) {
         List<Adapter> stack = new ArrayList<>();
         for (Path p : outcome.adaptersFor(t.name())) {
-          stack.add(load(p, loaded));
+          stack.add(load(base, p, loaded));
         }
         serving.put(t.name(), stack);
       }
       return evaluator().evaluateAll(tasks, Split.TEST, serving::get);
     } finally {
       loaded.values().forEach(Adapter::close);
-      if (merges) {
-        restoreBase();
-      }
+      closeIfMade(base);
     }
   }
 
-  private Adapter load(Path directory, Map<Path, Adapter> loaded) throws IOException {
+  private void closeIfMade(LanguageModel base) {
+    if (base != model) {
+      base.close();
+    }
+  }
+
+  private static Adapter load(LanguageModel base, Path directory, Map<Path, Adapter> loaded)
+      throws IOException {
     Adapter a = loaded.get(directory);
     if (a == null) {
-      a = PeftFormat.load(model, directory.getFileName().toString(), directory);
+      a = PeftFormat.load(base, directory.getFileName().toString(), directory);
       a.setTrainable(false);
       loaded.put(directory, a);
     }
     return a;
-  }
-
-  private void restoreBase() {
-    model.engine().lock().lock();
-    try {
-      model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
-    } finally {
-      model.engine().lock().unlock();
-    }
   }
 
   private void freeArena() {
@@ -392,7 +444,7 @@ public final class Experiment {
   }
 
   private ImmutableMap<String, Evaluation> untuned(Evaluator e) throws IOException {
-    Path file = output.resolve("untuned.json");
+    Path file = output.resolve(UNTUNED);
     String settings = settings(e);
     if (Files.exists(file)) {
       KeptUntuned kept = Json.read(file, KeptUntuned.class);
@@ -403,6 +455,22 @@ public final class Experiment {
         e.evaluateAll(tasks, Split.VALIDATION, t -> ImmutableList.of());
     Json.write(file, new KeptUntuned(settings, evaluations));
     return evaluations;
+  }
+
+  /** Returns what the output directory holds of an experiment, which must be expected. */
+  private List<Path> held(DirectoryLock lock) throws IOException {
+    List<Path> held = new ArrayList<>();
+    held.add(lock.directory().resolve(UNTUNED));
+    named().keySet().forEach(name -> held.add(lock.directory().resolve(FileNames.of(name))));
+    held.removeIf(p -> !Files.exists(p));
+    if (!held.isEmpty() && !resume && !overwrite) {
+      throw new FileAlreadyExistsException(
+          output.toString(),
+          null,
+          "the directory holds an experiment already ('%s'): resume() or --resume continues it, overwrite() or --overwrite replaces it"
+              .formatted(held.get(0).getFileName()));
+    }
+    return held;
   }
 
   /** Returns a strategy's outcome, taken over or made; nothing if it was cancelled. */

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -161,25 +162,45 @@ class ExperimentTest {
     assertThat(test.get("a").count()).isEqualTo(20);
     assertThat(test.get("a").score()).isGreaterThan(0.6);
 
-    // run again, everything is taken over
+    // run again, it is not replaced by accident
+    for (Experiment other : List.of(longer(output), longer(output).strategies(FEW))) {
+      assertThatThrownBy(other::run)
+          .isInstanceOf(FileAlreadyExistsException.class)
+          .hasMessageContaining(output.toString())
+          .hasMessageContaining("--resume");
+      assertThatThrownBy(other::requireFree).isInstanceOf(FileAlreadyExistsException.class);
+    }
+    assertThatThrownBy(() -> longer(output).resume().overwrite().run())
+        .isInstanceOf(IllegalArgumentException.class);
+
+    // resumed, everything is taken over
     Steps again = new Steps();
-    assertThat(longer(output).listener(again).run()).isEqualTo(result);
+    assertThat(longer(output).resume().listener(again).run()).isEqualTo(result);
     assertThat(again.all).isEmpty();
 
     // and nothing of another experiment
-    assertThatThrownBy(() -> longer(output).lora(LoraConfig.rank(2)).run())
+    assertThatThrownBy(() -> longer(output).resume().lora(LoraConfig.rank(2)).run())
         .isInstanceOf(IOException.class)
         .hasMessageContaining("outcome.json")
         .hasMessageContaining("belongs to another experiment");
-    assertThatThrownBy(() -> longer(output).tasks(A.limit(60, 10, 0), B).run())
+    assertThatThrownBy(() -> longer(output).resume().tasks(A.limit(60, 10, 0), B).run())
         .isInstanceOf(IOException.class)
         .hasMessageContaining("untuned.json");
     Path file = output.resolve("sequential").resolve("outcome.json");
     Files.writeString(file, Files.readString(file).substring(0, 1000));
-    assertThatThrownBy(() -> longer(output).run())
+    assertThatThrownBy(() -> longer(output).resume().run())
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining(file.toString())
         .hasMessageContaining("line");
+
+    // replaced, nothing of it is taken over
+    Steps anew = new Steps();
+    Experiment replacing =
+        longer(output).strategies(Sequential.inOrder(A, B)).overwrite().listener(anew);
+    replacing.requireFree();
+    replacing.run();
+    assertThat(anew.strategies).containsExactly("sequential");
+    assertThat(anew.all.get(0).step()).isEqualTo(1);
   }
 
   private static void assertConsistent(Outcome o, ExperimentResult result) throws IOException {
@@ -231,6 +252,7 @@ class ExperimentTest {
         experiment(output)
             .strategies(Independent.perTask(), Sequential.inOrder(A, B))
             .listener(rest)
+            .resume()
             .run();
     assertThat(resumed.completed()).isTrue();
     assertThat(rest.strategies).containsExactly("sequential");
@@ -248,7 +270,7 @@ class ExperimentTest {
   }
 
   @Test
-  void whatIsMergedIsMergedForTestingAndUndoneAfterwards() throws IOException {
+  void whatIsMergedIsMergedForTestingToo() throws IOException {
     Task sameForTest =
         Task.builder("a")
             .labels(A.labels())
@@ -277,7 +299,7 @@ class ExperimentTest {
   }
 
   @Test
-  void theBaseIsRestoredWhenTrainingFails() {
+  void nothingIsLeftWhenTrainingFails() {
     TrainingListener failing =
         new TrainingListener() {
           @Override

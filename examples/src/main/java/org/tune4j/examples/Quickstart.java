@@ -47,7 +47,7 @@ import picocli.CommandLine.Spec;
     description = {
       "Fine-tunes a real model of 8 million parameters on four tasks by each strategy at an equal budget of tokens,"
           + " and compares them: scores, forgetting, cost. Writes adapters in PEFT's format and report.html.",
-      "Ctrl-C ends it; run again with the same --output, it continues."
+      "Ctrl-C ends it; run again with the same --output and --resume, it continues."
     })
 public final class Quickstart implements Callable<Integer> {
   /** What {@code --full} sets: examples of each task to train on, and to test on. */
@@ -111,8 +111,11 @@ public final class Quickstart implements Callable<Integer> {
       description = "Where everything goes. Default: tune4j-runs/TIME-quickstart.")
   private Path output;
 
+  @Mixin private ExistingRun existing;
+
   @Override
   public Integer call() throws IOException {
+    existing.check(output);
     if (train < 1 || validation < 1 || test < 1 || seeds < 1) {
       throw Main.usage(spec, "--train, --validation, --test and --seeds must be at least 1");
     }
@@ -176,6 +179,9 @@ public final class Quickstart implements Callable<Integer> {
     boolean all() throws IOException {
       say("Base model: %s%n%n", m.describe());
       tasks.forEach(t -> say("  %s%n", t));
+      for (int k = 0; k < seeds; k++) {
+        experiment(seed + k).requireFree(); // rather than after what follows
+      }
       if (!recommend()) {
         return false;
       }
@@ -214,8 +220,27 @@ public final class Quickstart implements Callable<Integer> {
     }
 
     private boolean interrupted() {
-      say("%nInterrupted. --output %s continues.%n", output);
+      say("%nInterrupted. --resume --output %s continues.%n", output);
       return false;
+    }
+
+    private Experiment experiment(long withSeed) {
+      Experiment experiment =
+          Experiment.of(m)
+              .tasks(tasks)
+              .lora(lora())
+              .hyperparameters(hyperparameters(withSeed))
+              .strategies(MultiTask.proportional(), Sequential.inOrder(), Independent.perTask())
+              .listener(ConsoleProgress.toStandardError())
+              .cancelled(interruption::requested)
+              .output(seeds == 1 ? output : output.resolve("seed-" + withSeed));
+      if (existing.resume()) {
+        experiment.resume();
+      }
+      if (existing.overwrite()) {
+        experiment.overwrite();
+      }
+      return experiment;
     }
 
     private boolean trainAndTest(long withSeed) throws IOException {
@@ -224,16 +249,7 @@ public final class Quickstart implements Callable<Integer> {
           tasks.stream().mapToInt(t -> t.train().size()).sum(), withSeed);
       Evaluator evaluator =
           Evaluator.of(m).progress(new EvaluationProgress(err)).cancelled(interruption::requested);
-      Experiment experiment =
-          Experiment.of(m)
-              .tasks(tasks)
-              .lora(lora())
-              .hyperparameters(hyperparameters(withSeed))
-              .strategies(MultiTask.proportional(), Sequential.inOrder(), Independent.perTask())
-              .evaluator(evaluator)
-              .listener(ConsoleProgress.toStandardError())
-              .cancelled(interruption::requested)
-              .output(seeds == 1 ? output : output.resolve("seed-" + withSeed));
+      Experiment experiment = experiment(withSeed).evaluator(evaluator);
       ExperimentResult result = experiment.run();
       if (!result.completed()) {
         return false;

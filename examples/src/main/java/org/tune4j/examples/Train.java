@@ -44,17 +44,14 @@ public final class Train implements Callable<Integer> {
       description = "Where adapters and checkpoints go. Default: tune4j-runs/TIME-STRATEGY.")
   private Path output;
 
-  @Option(names = "--resume", description = "Continue the run in --output, if it was interrupted.")
-  private boolean resume;
+  @Mixin private ExistingRun existing;
 
   @Option(names = "--plan", description = "Print the plan and its memory, and train nothing.")
   private boolean planOnly;
 
   @Override
   public Integer call() throws IOException {
-    if (resume && output == null) {
-      throw Main.usage(spec, "--resume needs the --output of the run to continue");
-    }
+    existing.check(output);
     TrainingStrategy chosen = strategy.strategy();
     ImmutableList<Task> read = tasks.read(spec.commandLine().getErr());
     PrintWriter out = spec.commandLine().getOut();
@@ -77,8 +74,11 @@ public final class Train implements Callable<Integer> {
       if (planOnly) {
         return 0;
       }
-      if (resume) {
+      if (existing.resume()) {
         tuner.resume();
+      }
+      if (existing.overwrite()) {
+        tuner.overwrite();
       }
       try (FineTuningResult result = tuner.run()) {
         report(result, out);

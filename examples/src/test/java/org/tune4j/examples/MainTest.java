@@ -60,6 +60,9 @@ class MainTest {
             List.of("train", "--replay", "0.1"),
             List.of("train", "--strategy", "sequential", "--mixing", "uniform"),
             List.of("train", "--resume"),
+            List.of("train", "--overwrite"),
+            List.of("train", "--resume", "--overwrite", "--output", "x"),
+            List.of("quickstart", "--resume"),
             List.of("generate", "--system", "x", "y"),
             List.of("generate", "--template-arg", "a=1", "y"))) {
       Cli run = Cli.run(args.toArray(new String[0]));

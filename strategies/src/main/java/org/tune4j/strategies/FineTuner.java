@@ -50,6 +50,7 @@ public final class FineTuner {
   private final List<TrainingListener> listeners = new ArrayList<>();
   private Path output;
   private boolean resume;
+  private boolean overwrite;
   private BooleanSupplier cancelled = () -> false;
 
   private FineTuner(LanguageModel model) {
@@ -102,7 +103,10 @@ public final class FineTuner {
     return this;
   }
 
-  /** Sets the output directory. */
+  /**
+   * Sets the output directory. It may hold other things; one that holds a run already is refused
+   * unless that is to be {@linkplain #resume continued} or {@linkplain #overwrite replaced}.
+   */
   public FineTuner output(Path value) {
     output = value;
     return this;
@@ -115,6 +119,12 @@ public final class FineTuner {
    */
   public FineTuner resume() {
     resume = true;
+    return this;
+  }
+
+  /** Removes the run that the output directory holds, if any, as soon as the new one can begin. */
+  public FineTuner overwrite() {
+    overwrite = true;
     return this;
   }
 
@@ -140,7 +150,12 @@ public final class FineTuner {
    * Trains.
    *
    * @throws IllegalArgumentException if something given does not fit; the message names it
-   * @throws IOException if a file cannot be written, or a checkpoint belongs to another run
+   * @throws java.nio.file.FileAlreadyExistsException if the output directory holds a run that is to
+   *     be neither continued nor replaced
+   * @throws java.nio.file.FileSystemException if another run is using the output directory
+   * @throws IOException if a file cannot be written, or a checkpoint is damaged or belongs to
+   *     another run
+   * @throws IllegalStateException if the model is closed, also in the middle
    * @throws org.tune4j.core.train.TrainingException if training diverges
    * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit into memory
    */
@@ -153,6 +168,7 @@ public final class FineTuner {
             .hyperparameters(hyperparameters)
             .output(directory)
             .resume(resume)
+            .overwrite(overwrite)
             .cancelled(cancelled);
     listeners.forEach(trainer::listener);
     return new FineTuningResult(model, trainer.build().run(), directory);

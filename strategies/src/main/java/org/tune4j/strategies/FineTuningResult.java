@@ -3,25 +3,27 @@ package org.tune4j.strategies;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.model.ProjectionGroup;
 import org.tune4j.core.train.StageResult;
 import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingResult;
 
 /**
- * What fine-tuning made. Closing it frees the adapters and undoes merges into the base; the files
- * stay.
+ * What fine-tuning made. Closing it frees the adapters, and with {@link Sequential#merging} the
+ * model that they belong to; the files and the base stay.
  *
- * @param model the base
+ * @param model the base, as it was given
  * @param training what happened
  * @param output the directory with the adapters in PEFT's format
  */
 public record FineTuningResult(LanguageModel model, TrainingResult training, Path output)
     implements AutoCloseable {
   /**
-   * Returns the adapters to use for a task, applied in order, in their final state.
+   * Returns the adapters to use for a task, applied in order, in their final state. {@link
+   * #model()} takes them; with {@link Sequential#merging} they bring along the weights that they
+   * belong to.
    *
    * @throws IllegalArgumentException if nothing was trained for a task of that name
    */
@@ -37,13 +39,22 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
 
   /**
    * Returns where the adapters of {@link #adaptersFor} are saved, in the same order, once training
-   * has run to its end. With {@link Sequential#merging} they belong on the model as it is now, with
-   * the earlier adapters merged: {@link LanguageModel#save} keeps that.
+   * has run to its end. With {@link Sequential#merging} they belong on the model that {@link
+   * #baseDirectory} tells.
    */
   public ImmutableList<Path> directoriesFor(String task) {
     return adaptersFor(task).stream()
         .map(a -> Trainer.adapterDirectory(output, a.name()))
         .collect(ImmutableList.toImmutableList());
+  }
+
+  /**
+   * Returns where the model that {@link #directoriesFor} belong on is saved: with {@link
+   * Sequential#merging} that with the earlier adapters merged, otherwise the base; nothing if that
+   * has no files.
+   */
+  public Optional<Path> baseDirectory() {
+    return training.merged().orElse(model).source();
   }
 
   /**
@@ -80,14 +91,6 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
 
   @Override
   public void close() {
-    training.adapters().values().forEach(Adapter::close);
-    if (training.plan().stages().stream().anyMatch(s -> !s.mergedBefore().isEmpty())) {
-      model.engine().lock().lock();
-      try {
-        model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
-      } finally {
-        model.engine().lock().unlock();
-      }
-    }
+    training.close();
   }
 }

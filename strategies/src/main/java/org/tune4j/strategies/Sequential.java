@@ -20,8 +20,9 @@ import org.tune4j.core.train.TrainingPlan;
  * <p>What carries over is one of three: the same adapter continues (the default: cheapest, and it
  * forgets); each stage stacks a new adapter on the frozen earlier ones (nothing is forgotten where
  * the task is known when serving: a task is served by the stack up to its own stage); or the
- * earlier adapter is merged into the base before a new one starts. Replay mixes examples of earlier
- * tasks into later stages.
+ * earlier adapter is merged before a new one starts, into a copy of the base's projections, which
+ * is saved under {@code bases} for the later adapters to be loaded on. Replay mixes examples of
+ * earlier tasks into later stages.
  */
 public final class Sequential implements TrainingStrategy {
   /** The name of the adapter that continues. */

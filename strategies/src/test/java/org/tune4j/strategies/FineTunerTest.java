@@ -62,8 +62,12 @@ class FineTunerTest {
   }
 
   private static float[] logits(List<? extends Adapter> adapters) {
+    return logits(model, adapters);
+  }
+
+  private static float[] logits(LanguageModel on, List<? extends Adapter> adapters) {
     try (INDArray logits =
-        model.logits(BATCH, Routing.all(BATCH.rows(), ImmutableList.copyOf(adapters)))) {
+        on.logits(BATCH, Routing.all(BATCH.rows(), ImmutableList.copyOf(adapters)))) {
       return logits.data().asFloat();
     }
   }
@@ -112,12 +116,17 @@ class FineTunerTest {
         List<Adapter> live = result.adaptersFor(task.name());
         float[] trained = logits(live);
         assertThat(trained).isNotEqualTo(base);
-        List<LoraAdapter> loaded = new ArrayList<>();
-        for (Path saved : result.directoriesFor(task.name())) {
-          loaded.add(PeftFormat.load(model, "loaded", saved));
+        try (LanguageModel again = LanguageModel.load(result.baseDirectory().orElseThrow())) {
+          List<LoraAdapter> loaded = new ArrayList<>();
+          for (Path saved : result.directoriesFor(task.name())) {
+            assertThat(saved.resolve("adapter_config.json"))
+                .content()
+                .contains("\"" + result.baseDirectory().orElseThrow() + "\"");
+            loaded.add(PeftFormat.load(again, "loaded", saved));
+          }
+          assertThat(logits(again, loaded)).as("reloaded, " + task.name()).isEqualTo(trained);
+          loaded.forEach(LoraAdapter::close);
         }
-        assertThat(logits(loaded)).as("reloaded, " + task.name()).isEqualTo(trained);
-        loaded.forEach(LoraAdapter::close);
         assertThat(result.savedAfterOwnStage(task.name())).isDirectory();
         assertThat(model.generate("w3 w40", GenerationConfig.greedy(3), live).tokens())
             .isNotEmpty();

@@ -297,6 +297,11 @@ class ResumeTest {
     assertThatThrownBy(() -> tuner(setting, output).resume().run())
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining(tensors.toString())
+        .hasMessageContaining("SHA-256");
+    CheckpointFiles.sign(output.resolve("checkpoint"));
+    assertThatThrownBy(() -> tuner(setting, output).resume().run())
+        .isInstanceOf(MalformedFileException.class)
+        .hasMessageContaining(tensors.toString())
         .hasMessageContaining("w.multi-task");
   }
 }

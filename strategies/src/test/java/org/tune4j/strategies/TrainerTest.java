@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.tune4j.lora.LoraConfig.Initialisation.RANDOM;
 
 import com.google.common.collect.ImmutableSet;
 import java.io.ByteArrayOutputStream;
@@ -23,6 +24,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
@@ -48,6 +51,7 @@ import org.tune4j.lora.PeftFormat;
 /** The trainer on a tiny model, good and bad. */
 class TrainerTest {
   @TempDir static Path models;
+  private static Path directory;
   private static LanguageModel model;
 
   @TempDir Path temporary;
@@ -58,7 +62,8 @@ class TrainerTest {
 
   @BeforeAll
   static void load() {
-    model = TinyRuns.load(TinyRuns.writeModel(models.resolve("model")));
+    directory = TinyRuns.writeModel(models.resolve("model"));
+    model = TinyRuns.load(directory);
   }
 
   @AfterAll
@@ -383,21 +388,104 @@ class TrainerTest {
   }
 
   @Test
-  void modelsThatHoldMergedAdaptersAreNotMergedInto() throws IOException {
+  void nobodyUndoesTheCallersMerge() throws IOException {
     Hyperparameters h = TinyRuns.hyperparameters().build();
-    try (LoraAdapter other = TinyRuns.LORA.create(model, "other", 1)) {
+    Batch batch = Batch.of(new int[] {3, 4, 5, 6});
+    try (LoraAdapter other =
+        TinyRuns.LORA.toBuilder().initialisation(RANDOM).build().create(model, "other", 1)) {
+      float[] base = model.logits(batch, Routing.BASE).data().asFloat();
       other.mergeIntoModel();
-      assertThatThrownBy(() -> tuner(h, Sequential.inOrder().merging(), a, b).run())
-          .isInstanceOf(IllegalStateException.class)
-          .hasMessageContaining("sequential-merging")
-          .hasMessageContaining("merged ones already");
-      tuner(h, Sequential.inOrder(), a, b).run().close();
-      assertThat(model.groups())
-          .as("nobody undid the caller's merge")
-          .allMatch(ProjectionGroup::merged);
+      float[] merged = model.logits(batch, Routing.BASE).data().asFloat();
+      assertThat(merged).isNotEqualTo(base);
+      for (Sequential s : List.of(Sequential.inOrder(), Sequential.inOrder().merging())) {
+        tuner(h, s, a, b).run().close();
+        assertThat(model.logits(batch, Routing.BASE).data().asFloat()).isEqualTo(merged);
+      }
     } finally {
       model.groups().forEach(ProjectionGroup::restore);
     }
+  }
+
+  /** Where in a run something is closed. */
+  enum Moment {
+    BEFORE,
+    STEP,
+    VALIDATION,
+    STAGE_START,
+    STAGE_END
+  }
+
+  private static TrainingListener at(Moment moment, Runnable close) {
+    return new TrainingListener() {
+      private void now(Moment m) {
+        if (m == moment) {
+          close.run();
+        }
+      }
+
+      @Override
+      public void onStep(StepRecord step) {
+        now(Moment.STEP);
+      }
+
+      @Override
+      public void onValidation(Stage stage, int step, Map<String, Double> losses) {
+        now(Moment.VALIDATION);
+      }
+
+      @Override
+      public void onStageStart(Stage stage, int index, int steps) {
+        now(Moment.STAGE_START);
+      }
+
+      @Override
+      public void onStageEnd(StageResult result) {
+        now(Moment.STAGE_END);
+      }
+    };
+  }
+
+  @ParameterizedTest
+  @EnumSource(Moment.class)
+  void aModelThatIsClosedMeanwhileEndsTrainingWithThatAlone(Moment moment) throws IOException {
+    Hyperparameters h = TinyRuns.hyperparameters().validateEvery(2).checkpointEvery(1).build();
+    for (Sequential s : List.of(Sequential.inOrder(), Sequential.inOrder().merging())) {
+      LanguageModel own = TinyRuns.load(directory);
+      FineTuner tuner =
+          FineTuner.of(own)
+              .tasks(a, b)
+              .lora(TinyRuns.LORA)
+              .strategy(s)
+              .hyperparameters(h)
+              .output(temporary.resolve("closed" + runs++))
+              .listener(at(moment, own::close));
+      if (moment == Moment.BEFORE) {
+        own.close();
+      }
+      assertThatThrownBy(tuner::run)
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessage("the model is closed")
+          .hasNoCause()
+          .hasNoSuppressedExceptions();
+    }
+  }
+
+  @Test
+  void anAdapterThatIsClosedMeanwhileEndsTraining() {
+    Hyperparameters h = TinyRuns.hyperparameters().build();
+    List<Adapter> made = new ArrayList<>();
+    AdapterFactory keeping =
+        (m, name, seed) -> {
+          made.add(TinyRuns.LORA.create(m, name, seed));
+          return made.get(0);
+        };
+    FineTuner tuner =
+        tuner(h, MultiTask.uniform(), a)
+            .adapters(keeping)
+            .listener(at(Moment.STEP, () -> made.get(0).close()));
+    assertThatThrownBy(tuner::run)
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessage("adapter 'multi-task' is closed");
   }
 
   @Test

@@ -74,7 +74,7 @@ public final class LanguageModel implements AutoCloseable {
   private final LanguageModel root; // this, or the one whose weights and files it shares
   private final Hashed hashed = new Hashed(); // guarded by itself
   private final ImmutableList<String> merged; // what the root's weights have been changed by
-  private Optional<Path> saved = Optional.empty();
+  private volatile Optional<Path> saved = Optional.empty();
   private boolean closed;
 
   /** What a model directory has beside weights; all empty for a random model. */
@@ -345,6 +345,15 @@ public final class LanguageModel implements AutoCloseable {
    * @throws UnsupportedOperationException if an adapter is of a kind that cannot be merged
    */
   public LanguageModel withMerged(List<? extends Adapter> adapters) {
+    return withMerged(adapters, null);
+  }
+
+  /**
+   * Like {@link #withMerged(List)}.
+   *
+   * @param directory where the model is or will be saved: what its adapters name as their base
+   */
+  public LanguageModel withMerged(List<? extends Adapter> adapters, Path directory) {
     List<ProjectionGroup> made = new ArrayList<>();
     try {
       Decoder changed =
@@ -358,7 +367,9 @@ public final class LanguageModel implements AutoCloseable {
       ImmutableList.Builder<String> names = ImmutableList.builder();
       names.addAll(merged);
       adapters.forEach(a -> names.add(a.name()));
-      return new LanguageModel(this, changed, names.build());
+      LanguageModel model = new LanguageModel(this, changed, names.build());
+      model.saved = Optional.ofNullable(directory);
+      return model;
     } catch (RuntimeException | Error e) {
       release(made);
       throw e;
@@ -680,15 +691,21 @@ public final class LanguageModel implements AutoCloseable {
    *     model's
    */
   public void save(Path target, ElementType type) throws IOException {
-    engine.lock().lock();
-    try {
-      requireOpen();
-      AtomicFiles.writeDirectory(
-          target, ModelWriter::belongs, into -> ModelWriter.write(this, tensors(), into, type));
-      saved = Optional.of(target);
-    } finally {
-      engine.lock().unlock();
-    }
+    List<WeightLoader.StoredTensor> tensors =
+        step(
+            () ->
+                tensors().stream()
+                    .map(
+                        t -> {
+                          MatrixSource now = t.source().get();
+                          return new WeightLoader.StoredTensor(
+                              t.name(), t.shape(), () -> now, t.transposed());
+                        })
+                    .toList());
+    // sources stay readable whatever becomes of the model, so that writing holds up nobody
+    AtomicFiles.writeDirectory(
+        target, ModelWriter::belongs, into -> ModelWriter.write(this, tensors, into, type));
+    saved = Optional.of(target);
   }
 
   /** Returns what the model is and what it holds, in a few lines. */

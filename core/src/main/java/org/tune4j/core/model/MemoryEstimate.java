@@ -65,6 +65,15 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
     return new MemoryEstimate(0, activations, adapters);
   }
 
+  /** Returns the estimate with further copies of a model's projections, as merging makes them. */
+  public MemoryEstimate withProjections(ModelConfig config, Precision precision, int copies) {
+    long bytes = precision == Precision.INT8 ? 1 : precision.computeType().bytes();
+    return new MemoryEstimate(
+        weights + copies * bytes * config.layers() * config.projectionWeights(),
+        activations,
+        adapters);
+  }
+
   /** Returns the sum. */
   public long total() {
     return weights + activations + adapters;

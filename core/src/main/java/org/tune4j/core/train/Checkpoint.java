@@ -1,12 +1,15 @@
 package org.tune4j.core.train;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.hash.Hashing;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Predicate;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
@@ -22,6 +26,9 @@ import org.tune4j.core.io.SafetensorsWriter;
 /**
  * Where a run stands: enough to continue with the same bits. The order of the data and the dropout
  * masks follow from seed, stage and step, so that counters stand for them.
+ *
+ * <p>Three files: the state, the tensors, and the checksums of both, as {@code sha256sum} writes
+ * and checks them. A part that is missing or was altered is refused; no field is optional.
  *
  * @param fingerprint what determines the run
  * @param stage index of the stage in progress; the number of stages if all are done
@@ -42,9 +49,14 @@ record Checkpoint(
     List<StepRecord> steps,
     List<Ended> ended,
     Map<String, float[]> tensors) {
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final ObjectMapper JSON =
+      new ObjectMapper()
+          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
   private static final String STATE = "state.json";
   private static final String TENSORS = "tensors.safetensors";
+  private static final String CHECKSUMS = "SHA256SUMS";
+  private static final int VERSION = 2;
 
   /**
    * What early stopping and the choice of the best weights know of an adapter.
@@ -66,13 +78,9 @@ record Checkpoint(
   record Ended(
       int steps, long examples, long tokens, double seconds, Map<String, Double> validationLoss) {}
 
-  static Path directory(Path output) {
-    return output.resolve("checkpoint");
-  }
-
   void write(Path output) throws IOException {
     ObjectNode root = JSON.createObjectNode();
-    root.put("version", 1);
+    root.put("version", VERSION);
     root.put("fingerprint", fingerprint);
     root.put("stage", stage);
     root.put("step", step);
@@ -114,82 +122,162 @@ record Checkpoint(
     SafetensorsWriter writer = new SafetensorsWriter();
     tensors.forEach((name, values) -> writer.add(name, values, values.length));
     AtomicFiles.writeDirectory(
-        directory(output),
+        RunDirectory.checkpoint(output),
         d -> {
           writer.write(d.resolve(TENSORS));
           AtomicFiles.write(d.resolve(STATE), out -> out.write(JSON.writeValueAsBytes(root)));
+          AtomicFiles.writeString(d.resolve(CHECKSUMS), checksums(d));
         });
   }
 
-  /** Reads the checkpoint of a run, if there is one. */
+  /** Returns the checksums of a checkpoint's parts, a line each. */
+  private static String checksums(Path directory) throws IOException {
+    StringBuilder lines = new StringBuilder();
+    for (String part : List.of(STATE, TENSORS)) {
+      lines.append(checksum(directory.resolve(part))).append("  ").append(part).append('\n');
+    }
+    return lines.toString();
+  }
+
+  private static String checksum(Path part) throws IOException {
+    return com.google.common.io.Files.asByteSource(part.toFile()).hash(Hashing.sha256()).toString();
+  }
+
+  private static void verify(Path directory) throws IOException {
+    for (String part : List.of(STATE, TENSORS, CHECKSUMS)) {
+      if (!Files.isRegularFile(directory.resolve(part))) {
+        throw new MalformedFileException(
+            directory.resolve(part),
+            "",
+            "no such file",
+            "a part of the checkpoint; without it the run can only be begun anew");
+      }
+    }
+    Path sums = directory.resolve(CHECKSUMS);
+    String written =
+        com.google.common.io.Files.asCharSource(sums.toFile(), StandardCharsets.UTF_8).read();
+    String now = checksums(directory);
+    if (written.equals(now)) {
+      return;
+    }
+    for (String line : now.lines().toList()) {
+      if (written.lines().noneMatch(line::equals)) {
+        String part = line.substring(line.lastIndexOf(' ') + 1);
+        throw new MalformedFileException(
+            directory.resolve(part),
+            "",
+            "a file of SHA-256 " + line.substring(0, line.indexOf(' ')),
+            "what " + sums + " says; the checkpoint was altered or damaged");
+      }
+    }
+    throw new MalformedFileException(sums, "", "other lines than", now);
+  }
+
+  /**
+   * Reads the checkpoint of a run, if there is one.
+   *
+   * @throws MalformedFileException if a part is missing or not what was written
+   */
   static Optional<Checkpoint> read(Path output) throws IOException {
-    Path directory = directory(output);
+    Path directory = RunDirectory.checkpoint(output);
     AtomicFiles.recover(directory);
-    Path state = directory.resolve(STATE);
-    if (!Files.exists(state)) {
+    if (!Files.exists(directory)) {
       return Optional.empty();
     }
-    JsonNode root;
+    verify(directory);
+    return Optional.of(parse(directory));
+  }
+
+  private static Checkpoint parse(Path directory) throws IOException {
+    Path file = directory.resolve(STATE);
+    JsonNode json;
     try {
-      root = JSON.readTree(Files.readAllBytes(state));
+      json = JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
       throw new MalformedFileException(
-          state, "", "no valid JSON (" + e.getOriginalMessage() + ")", "a checkpoint", e);
+          file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "a checkpoint", e);
     }
-    if (root.path("version").asInt() != 1) {
-      throw new MalformedFileException(state, "version", root.path("version").toString(), "1");
+    Fields root = new Fields(file, "", json);
+    if (root.integer("version") != VERSION) {
+      throw root.malformed("version", String.valueOf(VERSION));
     }
     List<StepRecord> steps = new ArrayList<>();
-    for (JsonNode s : root.path("steps")) {
+    for (Fields s : root.array("steps")) {
       steps.add(
           new StepRecord(
-              s.path("stage").asText(),
-              s.path("stageIndex").asInt(),
-              s.path("step").asInt(),
-              s.path("steps").asInt(),
-              ImmutableMap.copyOf(doubles(s.path("loss"))),
-              s.path("lr").asDouble(),
-              ImmutableMap.copyOf(doubles(s.path("gradientNorm"))),
-              s.path("examples").asInt(),
-              s.path("tokens").asLong(),
-              s.path("lossTokens").asLong(),
-              s.path("seconds").asDouble()));
+              s.text("stage"),
+              s.integer("stageIndex"),
+              s.integer("step"),
+              s.integer("steps"),
+              ImmutableMap.copyOf(s.numbers("loss")),
+              s.number("lr"),
+              ImmutableMap.copyOf(s.numbers("gradientNorm")),
+              s.integer("examples"),
+              s.whole("tokens"),
+              s.whole("lossTokens"),
+              s.number("seconds")));
     }
     List<Ended> ended = new ArrayList<>();
-    for (JsonNode n : root.path("ended")) {
+    for (Fields e : root.array("ended")) {
       ended.add(
           new Ended(
-              n.path("steps").asInt(),
-              n.path("examples").asLong(),
-              n.path("tokens").asLong(),
-              n.path("seconds").asDouble(),
-              doubles(n.path("validationLoss"))));
+              e.integer("steps"),
+              e.whole("examples"),
+              e.whole("tokens"),
+              e.number("seconds"),
+              e.numbers("validationLoss")));
     }
     Map<String, LaneState> lanes = new LinkedHashMap<>();
-    for (Map.Entry<String, JsonNode> e : root.path("lanes").properties()) {
-      JsonNode n = e.getValue();
+    for (Map.Entry<String, Fields> e : root.objects("lanes").entrySet()) {
+      Fields lane = e.getValue();
       lanes.put(
           e.getKey(),
           new LaneState(
-              n.path("stopped").asBoolean(),
-              n.path("badValidations").asInt(),
-              n.path("measuredAt").asInt(),
-              doubles(n.path("losses")),
-              doubles(n.path("bestLosses"))));
+              lane.truth("stopped"),
+              lane.integer("badValidations"),
+              lane.integer("measuredAt"),
+              lane.numbers("losses"),
+              lane.numbers("bestLosses")));
     }
-    Safetensors file = Safetensors.open(directory.resolve(TENSORS));
+    int stage = root.integer("stage");
+    int step = root.integer("step");
+    if (ended.size() != stage) {
+      throw root.malformed("ended", "the " + stage + " stages that ended before stage " + stage);
+    }
+    Safetensors stored = Safetensors.open(directory.resolve(TENSORS));
     Map<String, float[]> tensors = new LinkedHashMap<>();
-    file.names().forEach(n -> tensors.put(n, file.floats(n)));
-    return Optional.of(
-        new Checkpoint(
-            root.path("fingerprint").asText(),
-            root.path("stage").asInt(),
-            root.path("step").asInt(),
-            root.path("peakBytes").asLong(),
-            lanes,
-            steps,
-            ended,
-            tensors));
+    stored.names().forEach(n -> tensors.put(n, stored.floats(n)));
+    return new Checkpoint(
+        root.text("fingerprint"),
+        stage,
+        step,
+        root.whole("peakBytes"),
+        lanes,
+        steps,
+        ended,
+        tensors);
+  }
+
+  /** Returns whether the stage in progress had begun. */
+  boolean begun() {
+    return step > 0 || !lanes.isEmpty();
+  }
+
+  /**
+   * Returns what is known of an adapter in training.
+   *
+   * @throws MalformedFileException if it is not there
+   */
+  LaneState lane(String adapter, Path output) throws IOException {
+    LaneState state = lanes.get(adapter);
+    if (state == null) {
+      throw new MalformedFileException(
+          RunDirectory.checkpoint(output).resolve(STATE),
+          "lanes." + adapter,
+          "nothing",
+          "what is known of the adapter");
+    }
+    return state;
   }
 
   /**
@@ -201,7 +289,7 @@ record Checkpoint(
     float[] values = tensors.get(kind + "." + adapter);
     if (values == null || values.length != size) {
       throw new MalformedFileException(
-          directory(output).resolve(TENSORS),
+          RunDirectory.checkpoint(output).resolve(TENSORS),
           "tensor '" + kind + "." + adapter + "'",
           values == null ? "nothing" : values.length + " values",
           size + " values");
@@ -214,9 +302,69 @@ record Checkpoint(
     values.forEach(node::put);
   }
 
-  private static Map<String, Double> doubles(JsonNode node) {
-    Map<String, Double> map = new LinkedHashMap<>();
-    node.properties().forEach(e -> map.put(e.getKey(), e.getValue().asDouble()));
-    return map;
+  /** The fields of an object, all of which must be there. */
+  private record Fields(Path file, String place, JsonNode node) {
+    MalformedFileException malformed(String field, String expected) {
+      JsonNode found = node.path(field);
+      String text = found.isMissingNode() ? "nothing" : found.toString();
+      return new MalformedFileException(
+          file, place + field, text.length() > 100 ? text.substring(0, 100) + "…" : text, expected);
+    }
+
+    private JsonNode field(String field, Predicate<JsonNode> fits, String expected)
+        throws MalformedFileException {
+      if (!fits.test(node.path(field))) {
+        throw malformed(field, expected);
+      }
+      return node.get(field);
+    }
+
+    String text(String field) throws MalformedFileException {
+      return field(field, JsonNode::isTextual, "a text").asText();
+    }
+
+    boolean truth(String field) throws MalformedFileException {
+      return field(field, JsonNode::isBoolean, "true or false").asBoolean();
+    }
+
+    int integer(String field) throws MalformedFileException {
+      return field(field, JsonNode::isInt, "an integer").asInt();
+    }
+
+    long whole(String field) throws MalformedFileException {
+      return field(field, JsonNode::isIntegralNumber, "an integer").asLong();
+    }
+
+    double number(String field) throws MalformedFileException {
+      return field(field, JsonNode::isNumber, "a number").asDouble();
+    }
+
+    Map<String, Double> numbers(String field) throws MalformedFileException {
+      Fields all =
+          new Fields(
+              file, place + field + ".", field(field, JsonNode::isObject, "numbers by name"));
+      Map<String, Double> map = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> e : all.node.properties()) {
+        map.put(e.getKey(), all.number(e.getKey()));
+      }
+      return map;
+    }
+
+    Map<String, Fields> objects(String field) throws MalformedFileException {
+      Map<String, Fields> map = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> e :
+          field(field, JsonNode::isObject, "objects by name").properties()) {
+        map.put(e.getKey(), new Fields(file, place + field + "." + e.getKey() + ".", e.getValue()));
+      }
+      return map;
+    }
+
+    List<Fields> array(String field) throws MalformedFileException {
+      List<Fields> all = new ArrayList<>();
+      for (JsonNode n : field(field, JsonNode::isArray, "a list")) {
+        all.add(new Fields(file, place + field + "[" + all.size() + "].", n));
+      }
+      return all;
+    }
   }
 }

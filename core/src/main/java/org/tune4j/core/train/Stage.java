@@ -16,7 +16,8 @@ import java.util.Map;
  * @param routes the adapter that each drawn task trains; adapters of different tasks train side by
  *     side, as if alone
  * @param below adapters applied frozen under those in training
- * @param mergedBefore adapters that are merged into the base before this stage, and stay merged
+ * @param mergedBefore adapters that are merged before this stage, and stay merged, into a base of
+ *     the run's own
  * @param startFrom for a new adapter, the one whose values it starts from; others start fresh,
  *     known ones continue
  * @param serving after this stage, the adapters to use for each task of the run, also for those

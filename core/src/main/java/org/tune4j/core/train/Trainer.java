@@ -21,6 +21,7 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.ExampleEncoder;
@@ -28,14 +29,12 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
-import org.tune4j.core.io.FileNames;
+import org.tune4j.core.io.ElementType;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.MemoryEstimate;
-import org.tune4j.core.model.Projection;
-import org.tune4j.core.model.ProjectionGroup;
 import org.tune4j.core.model.Routing;
 
 /**
@@ -48,10 +47,18 @@ import org.tune4j.core.model.Routing;
  * over all passes; its validation loss is the mean of its tasks' losses. Where validation is on, an
  * adapter ends a stage with the weights of its best validation.
  *
+ * <p>Where a stage merges adapters, it trains on a {@linkplain LanguageModel#withMerged model of
+ * the run's own}: the one given, and whoever uses it meanwhile, is left alone. The projections that
+ * the merged adapters change are then held a second time, and for a moment between two such stages
+ * a third time.
+ *
  * <p>Files under the output directory: {@code stages/<n>-<stage>/<adapter>/} after each stage,
- * {@code adapters/<adapter>/} at the end, both in PEFT's format and named by {@link FileNames}, and
- * {@code checkpoint/}, from which {@link Builder#resume} continues with the same bits. The last
- * checkpoint stays: resuming a run that is complete gives its result again.
+ * {@code adapters/<adapter>/} at the end, both in PEFT's format and named by {@link
+ * org.tune4j.core.io.FileNames}, {@code bases/<n>-<stage>/} before each stage that merges, a model
+ * in F32, which its adapters name as their base, and {@code checkpoint/}, from which {@link
+ * Builder#resume} continues with the same bits. The last checkpoint stays: resuming a run that is
+ * complete gives its result again. The directory is {@linkplain org.tune4j.core.io.DirectoryLock
+ * held} while the run goes on.
  */
 public final class Trainer {
   private final LanguageModel model;
@@ -61,7 +68,7 @@ public final class Trainer {
   private final Hyperparameters h;
   private final ImmutableList<TrainingListener> listeners;
   private final Path output;
-  private final boolean resume;
+  private final RunDirectory.Existing existing;
   private final BooleanSupplier cancelled;
 
   private final Engine engine;
@@ -73,6 +80,9 @@ public final class Trainer {
   private final Map<String, EncodingReport> reports = new LinkedHashMap<>();
   private final int filler;
   private final int maxLength;
+  private LanguageModel base; // the one given, or the run's own with adapters merged
+  private final Set<String> merged = new LinkedHashSet<>();
+  private String fingerprint;
   private long peakBytes;
   private boolean started;
 
@@ -84,8 +94,12 @@ public final class Trainer {
     h = b.hyperparameters;
     listeners = ImmutableList.copyOf(b.listeners);
     output = b.output;
-    resume = b.resume;
+    existing =
+        b.resume
+            ? RunDirectory.Existing.RESUME
+            : b.overwrite ? RunDirectory.Existing.OVERWRITE : RunDirectory.Existing.REFUSE;
     cancelled = b.cancelled;
+    base = model;
     engine = model.engine();
     filler = model.tokenizer().eos().stream().findFirst().orElse(0);
     maxLength = Math.min(h.maxLength(), model.config().maxPositions());
@@ -93,7 +107,7 @@ public final class Trainer {
 
   /** Returns where a run with this output directory saves an adapter at its end. */
   public static Path adapterDirectory(Path output, String adapter) {
-    return output.resolve("adapters").resolve(FileNames.of(adapter));
+    return RunDirectory.adapter(output, adapter);
   }
 
   /** Returns a builder. */
@@ -112,6 +126,7 @@ public final class Trainer {
     private final List<TrainingListener> listeners = new ArrayList<>();
     private Path output;
     private boolean resume;
+    private boolean overwrite;
     private BooleanSupplier cancelled = () -> false;
 
     private Builder(
@@ -141,11 +156,20 @@ public final class Trainer {
     }
 
     /**
-     * Sets whether a checkpoint in the output directory is continued from; without one, training
-     * starts anew.
+     * Sets whether a run in the output directory is continued from its checkpoint; without one,
+     * training starts anew.
      */
     public Builder resume(boolean value) {
       resume = value;
+      return this;
+    }
+
+    /**
+     * Sets whether a run in the output directory is removed; unless it is continued, a directory
+     * that holds one is otherwise refused.
+     */
+    public Builder overwrite(boolean value) {
+      overwrite = value;
       return this;
     }
 
@@ -159,10 +183,12 @@ public final class Trainer {
      * Returns the trainer.
      *
      * @throws IllegalArgumentException if names clash, the plan names an unknown task or leaves one
-     *     unserved, or there is no output directory
+     *     unserved, there is no output directory, or a run is to be both continued and replaced
      */
     public Trainer build() {
       checkArgument(output != null, "no output directory was given");
+      checkArgument(
+          !(resume && overwrite), "a run is either continued (resume) or replaced (overwrite)");
       Task.requireDistinctNames(tasks);
       Set<String> names = new LinkedHashSet<>();
       tasks.forEach(t -> names.add(t.name()));
@@ -226,30 +252,37 @@ public final class Trainer {
    * Trains; a trainer does so once.
    *
    * @throws TrainingException if a loss or gradient is no finite number
-   * @throws IOException if something cannot be written, or a checkpoint belongs to another run
+   * @throws java.nio.file.FileAlreadyExistsException if the output directory holds a run that is to
+   *     be neither continued nor replaced
+   * @throws java.nio.file.FileSystemException if another run is using the output directory
+   * @throws IOException if something cannot be written, or a checkpoint is damaged or belongs to
+   *     another run
    * @throws IllegalArgumentException if an example cannot be encoded, or early stopping lacks
    *     validation examples
-   * @throws IllegalStateException if the plan merges adapters into a model that already has merged
-   *     ones: save and load it first, or undo them
+   * @throws IllegalStateException if the model is closed, also in the middle
    * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit
    */
   public TrainingResult run() throws IOException {
     checkState(!started, "this trainer has run; build another");
     started = true;
-    if (merges()) {
-      checkState(
-          model.groups().stream().noneMatch(ProjectionGroup::merged),
-          "strategy '%s' merges adapters into the model, which has merged ones already; save the model and load it, or undo the merges",
-          plan.strategy());
+    model.requireOpen();
+    try (RunDirectory directory = RunDirectory.take(output, existing)) {
+      return run(directory);
     }
+  }
+
+  private TrainingResult run(RunDirectory directory) throws IOException {
     encode();
     requireValidationExamples();
-    requireWritable();
-    Optional<Checkpoint> from = resume ? Checkpoint.read(output) : Optional.empty();
+    Optional<Checkpoint> from =
+        existing == RunDirectory.Existing.RESUME ? Checkpoint.read(output) : Optional.empty();
     if (from.isPresent() && !from.get().fingerprint().equals(fingerprint())) {
       throw new IOException(
           "%s belongs to another run and cannot be resumed; it was%n%s%nthis is%n%s"
-              .formatted(Checkpoint.directory(output), from.get().fingerprint(), fingerprint()));
+              .formatted(RunDirectory.checkpoint(output), from.get().fingerprint(), fingerprint()));
+    }
+    if (existing == RunDirectory.Existing.OVERWRITE) {
+      directory.clear();
     }
     listeners.forEach(l -> l.onStart(plan, Collections.unmodifiableMap(reports)));
     boolean completed = false;
@@ -257,9 +290,7 @@ public final class Trainer {
       completed = stages(from.orElse(null));
     } catch (RuntimeException | IOException | Error e) {
       adapters.values().forEach(Adapter::close);
-      if (merges()) {
-        model.groups().stream().filter(ProjectionGroup::merged).forEach(ProjectionGroup::restore);
-      }
+      closeIfMade(base);
       throw e;
     } finally {
       listeners.forEach(TrainingListener::onEnd);
@@ -273,11 +304,19 @@ public final class Trainer {
         ImmutableMap.copyOf(adapters),
         ImmutableMap.copyOf(reports),
         records.stream().mapToDouble(StepRecord::seconds).sum(),
-        peakBytes);
+        peakBytes,
+        base == model ? Optional.empty() : Optional.of(base));
   }
 
-  private boolean merges() {
-    return plan.stages().stream().anyMatch(s -> !s.mergedBefore().isEmpty());
+  private void closeIfMade(LanguageModel of) {
+    if (of != model) {
+      of.close();
+    }
+  }
+
+  /** Stages that merge. */
+  private int merges() {
+    return (int) plan.stages().stream().filter(s -> !s.mergedBefore().isEmpty()).count();
   }
 
   private void requireValidationExamples() {
@@ -297,15 +336,6 @@ public final class Trainer {
             adapter,
             tasks);
       }
-    }
-  }
-
-  private void requireWritable() throws IOException {
-    try {
-      Files.createDirectories(output);
-      Files.delete(Files.createTempFile(output, "writable", ".tmp"));
-    } catch (IOException e) {
-      throw new IOException("cannot write to the output directory " + output + ": " + e, e);
     }
   }
 
@@ -348,6 +378,7 @@ public final class Trainer {
             Math.max(1, trained * factory.parameters(model)),
             h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING)
         .beyondWeights()
+        .withProjections(model.config(), engine.precision(), Math.min(2, merges()))
         .require("training");
   }
 
@@ -366,12 +397,20 @@ public final class Trainer {
   }
 
   private String fingerprint() {
+    if (fingerprint == null) {
+      fingerprint = describeRun();
+    }
+    return fingerprint;
+  }
+
+  /** Says all that determines the run. */
+  private String describeRun() {
     StringBuilder text = new StringBuilder();
     text.append(model.config().architecture())
         .append(' ')
         .append(model.config().parameters())
         .append(' ')
-        .append(Long.toHexString(weightsHash()))
+        .append(model.weightsHash())
         .append(' ');
     text.append(engine.name())
         .append(' ')
@@ -380,32 +419,19 @@ public final class Trainer {
         .append(factory)
         .append('\n');
     text.append(h.fingerprint()).append('\n');
-    train.forEach(
-        (name, examples) -> {
-          long hash = 17;
-          for (EncodedExample e : examples) {
-            hash = hash * 31 + Arrays.hashCode(e.ids());
-            hash = hash * 31 + Arrays.hashCode(e.learned());
-          }
-          text.append(name)
-              .append(": ")
-              .append(examples.size())
-              .append(" examples, ")
-              .append(Long.toHexString(hash))
-              .append('\n');
-        });
+    train.forEach((name, examples) -> text.append(describe(name, examples)));
+    validation.forEach(
+        (name, examples) -> text.append("validation of ").append(describe(name, examples)));
     return text.append(plan.describe()).toString();
   }
 
-  /** A hash of the first row of each of the base's weights: enough to tell two models apart. */
-  private long weightsHash() {
+  private static String describe(String task, List<EncodedExample> examples) {
     long hash = 17;
-    for (Projection p : model.projections()) {
-      float[] row = new float[p.in()];
-      p.source().read(0, 1, row);
-      hash = hash * 31 + Arrays.hashCode(row);
+    for (EncodedExample e : examples) {
+      hash = hash * 31 + Arrays.hashCode(e.ids());
+      hash = hash * 31 + Arrays.hashCode(e.learned());
     }
-    return hash;
+    return "%s: %s examples, %s%n".formatted(task, examples.size(), Long.toHexString(hash));
   }
 
   private boolean stages(Checkpoint from) throws IOException {
@@ -434,10 +460,10 @@ public final class Trainer {
   /** Makes anew what an earlier run of this plan had after stage {@code index}. */
   private void restoreEnded(Checkpoint from, int index) throws IOException {
     Stage stage = plan.stages().get(index);
-    merge(stage);
+    merge(stage, index, true);
     for (String name : stage.routes().values()) {
       if (!adapters.containsKey(name)) {
-        Adapter a = factory.create(model, name, h.seed());
+        Adapter a = factory.create(base, name, h.seed());
         adapters.put(name, a);
         // a plan changes no adapter after merging it, so its last values are those that were merged
         fill(a, from.tensor("w", name, a.parameters().size(), output));
@@ -457,34 +483,65 @@ public final class Trainer {
             serving(stage)));
   }
 
-  private void merge(Stage stage) {
-    for (String name : stage.mergedBefore()) {
-      adapters.get(name).mergeIntoModel();
+  /** Makes and saves the base of a stage that merges adapters, and takes the others over to it. */
+  private void merge(Stage stage, int index, boolean again) throws IOException {
+    if (stage.mergedBefore().isEmpty()) {
+      return;
+    }
+    Path directory = RunDirectory.base(output, index, stage);
+    LanguageModel below = base;
+    base = below.withMerged(stage.mergedBefore().stream().map(adapters::get).toList(), directory);
+    if (!again || !Files.exists(directory)) {
+      base.save(directory, ElementType.F32);
+    }
+    merged.addAll(stage.mergedBefore());
+    for (Map.Entry<String, Adapter> e : adapters.entrySet()) {
+      if (!merged.contains(e.getKey())) {
+        Adapter old = e.getValue();
+        Adapter moved = factory.create(base, old.name(), h.seed());
+        fill(moved, weightsOf(old));
+        e.setValue(moved);
+        old.close();
+      }
+    }
+    closeIfMade(below);
+  }
+
+  /** Works with adapters' values under the engine's lock, unless they or the model were closed. */
+  private <T> T locked(Supplier<T> work, Adapter... used) {
+    engine.lock().lock();
+    try {
+      requireOpen(Arrays.asList(used));
+      return work.get();
+    } finally {
+      engine.lock().unlock();
+    }
+  }
+
+  private void requireOpen(Iterable<Adapter> used) {
+    model.requireOpen();
+    for (Adapter a : used) {
+      checkState(!a.parameters().closed(), "adapter '%s' is closed", a.name());
     }
   }
 
   private void fill(Adapter adapter, float[] weights) {
-    engine.lock().lock();
-    try {
-      engine.write(adapter.parameters().flat(), weights);
-      adapter.parameters().changed();
-    } finally {
-      engine.lock().unlock();
-    }
+    locked(
+        () -> {
+          engine.write(adapter.parameters().flat(), weights);
+          adapter.parameters().changed();
+          return null;
+        },
+        adapter);
   }
 
   private float[] weightsOf(Adapter adapter) {
-    engine.lock().lock();
-    try {
-      return engine.read(adapter.parameters().flat());
-    } finally {
-      engine.lock().unlock();
-    }
+    return locked(() -> engine.read(adapter.parameters().flat()), adapter);
   }
 
   private boolean stage(int index, Checkpoint from) throws IOException {
     Stage stage = plan.stages().get(index);
-    merge(stage);
+    merge(stage, index, from != null);
     adapters.values().forEach(a -> a.setTrainable(false));
     List<Lane> lanes = lanes(stage, index);
     try {
@@ -545,7 +602,7 @@ public final class Trainer {
       if (lane == null) {
         Adapter adapter = adapters.get(name);
         if (adapter == null) {
-          adapter = factory.create(model, name, h.seed());
+          adapter = factory.create(base, name, h.seed());
           String source = stage.startFrom().get(name);
           if (source != null) {
             fill(adapter, weightsOf(adapters.get(source)));
@@ -629,6 +686,9 @@ public final class Trainer {
     double rate = 0;
     engine.lock().lock();
     try {
+      for (Lane lane : lanes) {
+        requireOpen(lane.stack);
+      }
       running.forEach(l -> l.adapter.parameters().zeroGradients());
       int pass = 0;
       for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
@@ -643,7 +703,7 @@ public final class Trainer {
                 engine,
                 h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING,
                 ((h.seed() * 31 + stageIndex) * 1_000_003 + step) * 1_000_003 + pass++);
-        LossResult loss = model.loss(tape, packed.batch(), packed.routing(), weights);
+        LossResult loss = base.loss(tape, packed.batch(), packed.routing(), weights);
         count(loss, packed, sums, counts, stage, step);
         tape.backward();
         engine.resetArena();
@@ -663,7 +723,9 @@ public final class Trainer {
       }
       peakBytes = Math.max(peakBytes, engine.memory().total());
     } finally {
-      engine.resetArena();
+      if (engine.lock().getHoldCount() == 1) {
+        engine.resetArena();
+      }
       engine.lock().unlock();
     }
     ImmutableMap.Builder<String, Double> byTask = ImmutableMap.builder();
@@ -758,7 +820,7 @@ public final class Trainer {
     long n = 0;
     for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
       Packer.Packed packed = Packer.pack(part, List.of(stack), filler);
-      LossResult loss = model.loss(packed.batch(), Routing.all(packed.batch().rows(), stack));
+      LossResult loss = base.loss(packed.batch(), Routing.all(packed.batch().rows(), stack));
       for (float l : loss.losses()) {
         sum += l;
       }
@@ -791,11 +853,10 @@ public final class Trainer {
   }
 
   private ImmutableMap<String, Path> saved(Stage stage, int index) {
-    Path directory =
-        output.resolve("stages").resolve(FileNames.of((index + 1) + "-" + stage.name()));
+    Path directory = RunDirectory.stage(output, index, stage);
     ImmutableMap.Builder<String, Path> saved = ImmutableMap.builder();
     ImmutableSet.copyOf(stage.routes().values())
-        .forEach(a -> saved.put(a, directory.resolve(FileNames.of(a))));
+        .forEach(a -> saved.put(a, RunDirectory.named(directory, a)));
     return saved.buildOrThrow();
   }
 
@@ -813,22 +874,23 @@ public final class Trainer {
 
   /** Takes back what {@link #checkpoint} kept; nothing if the stage had not begun. */
   private void restore(Lane lane, Checkpoint from) throws IOException {
-    String name = lane.adapter.name();
-    Checkpoint.LaneState state = from.lanes().get(name);
-    if (state == null) {
+    if (!from.begun()) {
       return;
     }
+    String name = lane.adapter.name();
+    Checkpoint.LaneState state = from.lane(name, output);
     int size = lane.adapter.parameters().size();
     fill(lane.adapter, from.tensor("w", name, size, output));
-    engine.lock().lock();
-    try {
-      for (Map.Entry<String, Integer> kind : lane.optimizer.sizes().entrySet()) {
-        lane.optimizer.restore(
-            kind.getKey(), from.tensor(kind.getKey(), name, kind.getValue(), output));
-      }
-    } finally {
-      engine.lock().unlock();
+    Map<String, float[]> kept = new LinkedHashMap<>();
+    for (Map.Entry<String, Integer> kind : lane.optimizer.sizes().entrySet()) {
+      kept.put(kind.getKey(), from.tensor(kind.getKey(), name, kind.getValue(), output));
     }
+    locked(
+        () -> {
+          kept.forEach(lane.optimizer::restore);
+          return null;
+        },
+        lane.adapter);
     lane.stopped = state.stopped();
     lane.trained = lane.stopped ? state.measuredAt() : Math.min(from.step(), lane.steps);
     lane.measuredAt = state.measuredAt();
@@ -841,22 +903,27 @@ public final class Trainer {
   private void checkpoint(int stage, int step, List<Lane> lanes) throws IOException {
     Map<String, float[]> tensors = new LinkedHashMap<>();
     Map<String, Checkpoint.LaneState> states = new LinkedHashMap<>();
-    engine.lock().lock();
-    try {
-      adapters.forEach((name, a) -> tensors.put("w." + name, engine.read(a.parameters().flat())));
-      for (Lane lane : lanes) {
-        String name = lane.adapter.name();
-        lane.optimizer.save().forEach((kind, values) -> tensors.put(kind + "." + name, values));
-        if (lane.bestWeights != null) {
-          tensors.put("best." + name, lane.bestWeights);
-        }
-        states.put(
-            name,
-            new Checkpoint.LaneState(
-                lane.stopped, lane.badValidations, lane.measuredAt, lane.losses, lane.bestLosses));
+    locked(
+        () -> {
+          adapters.forEach(
+              (name, a) -> tensors.put("w." + name, engine.read(a.parameters().flat())));
+          for (Lane lane : lanes) {
+            lane.optimizer
+                .save()
+                .forEach((kind, values) -> tensors.put(kind + "." + lane.adapter.name(), values));
+          }
+          return null;
+        },
+        adapters.values().toArray(new Adapter[0]));
+    for (Lane lane : lanes) {
+      String name = lane.adapter.name();
+      if (lane.bestWeights != null) {
+        tensors.put("best." + name, lane.bestWeights);
       }
-    } finally {
-      engine.lock().unlock();
+      states.put(
+          name,
+          new Checkpoint.LaneState(
+              lane.stopped, lane.badValidations, lane.measuredAt, lane.losses, lane.bestLosses));
     }
     List<Checkpoint.Ended> done =
         ended.stream()

@@ -2,8 +2,10 @@ package org.tune4j.core.train;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import java.util.Optional;
 import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.LanguageModel;
 
 /**
  * A run that ended.
@@ -12,10 +14,12 @@ import org.tune4j.core.model.Adapter;
  * @param completed whether it ran to its end rather than being cancelled
  * @param stages those that ended
  * @param steps every step, in order
- * @param adapters all adapters by name, frozen; the caller closes them
+ * @param adapters all adapters by name, frozen
  * @param encoded what encoding did to each task's training split
  * @param seconds of training, without validation and saving
  * @param peakBytes most memory held outside the heap
+ * @param merged the run's own model with earlier adapters merged, to which those of the last stage
+ *     belong; empty if the plan merged none
  */
 public record TrainingResult(
     TrainingPlan plan,
@@ -25,7 +29,9 @@ public record TrainingResult(
     ImmutableMap<String, Adapter> adapters,
     ImmutableMap<String, EncodingReport> encoded,
     double seconds,
-    long peakBytes) {
+    long peakBytes,
+    Optional<LanguageModel> merged)
+    implements AutoCloseable {
   /** Returns the tokens trained on. */
   public long tokens() {
     return steps.stream().mapToLong(StepRecord::tokens).sum();
@@ -34,5 +40,12 @@ public record TrainingResult(
   /** Returns the examples trained on. */
   public long examples() {
     return steps.stream().mapToLong(StepRecord::examples).sum();
+  }
+
+  /** Frees the adapters and the run's own model; files, and the model given, stay. */
+  @Override
+  public void close() {
+    adapters.values().forEach(Adapter::close);
+    merged.ifPresent(LanguageModel::close);
   }
 }

@@ -14,7 +14,6 @@ import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.io.AtomicFiles;
-import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
@@ -76,7 +75,7 @@ final class StepRates {
       try {
         return result.completed() ? use.of(result) : null;
       } finally {
-        result.adapters().values().forEach(Adapter::close);
+        result.close();
       }
     } finally {
       AtomicFiles.deleteRecursively(directory);

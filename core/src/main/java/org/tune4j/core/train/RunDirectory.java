@@ -1,0 +1,96 @@
+package org.tune4j.core.train;
+
+import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.io.DirectoryLock;
+import org.tune4j.core.io.FileNames;
+
+/**
+ * The output directory of a run, held by one run at a time: where everything lies in it, and
+ * whether what lies there may be continued or replaced.
+ */
+final class RunDirectory implements AutoCloseable {
+  /** What to do about a run that the directory holds. */
+  enum Existing {
+    /** Leave it alone and fail. */
+    REFUSE,
+    /** Continue it. */
+    RESUME,
+    /** Remove it and begin anew. */
+    OVERWRITE
+  }
+
+  private static final List<String> PARTS = List.of("checkpoint", "stages", "bases", "adapters");
+
+  private final Path path;
+  private final DirectoryLock lock;
+
+  private RunDirectory(Path path, DirectoryLock lock) {
+    this.path = path;
+    this.lock = lock;
+  }
+
+  /**
+   * Takes a directory for a run.
+   *
+   * @throws java.nio.file.FileSystemException if another run is using it
+   * @throws FileAlreadyExistsException if it holds a run and {@code existing} is {@code REFUSE}
+   */
+  static RunDirectory take(Path path, Existing existing) throws IOException {
+    DirectoryLock lock = DirectoryLock.take(path);
+    if (existing == Existing.REFUSE) {
+      for (String part : PARTS) {
+        if (Files.exists(path.resolve(part))) {
+          lock.close();
+          throw new FileAlreadyExistsException(
+              path.toString(),
+              null,
+              "the directory holds a run already ('%s'): resume() or --resume continues it, overwrite() or --overwrite replaces it"
+                  .formatted(part));
+        }
+      }
+    }
+    return new RunDirectory(path, lock);
+  }
+
+  /** Removes the run that it holds. */
+  void clear() throws IOException {
+    for (String part : PARTS) {
+      AtomicFiles.recover(path.resolve(part)); // which removes what was not finished
+      AtomicFiles.deleteRecursively(path.resolve(part));
+    }
+  }
+
+  static Path checkpoint(Path output) {
+    return output.resolve("checkpoint");
+  }
+
+  static Path stage(Path output, int index, Stage stage) {
+    return output.resolve("stages").resolve(numbered(index, stage));
+  }
+
+  static Path base(Path output, int index, Stage stage) {
+    return output.resolve("bases").resolve(numbered(index, stage));
+  }
+
+  private static String numbered(int index, Stage stage) {
+    return FileNames.of((index + 1) + "-" + stage.name());
+  }
+
+  static Path adapter(Path output, String adapter) {
+    return named(output.resolve("adapters"), adapter);
+  }
+
+  static Path named(Path directory, String adapter) {
+    return directory.resolve(FileNames.of(adapter));
+  }
+
+  @Override
+  public void close() throws IOException {
+    lock.close();
+  }
+}

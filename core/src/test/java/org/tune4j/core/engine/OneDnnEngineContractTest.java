@@ -4,12 +4,7 @@ import java.util.List;
 
 class OneDnnEngineContractTest extends EngineContract {
   @Override
-  Engine create(Precision precision) {
-    return Engines.create("onednn", precision);
-  }
-
-  @Override
-  List<Precision> precisions() {
-    return available("onednn");
+  List<EnginePath> paths() {
+    return EnginePath.oneDnn();
   }
 }

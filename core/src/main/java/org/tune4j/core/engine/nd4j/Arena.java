@@ -16,6 +16,8 @@ import org.nd4j.linalg.factory.Nd4j;
  *
  * <p>Sizes are rounded up to one of eight steps per power of two, so that a released block fits the
  * next request of about its size with at most an eighth wasted.
+ *
+ * <p>Contents are unspecified; see {@link Poison}.
  */
 final class Arena implements AutoCloseable {
   private static final int ALIGNMENT = 64;
@@ -61,7 +63,12 @@ final class Arena implements AutoCloseable {
   }
 
   Block take(long bytes) {
-    long size = roundUp(bytes);
+    Block block = find(roundUp(bytes));
+    Poison.fill(block.slab, block.offset, block.bytes);
+    return block;
+  }
+
+  private Block find(long size) {
     used += size;
     peak = Math.max(peak, used);
     ArrayDeque<Block> spare = free.get(size);
@@ -92,6 +99,7 @@ final class Arena implements AutoCloseable {
     if (block.generation == generation && !block.free) {
       block.free = true;
       used -= block.bytes;
+      Poison.fill(block.slab, block.offset, block.bytes);
       free.computeIfAbsent(block.bytes, k -> new ArrayDeque<>()).push(block);
     }
   }

@@ -43,7 +43,7 @@ public abstract class BufferEngine implements Engine {
   /** Prepares storage. */
   protected BufferEngine(Precision precision) {
     this.precision = precision;
-    hostMemory = Nd4j.getBackend().getClass().getSimpleName().contains("Cpu");
+    hostMemory = Poison.hostMemory();
   }
 
   @Override
@@ -66,9 +66,16 @@ public abstract class BufferEngine implements Engine {
 
   @Override
   public final BufferTensor persistent(int rows, int cols, DType dtype) {
+    BufferTensor t = uninitialised(rows, cols, dtype);
+    t.slab().assign(0);
+    return t;
+  }
+
+  /** Returns a tensor outside the arena with unspecified contents. */
+  private BufferTensor uninitialised(int rows, int cols, DType dtype) {
     long bytes = (long) rows * cols * dtype.bytes();
     INDArray slab = Arena.slab(bytes);
-    slab.assign(0);
+    Poison.fill(slab, 0, slab.length() * Float.BYTES);
     synchronized (persistent) {
       persistent.put(slab, bytes);
     }
@@ -260,11 +267,14 @@ public abstract class BufferEngine implements Engine {
 
   // ---- products
 
-  /** Returns a {@link #persistent} tensor for a frozen weight; freed by {@link #freeWeights}. */
+  /**
+   * Returns a tensor with unspecified contents for a frozen weight, outside the arena; freed by
+   * {@link #freeWeights}.
+   */
   public final Tensor weights(int rows, int cols, DType dtype) {
-    Tensor t = persistent(rows, cols, dtype);
+    BufferTensor t = uninitialised(rows, cols, dtype);
     synchronized (persistent) {
-      persistent.put(((BufferTensor) t).slab(), 0L); // not counted twice
+      persistent.put(t.slab(), 0L); // not counted twice
     }
     weightBytes += t.size() * dtype.bytes();
     return t;

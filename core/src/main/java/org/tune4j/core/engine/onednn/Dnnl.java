@@ -86,6 +86,29 @@ final class Dnnl implements AutoCloseable {
       return of(type, new long[] {rows, cols}, new long[] {rowStride, colStride});
     }
 
+    int rank() {
+      return dims.length;
+    }
+
+    long dim(int d) {
+      return dims[d];
+    }
+
+    long stride(int d) {
+      return strides[d];
+    }
+
+    long elementBytes() {
+      return dnnl_data_type_size(type);
+    }
+
+    /** Returns a description with another size of one dimension at the same distances. */
+    Md withDim(int d, long size) {
+      long[] changed = dims.clone();
+      changed[d] = size;
+      return new Md(type, changed, strides);
+    }
+
     private dnnl_memory_desc create() {
       dnnl_memory_desc desc = new dnnl_memory_desc();
       check(dnnl_memory_desc_create_with_strides(desc, dims.length, dims, type, strides), this);
@@ -204,7 +227,11 @@ final class Dnnl implements AutoCloseable {
 
   /** Runs a primitive on operands at addresses, in the order of its spec. */
   void run(Spec spec, long... addresses) {
-    op(spec).run(addresses);
+    if (MisreadBatches.in(spec)) {
+      MisreadBatches.runHalves(this, spec, addresses);
+    } else {
+      op(spec).run(addresses);
+    }
   }
 
   private static int[] arguments(Spec spec) {

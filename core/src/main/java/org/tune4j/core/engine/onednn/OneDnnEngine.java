@@ -51,8 +51,8 @@ public final class OneDnnEngine extends BufferEngine {
 
   OneDnnEngine(Precision precision) {
     super(precision);
-    widen = computeType() == DType.BF16 && !ProductRates.bf16FasterThanF32(dnnl);
-    roundInputs = precision == Precision.INT8 && ProductRates.int8FasterThanF32(dnnl);
+    widen = computeType() == DType.BF16 && !ProductRates.multipliesBf16(dnnl);
+    roundInputs = precision == Precision.INT8 && ProductRates.multipliesInt8(dnnl);
     scalar = persistent(1, 1, DType.F32);
     one = persistent(1, 1, DType.F32);
     write(one, new float[] {1});
@@ -124,6 +124,12 @@ public final class OneDnnEngine extends BufferEngine {
         from += size;
       }
     }
+  }
+
+  /** Returns the size of the first of the {@link #blocks}. */
+  private static int firstBlock(int rows) {
+    int large = rows >= 1024 ? rows & ~255 : rows & ~31;
+    return large > 0 ? large : Integer.highestOneBit(rows);
   }
 
   static int firstVisible(int own, int window) {
@@ -309,6 +315,12 @@ public final class OneDnnEngine extends BufferEngine {
                   at(b),
                   at(c, r)));
     } else {
+      boolean parts = inner != firstBlock(inner) && c.dtype() != DType.F32;
+      Tensor sum = c;
+      if (parts) { // they are added before anything is rounded
+        sum = beta == 0 ? allocate(c.rows(), c.cols(), DType.F32) : cast(c, DType.F32);
+      }
+      Tensor to = sum;
       blocks(
           inner,
           (r, n) ->
@@ -319,11 +331,15 @@ public final class OneDnnEngine extends BufferEngine {
                           transposeB
                               ? Md.of(tb, n, c.cols(), 1, b.stride())
                               : Md.of(tb, n, c.cols(), b.stride(), 1),
-                          md(c, c.rows()))
+                          md(to, c.rows()))
                       .then(beta == 0 && r == 0 ? fresh : adding),
                   at(a, r),
                   transposeB ? at(b) + (long) r * b.dtype().bytes() : at(b, r),
-                  at(c)));
+                  at(to)));
+      if (parts) {
+        copy(to, c);
+        release(to);
+      }
     }
   }
 

@@ -74,6 +74,11 @@ final class TiledAttention {
       return full + (last > 0 ? 1 : 0);
     }
 
+    /** Returns whether some queries have their keys in several calls. */
+    boolean adds() {
+      return calls.stream().anyMatch(c -> !c.first);
+    }
+
     int width() {
       return (lookback + 1) * tile;
     }
@@ -331,18 +336,7 @@ final class TiledAttention {
     addMask(z, p.mask, p.tiles(), s.heads(), p.tile, p.width());
     Tensor probabilities = softmax(z);
     Tensor out = engine.allocate(q.rows(), q.cols(), engine.computeType());
-    for (Call c : p.calls) {
-      dnnl.run(
-          spec(
-              scoreMd(probabilities, p, s, c),
-              keyMd(v, p, s, c, false),
-              queryMd(out, p, s, c),
-              1,
-              !c.first),
-          scoreAt(probabilities, p, s, c),
-          keyAt(v, p, c),
-          queryAt(out, p, c));
-    }
+    overKeys(probabilities, v, out, p, s, 1);
     if (!forBackward) {
       engine.release(probabilities);
     }
@@ -405,21 +399,35 @@ final class TiledAttention {
         at(probabilities),
         at(ds),
         at(ds));
-    for (Call c : p.calls) {
-      dnnl.run(
-          spec(
-              scoreMd(ds, p, s, c),
-              keyMd(k, p, s, c, false),
-              queryMd(dq, p, s, c),
-              s.scale(),
-              !c.first),
-          scoreAt(ds, p, s, c),
-          keyAt(k, p, c),
-          queryAt(dq, p, c));
-    }
+    overKeys(ds, k, dq, p, s, s.scale());
     keyGradient(ds, q, dk, p, s, s.scale());
     keyGradient(probabilities, dOut, dv, p, s, 1);
     engine.release(ds);
+  }
+
+  /** Sets {@code out}, shaped like queries, to {@code scale * scores keys}. */
+  private void overKeys(
+      Tensor scores, Tensor keys, Tensor out, Plan p, AttentionShape s, float scale) {
+    Tensor sum = out;
+    if (p.adds() && out.dtype() != DType.F32) { // parts are added before anything is rounded
+      sum = engine.allocate(out.rows(), out.cols(), DType.F32);
+    }
+    for (Call c : p.calls) {
+      dnnl.run(
+          spec(
+              scoreMd(scores, p, s, c),
+              keyMd(keys, p, s, c, false),
+              queryMd(sum, p, s, c),
+              scale,
+              !c.first),
+          scoreAt(scores, p, s, c),
+          keyAt(keys, p, c),
+          queryAt(sum, p, c));
+    }
+    if (sum != out) {
+      engine.copy(sum, out);
+      engine.release(sum);
+    }
   }
 
   /** Sets {@code dKeys}, shaped like keys, to {@code scale * scores' rows}, over all queries. */

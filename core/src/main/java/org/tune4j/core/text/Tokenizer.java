@@ -2,165 +2,104 @@ package org.tune4j.core.text;
 
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.Set;
-import java.util.TreeSet;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * A model's tokenizer, from the {@code tokenizer.json} beside its weights (Hugging Face
- * tokenizers). Never truncates, never pads, never downloads. Thread-safe.
+ * A model's tokenizer, from the {@code tokenizer.json} beside its weights (Hugging Face tokenizers)
+ * and what {@code tokenizer_config.json} declares on top, as transformers 5 loads the two. Never
+ * truncates, never pads, never opens a connection. Thread-safe.
+ *
+ * <p>Texts are Unicode: half a surrogate pair is read as U+FFFD.
  */
 public final class Tokenizer implements AutoCloseable {
-  private static final ObjectMapper JSON = new ObjectMapper();
   private static final char UNFINISHED = '\uFFFD';
+
+  static {
+    // DJL asks the cloud's metadata service who this machine is, and reports it, when the first
+    // tokenizer is made
+    if (System.getProperty("OPT_OUT_TRACKING") == null) {
+      System.setProperty("OPT_OUT_TRACKING", "true");
+    }
+  }
 
   private final Path file;
   private final HuggingFaceTokenizer tokenizer;
   private final int size;
+  private final ImmutableMap<Integer, String> added;
   private final OptionalInt bos;
   private final OptionalInt pad;
   private final ImmutableSet<Integer> eos;
+  private final int appended;
+  private final Optional<Anchor> anchor;
 
-  private Tokenizer(
-      Path file,
-      HuggingFaceTokenizer tokenizer,
-      int size,
-      OptionalInt bos,
-      OptionalInt pad,
-      ImmutableSet<Integer> eos) {
-    this.file = file;
+  /**
+   * A token before others keeps the space in front of them, which decoding would take off.
+   *
+   * @param id of the token
+   * @param text what it decodes to
+   */
+  private record Anchor(int id, String text) {}
+
+  private Tokenizer(TokenizerFiles files, HuggingFaceTokenizer tokenizer) {
+    this.file = files.file();
     this.tokenizer = tokenizer;
-    this.size = size;
-    this.bos = bos;
-    this.pad = pad;
-    this.eos = eos;
+    this.size = files.size();
+    this.added = files.added();
+    this.bos = files.bos();
+    this.pad = files.pad();
+    this.eos = files.eos();
+    this.appended = trailing(tokenize("a", true));
+    this.anchor = files.decodingStripsSpace() ? findAnchor() : Optional.empty();
   }
 
   /**
-   * Loads {@code tokenizer.json} of a model directory, and from {@code generation_config.json},
-   * {@code tokenizer_config.json} and {@code config.json}, in this order, the special tokens' ids.
+   * Loads the tokenizer of a model directory, and from {@code tokenizer_config.json}, {@code
+   * generation_config.json} and {@code config.json} the special tokens.
    *
-   * @throws NoSuchFileException if there is no tokenizer.json
-   * @throws MalformedFileException if a file cannot be understood
+   * @throws java.nio.file.NoSuchFileException if there is no tokenizer.json
+   * @throws MalformedFileException if a file cannot be understood, or asks for what is not done
    */
   public static Tokenizer load(Path directory) throws IOException {
-    Path file = directory.resolve("tokenizer.json");
-    if (!Files.isRegularFile(file)) {
-      throw new NoSuchFileException(
-          file.toString(),
-          null,
-          "no such tokenizer; tokenizers saved by transformers' AutoTokenizer have one");
-    }
-    JsonNode root = json(file);
+    TokenizerFiles files = TokenizerFiles.read(directory);
     HuggingFaceTokenizer tokenizer;
     try {
       tokenizer =
           HuggingFaceTokenizer.newInstance(
-              file, Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
+              new ByteArrayInputStream(files.json()),
+              Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
     } catch (RuntimeException e) {
       throw new MalformedFileException(
-          file,
+          files.file(),
           "",
           "a tokenizer that cannot be loaded: " + e.getMessage(),
           "a Hugging Face tokenizer",
           e);
     }
-    int highest = -1;
-    JsonNode vocabulary = root.path("model").path("vocab");
-    if (vocabulary.isObject()) {
-      for (JsonNode id : vocabulary) {
-        highest = Math.max(highest, id.asInt());
-      }
-    } else {
-      highest = vocabulary.size() - 1;
-    }
-    for (JsonNode t : root.path("added_tokens")) {
-      highest = Math.max(highest, t.path("id").asInt());
-    }
-    JsonNode generation = jsonIfPresent(directory.resolve("generation_config.json"));
-    JsonNode config = jsonIfPresent(directory.resolve("config.json"));
-    JsonNode names = jsonIfPresent(directory.resolve("tokenizer_config.json"));
-    Set<Integer> eos = new TreeSet<>();
-    for (JsonNode from : new JsonNode[] {generation, config}) {
-      JsonNode e = from.path("eos_token_id");
-      if (eos.isEmpty()) {
-        if (e.isArray()) {
-          e.forEach(id -> eos.add(id.asInt()));
-        } else if (e.isInt()) {
-          eos.add(e.asInt());
+    return new Tokenizer(files, tokenizer);
+  }
+
+  private Optional<Anchor> findAnchor() {
+    for (char c = '!'; c <= '~'; c++) {
+      int[] ids = encode(String.valueOf(c), false);
+      String text = String.valueOf(c);
+      if (ids.length > 0) {
+        int id = ids[ids.length - 1];
+        if (decode(new int[] {id, id}, false).equals(text + text)) {
+          return Optional.of(new Anchor(id, text));
         }
       }
     }
-    OptionalInt named = tokenId(root, names.path("eos_token"));
-    if (named.isPresent()) {
-      eos.add(named.getAsInt());
-    }
-    OptionalInt bos =
-        firstPresent(
-            tokenId(root, names.path("bos_token")),
-            id(generation, "bos_token_id"),
-            id(config, "bos_token_id"));
-    OptionalInt pad =
-        firstPresent(
-            tokenId(root, names.path("pad_token")),
-            id(generation, "pad_token_id"),
-            id(config, "pad_token_id"));
-    return new Tokenizer(file, tokenizer, highest + 1, bos, pad, ImmutableSet.copyOf(eos));
-  }
-
-  private static OptionalInt firstPresent(OptionalInt... candidates) {
-    for (OptionalInt c : candidates) {
-      if (c.isPresent()) {
-        return c;
-      }
-    }
-    return OptionalInt.empty();
-  }
-
-  private static OptionalInt id(JsonNode node, String field) {
-    JsonNode v = node.path(field);
-    return v.isInt() ? OptionalInt.of(v.asInt()) : OptionalInt.empty();
-  }
-
-  private static OptionalInt tokenId(JsonNode root, JsonNode token) {
-    String content = token.isObject() ? token.path("content").asText("") : token.asText("");
-    if (content.isEmpty()) {
-      return OptionalInt.empty();
-    }
-    for (JsonNode t : root.path("added_tokens")) {
-      if (t.path("content").asText().equals(content)) {
-        return OptionalInt.of(t.path("id").asInt());
-      }
-    }
-    JsonNode id = root.path("model").path("vocab").path(content);
-    return id.isInt() ? OptionalInt.of(id.asInt()) : OptionalInt.empty();
-  }
-
-  private static JsonNode json(Path file) throws IOException {
-    try {
-      return JSON.readTree(Files.readAllBytes(file));
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          file,
-          e.getLocation() == null ? "" : "line " + e.getLocation().getLineNr(),
-          "no valid JSON (" + e.getOriginalMessage() + ")",
-          "JSON",
-          e);
-    }
-  }
-
-  private static JsonNode jsonIfPresent(Path file) throws IOException {
-    return Files.exists(file) ? json(file) : JSON.createObjectNode();
+    return Optional.empty();
   }
 
   /** Returns the file that it was loaded from. */
@@ -173,8 +112,12 @@ public final class Tokenizer implements AutoCloseable {
     return size;
   }
 
-  /** Returns the ids that end a text; the first is what training appends. */
-  public Set<Integer> eos() {
+  /**
+   * Returns the tokens that end a text, at any of which generation ends: the tokenizer's {@code
+   * eos_token}, then those of {@code generation_config.json} and {@code config.json}. The first is
+   * what training appends.
+   */
+  public ImmutableSet<Integer> eos() {
     return eos;
   }
 
@@ -189,11 +132,67 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
+   * Returns whether a token stands in texts as it is, on top of the vocabulary that was learned:
+   * special tokens, marks of turns, and others that are not blank.
+   */
+  public boolean isMark(int id) {
+    String content = added.get(id);
+    return content != null && !content.isBlank();
+  }
+
+  /** Returns a token as the vocabulary or the list of added tokens has it, for messages. */
+  public String token(int id) {
+    String content = added.get(id);
+    return content != null ? content : decode(new int[] {id}, false);
+  }
+
+  /**
    * Returns the ids of a text, with special tokens around it where the tokenizer's post-processor
    * adds them and it is asked for.
    */
   public int[] encode(String text, boolean addSpecialTokens) {
-    Encoding encoding = tokenizer.encode(text, addSpecialTokens, false);
+    return ids(tokenizer.encode(wellFormed(text), addSpecialTokens, false));
+  }
+
+  /** Returns the ids of a text as Hugging Face's {@code tokenizer(text)} gives them. */
+  public int[] encode(String text) {
+    return encode(text, true);
+  }
+
+  /**
+   * Returns the ids of a text that is to go on: like {@link #encode(String)}, without an end token
+   * that the post-processor puts after it.
+   */
+  public int[] encodePrompt(String text) {
+    int[] ids = encode(text, true);
+    return appended == 0 ? ids : Arrays.copyOf(ids, Math.max(0, ids.length - appended));
+  }
+
+  private static int trailing(TokenizedText tokens) {
+    int n = tokens.ids().length;
+    int kept = n;
+    while (kept > 0 && tokens.start()[kept - 1] < 0) {
+      kept--;
+    }
+    return n - kept;
+  }
+
+  /** Like {@link #encode(String, boolean)}, with the part of the text that each token covers. */
+  public TokenizedText tokenize(String text, boolean addSpecialTokens) {
+    Encoding encoding = tokenizer.encode(wellFormed(text), addSpecialTokens, false);
+    CharSpan[] spans = encoding.getCharTokenSpans();
+    int[] start = new int[spans.length];
+    int[] end = new int[spans.length];
+    int[] offsets = offsets(text);
+    for (int i = 0; i < spans.length; i++) {
+      CharSpan span = spans[i];
+      start[i] = span == null ? -1 : offsets == null ? span.getStart() : offsets[span.getStart()];
+      end[i] = span == null ? -1 : offsets == null ? span.getEnd() : offsets[span.getEnd()];
+    }
+    return new TokenizedText(ids(encoding), start, end);
+  }
+
+  private static int[] ids(Encoding encoding) {
     long[] ids = encoding.getIds();
     int[] out = new int[ids.length];
     for (int i = 0; i < ids.length; i++) {
@@ -202,12 +201,42 @@ public final class Tokenizer implements AutoCloseable {
     return out;
   }
 
-  /** Returns the ids of a text as Hugging Face's {@code tokenizer(text)} gives them. */
-  public int[] encode(String text) {
-    return encode(text, true);
+  /**
+   * The tokenizer counts code points: returns the UTF-16 offset of each, and of the end; null if
+   * they are the same.
+   */
+  private static int[] offsets(String text) {
+    int points = text.codePointCount(0, text.length());
+    if (points == text.length()) {
+      return null;
+    }
+    int[] offsets = new int[points + 1];
+    for (int i = 0, at = 0; i < points; i++) {
+      offsets[i] = at;
+      at += Character.charCount(text.codePointAt(at));
+    }
+    offsets[points] = text.length();
+    return offsets;
   }
 
-  /** Returns the text of ids. */
+  /** One character for each half of a surrogate pair, where the native library would make three. */
+  private static String wellFormed(String text) {
+    StringBuilder fixed = null;
+    for (int i = 0; i < text.length(); i++) {
+      if (Character.isSurrogate(text.charAt(i))) {
+        if (Character.isSurrogatePair(
+            text.charAt(i), i + 1 < text.length() ? text.charAt(i + 1) : 0)) {
+          i++;
+        } else {
+          fixed = fixed == null ? new StringBuilder(text) : fixed;
+          fixed.setCharAt(i, UNFINISHED);
+        }
+      }
+    }
+    return fixed == null ? text : fixed.toString();
+  }
+
+  /** Returns the text of ids that stand at the beginning of a text. */
   public String decode(int[] ids, boolean skipSpecialTokens) {
     long[] longs = new long[ids.length];
     for (int i = 0; i < ids.length; i++) {
@@ -216,7 +245,24 @@ public final class Tokenizer implements AutoCloseable {
     return tokenizer.decode(longs, skipSpecialTokens);
   }
 
-  /** Returns a decoder of a growing sequence. */
+  /**
+   * Returns the text of ids that go on with a text, special tokens left out: a space in front of
+   * the first word stays, which decoders of SentencePiece's kind take off a beginning.
+   */
+  public String decodeContinuation(int[] ids) {
+    if (anchor.isPresent()) {
+      int[] anchored = new int[ids.length + 1];
+      anchored[0] = anchor.get().id();
+      System.arraycopy(ids, 0, anchored, 1, ids.length);
+      String text = decode(anchored, true);
+      if (text.startsWith(anchor.get().text())) {
+        return text.substring(anchor.get().text().length());
+      }
+    }
+    return decode(ids, true);
+  }
+
+  /** Returns a decoder of a growing sequence that goes on with a text. */
   public StreamingDecoder streaming() {
     return new StreamingDecoder();
   }
@@ -232,7 +278,7 @@ public final class Tokenizer implements AutoCloseable {
     /** Returns the text that this token completes; may be empty. */
     public String add(int id) {
       if (count == ids.length) {
-        ids = java.util.Arrays.copyOf(ids, 2 * count);
+        ids = Arrays.copyOf(ids, 2 * count);
       }
       ids[count++] = id;
       String text = text();
@@ -249,7 +295,7 @@ public final class Tokenizer implements AutoCloseable {
 
     /** Returns all text so far. */
     public String text() {
-      return decode(java.util.Arrays.copyOf(ids, count), true);
+      return decodeContinuation(Arrays.copyOf(ids, count));
     }
 
     private String rest(String text) {

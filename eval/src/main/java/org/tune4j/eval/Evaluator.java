@@ -6,7 +6,6 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -17,6 +16,7 @@ import java.util.function.Function;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
 import org.tune4j.core.model.Adapter;
@@ -26,7 +26,7 @@ import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.Routing;
-import org.tune4j.core.text.ChatTemplate;
+import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
@@ -69,6 +69,7 @@ public final class Evaluator {
   private int limit = Integer.MAX_VALUE;
   private int tokensPerPass = 2048;
   private int maxLength = 512;
+  private LearnedTurns learnedTurns = LearnedTurns.ALL;
   private int maxNewTokens;
   private Scoring scoring = Scoring.LIKELIHOOD;
   private boolean lengthNormalization;
@@ -91,6 +92,7 @@ public final class Evaluator {
     c.limit = limit;
     c.tokensPerPass = tokensPerPass;
     c.maxLength = maxLength;
+    c.learnedTurns = learnedTurns;
     c.maxNewTokens = maxNewTokens;
     c.scoring = scoring;
     c.lengthNormalization = lengthNormalization;
@@ -123,6 +125,15 @@ public final class Evaluator {
   public Evaluator maxLength(int value) {
     checkArgument(value >= 2, "maximum length is %s; it must be at least 2", value);
     maxLength = value;
+    return this;
+  }
+
+  /**
+   * Sets which turns of a conversation count for its perplexity, where the data does not say; the
+   * default is that of training, all of the assistant's.
+   */
+  public Evaluator learnedTurns(LearnedTurns value) {
+    learnedTurns = value;
     return this;
   }
 
@@ -299,11 +310,8 @@ public final class Evaluator {
   }
 
   private ExampleEncoder encoder() {
-    return new ExampleEncoder(
-        model.tokenizer(),
-        model.chatTemplate(),
-        Math.min(maxLength, model.config().maxPositions()),
-        ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT);
+    return ExampleEncoder.of(
+        model, maxLength, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, learnedTurns);
   }
 
   // ---- classification
@@ -312,23 +320,23 @@ public final class Evaluator {
       Task task, List<Example> examples, List<? extends Adapter> adapters) {
     ExampleEncoder encoder = encoder();
     List<String> labels = task.labels().asList();
-    int[][] completions = labels.stream().map(encoder::completion).toArray(int[][]::new);
-    int longest = Arrays.stream(completions).mapToInt(c -> c.length).max().orElseThrow();
-    int branches = Arrays.stream(completions).mapToInt(c -> c.length - 1).sum();
     List<Prediction> predictions = new ArrayList<>();
-    List<int[]> prompts = new ArrayList<>();
+    List<ExampleEncoder.Choices> chunk = new ArrayList<>();
     int rows = 0;
-    for (int i = 0; i < examples.size(); i++) {
-      int[] prompt = prompt(encoder, examples.get(i).prompt(), longest);
-      int needed = prompt.length + branches;
+    for (Example e : examples) {
+      ExampleEncoder.Choices choices = encoder.choices(e.prompt(), labels);
+      int needed = choices.trunk().length;
+      for (int[] c : choices.continuations()) {
+        needed += c.length - 1;
+      }
       if (rows > 0 && rows + needed > tokensPerPass) {
-        classify(task, examples, prompts, completions, adapters, predictions);
+        classify(task, examples, chunk, adapters, predictions);
         rows = 0;
       }
-      prompts.add(prompt);
+      chunk.add(choices);
       rows += needed;
     }
-    classify(task, examples, prompts, completions, adapters, predictions);
+    classify(task, examples, chunk, adapters, predictions);
     return predictions;
   }
 
@@ -336,20 +344,24 @@ public final class Evaluator {
   private void classify(
       Task task,
       List<Example> examples,
-      List<int[]> prompts,
-      int[][] completions,
+      List<ExampleEncoder.Choices> chunk,
       List<? extends Adapter> adapters,
       List<Prediction> predictions) {
     requireNotCancelled(task);
     List<float[]> scores =
         model.scoreContinuations(
-            prompts, Collections.nCopies(prompts.size(), completions), adapters, tokensPerPass);
-    for (float[] ofLabels : scores) {
+            chunk.stream().map(c -> orStart(c.trunk())).toList(),
+            chunk.stream().map(ExampleEncoder.Choices::continuations).toList(),
+            chunk.stream().map(ExampleEncoder.Choices::unlearned).toList(),
+            adapters,
+            tokensPerPass);
+    for (int i = 0; i < chunk.size(); i++) {
       Example e = examples.get(predictions.size());
+      float[] ofLabels = scores.get(i);
       int best = -1;
       double highest = Double.NEGATIVE_INFINITY;
       for (int c = 0; c < ofLabels.length; c++) {
-        double score = lengthNormalization ? ofLabels[c] / completions[c].length : ofLabels[c];
+        double score = lengthNormalization ? ofLabels[c] / chunk.get(i).learned(c) : ofLabels[c];
         if (score > highest) {
           highest = score;
           best = c;
@@ -365,13 +377,12 @@ public final class Evaluator {
           new Prediction(
               e.prompt(), e.completion(), predicted, predicted.equals(e.completion()) ? 1 : 0));
     }
-    prompts.clear();
+    chunk.clear();
     progress.onProgress(task.name(), predictions.size(), examples.size());
   }
 
-  /** A prompt's tokens; nothing at all begins as a text begins. */
-  private int[] prompt(ExampleEncoder encoder, String text, int room) {
-    int[] ids = encoder.prompt(text, room);
+  /** Nothing at all begins as a text begins. */
+  private int[] orStart(int[] ids) {
     return ids.length > 0 ? ids : new int[] {start()};
   }
 
@@ -388,8 +399,10 @@ public final class Evaluator {
     int length = Math.min(maxLength, model.config().maxPositions());
     int most = maxNewTokens > 0 ? maxNewTokens : longestCompletion(task, encoder) * 3 / 2 + 1;
     int room = Math.min(most, length / 2);
-    GenerationConfig config =
+    GenerationConfig plain =
         GenerationConfig.builder().maxNewTokens(most).cancelled(this::isCancelled).build();
+    boolean conversations = examples.stream().anyMatch(Example::isConversation);
+    GenerationConfig config = conversations ? model.untilTurnEnds(plain) : plain;
     List<Prediction> predictions = new ArrayList<>();
     for (int from = 0; from < examples.size(); from += GENERATED_AT_ONCE) {
       requireNotCancelled(task);
@@ -412,11 +425,11 @@ public final class Evaluator {
 
   private Prompted prompted(Example e, ExampleEncoder encoder, int room) {
     if (!e.isConversation()) {
-      return new Prompted(e.prompt(), prompt(encoder, e.prompt(), room), e.completion());
+      return new Prompted(e.prompt(), orStart(encoder.prompt(e.prompt(), room)), e.completion());
     }
-    ChatTemplate template =
+    ChatEncoder chat =
         model
-            .chatTemplate()
+            .chatEncoder()
             .orElseThrow(
                 () ->
                     new IllegalArgumentException(
@@ -427,14 +440,14 @@ public final class Evaluator {
       last--;
     }
     checkArgument(last >= 0, "%s: the conversation has no turn of the assistant", e.origin());
-    List<Message> before = e.messages().subList(0, last);
-    String text = template.render(before, true);
-    int[] ids = model.tokenizer().encode(text, false); // the template has the special tokens
-    int most = Math.max(1, Math.min(maxLength, model.config().maxPositions()) - room);
+    String text;
+    try {
+      text = chat.prompt(e.messages().subList(0, last), e.options());
+    } catch (IllegalArgumentException refused) {
+      throw new IllegalArgumentException(e.origin() + ": " + refused.getMessage(), refused);
+    }
     return new Prompted(
-        text,
-        ids.length <= most ? ids : Arrays.copyOfRange(ids, ids.length - most, ids.length),
-        e.messages().get(last).content());
+        text, encoder.conversationPrompt(text, room), e.messages().get(last).content());
   }
 
   private Prediction predicted(Task task, Prompted prompted, String text) {

@@ -349,7 +349,9 @@ public final class Experiment {
   private Evaluator evaluator() {
     Evaluator e =
         evaluator == null
-            ? Evaluator.of(model).maxLength(hyperparameters.maxLength())
+            ? Evaluator.of(model)
+                .maxLength(hyperparameters.maxLength())
+                .learnedTurns(hyperparameters.learnedTurns())
             : evaluator.copy();
     BooleanSupplier its = e.cancelled();
     return e.cancelled(() -> its.getAsBoolean() || cancelled.getAsBoolean());
@@ -370,11 +372,11 @@ public final class Experiment {
 
   private Map<String, Double> meanTokens() {
     ExampleEncoder encoder =
-        new ExampleEncoder(
-            model.tokenizer(),
-            model.chatTemplate(),
-            Math.min(hyperparameters.maxLength(), model.config().maxPositions()),
-            hyperparameters.lengthPolicy());
+        ExampleEncoder.of(
+            model,
+            hyperparameters.maxLength(),
+            hyperparameters.lengthPolicy(),
+            hyperparameters.learnedTurns());
     Map<String, Double> mean = new LinkedHashMap<>();
     for (Task t : tasks) {
       EncodingReport report = encoder.encode(t, Split.TRAIN).report();

@@ -355,6 +355,27 @@ class EvaluatorTest {
         .isCloseTo(expected, Offset.offset(1e-3 * expected));
   }
 
+  /** A prompt's last space goes into the label's first token, or not, as the label has it. */
+  @Test
+  void labelsAreScoredAsTheWholeTextsThatTrainingSees() {
+    List<Example> examples = new ArrayList<>();
+    for (int i = 0; i < 12; i++) {
+      examples.add(Example.of((char) ('a' + i) + ": ", List.of("yes", " no", "maybe").get(i % 3)));
+    }
+    Task task =
+        Task.builder("spaced")
+            .labels(Set.of("yes", " no", "maybe"))
+            .train(examples)
+            .validation(examples)
+            .build();
+    assertThat(predicted(Evaluator.of(model).evaluate(task, List.of(adapter))))
+        .isEqualTo(likeliest(task, List.of(adapter), false));
+    assertThat(
+            predicted(
+                Evaluator.of(model).lengthNormalization(true).evaluate(task, List.of(adapter))))
+        .isEqualTo(likeliest(task, List.of(adapter), true));
+  }
+
   @Test
   void tellsHowFarItIs() {
     List<Integer> done = new ArrayList<>();

@@ -2,6 +2,7 @@ package org.tune4j.examples;
 
 import java.util.Locale;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
+import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.LearningRateSchedule;
 import picocli.CommandLine.Option;
@@ -92,6 +93,14 @@ final class TrainingOptions {
   private LengthPolicy tooLong;
 
   @Option(
+      names = "--learn-turns",
+      paramLabel = "NAME",
+      defaultValue = "ALL",
+      description =
+          "Which of the assistant's turns of a conversation are learned, where the data does not say: ${COMPLETION-CANDIDATES}.")
+  private LearnedTurns learnedTurns;
+
+  @Option(
       names = "--validate-every",
       paramLabel = "STEPS",
       defaultValue = "0",
@@ -139,6 +148,7 @@ final class TrainingOptions {
         .activationCheckpointing(recompute)
         .maxLength(maxLength)
         .lengthPolicy(tooLong)
+        .learnedTurns(learnedTurns)
         .validateEvery(validateEvery)
         .patience(patience)
         .checkpointEvery(checkpointEvery)

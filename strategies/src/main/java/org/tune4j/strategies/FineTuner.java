@@ -129,8 +129,8 @@ public final class FineTuner {
   }
 
   /**
-   * Sets what is asked before each step whether to stop, leaving a checkpoint; interrupting the
-   * thread stops, too.
+   * Sets what is asked before each step, and while examples are encoded, whether to stop, leaving a
+   * checkpoint of what was trained; interrupting the thread stops, too.
    */
   public FineTuner cancelled(BooleanSupplier value) {
     cancelled = value;

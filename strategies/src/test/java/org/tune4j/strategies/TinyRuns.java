@@ -114,7 +114,7 @@ final class TinyRuns {
         prompt.append(" w").append(20 + random.nextInt(WORDS - 20));
       }
       int answer = 8 + Math.floorMod(first + task.hashCode(), 10);
-      all.add(Example.of(prompt.toString(), "w" + answer + (i % 3 == 0 ? " w19" : "")));
+      all.add(Example.of(prompt.toString(), " w" + answer + (i % 3 == 0 ? " w19" : "")));
     }
     return all;
   }

@@ -4,18 +4,28 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.base.Ascii;
 import com.google.common.collect.ImmutableList;
+import com.google.common.primitives.Booleans;
+import com.google.common.primitives.Ints;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CancellationException;
+import java.util.function.BooleanSupplier;
+import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.ChatTemplate;
 import org.tune4j.core.text.Message;
+import org.tune4j.core.text.TokenizedText;
 import org.tune4j.core.text.Tokenizer;
 
 /**
- * Turns examples into tokens: prompt and completion are tokenized apart, so that the boundary never
- * falls inside a token, and the end-of-text token is appended to the completion. Conversations go
- * through the model's chat template, and the assistant's turns are learned.
+ * Turns examples into tokens. Prompt and completion are tokenized as one text, with the tokenizer's
+ * end token after it unless it is there, and divided by the characters that tokens cover: a token
+ * that reaches from the prompt into the completion is learned, as it has to be generated.
+ * Conversations go through the model's chat template and {@link ChatEncoder}.
  */
 public final class ExampleEncoder {
   /** What happens to an example longer than the context. */
@@ -34,10 +44,29 @@ public final class ExampleEncoder {
   /** The outcome for a list of examples. */
   public record Result(ImmutableList<EncodedExample> examples, EncodingReport report) {}
 
+  /**
+   * A prompt with several completions, each of which is tokenized with the prompt as one text.
+   *
+   * @param trunk the tokens that all begin with, none of them learned
+   * @param continuations for each completion the tokens after these, the end token included
+   * @param unlearned for each completion how many of its first tokens are still the prompt's
+   */
+  public record Choices(int[] trunk, int[][] continuations, int[] unlearned) {
+    /** Returns the number of tokens of a completion that are learned. */
+    public int learned(int completion) {
+      return continuations[completion].length - unlearned[completion];
+    }
+  }
+
+  private static final int CHUNK = 512;
+
   private final Tokenizer tokenizer;
-  private final Optional<ChatTemplate> template;
+  private final Optional<ChatEncoder> chat;
   private final int maxLength;
   private final LengthPolicy policy;
+  private final LearnedTurns learnedTurns;
+  private final int vocabulary;
+  private final int eos;
 
   /**
    * Prepares to encode.
@@ -46,22 +75,77 @@ public final class ExampleEncoder {
    */
   public ExampleEncoder(
       Tokenizer tokenizer, Optional<ChatTemplate> template, int maxLength, LengthPolicy policy) {
+    this(
+        tokenizer,
+        template.map(t -> new ChatEncoder(t, tokenizer)),
+        maxLength,
+        policy,
+        LearnedTurns.ALL,
+        Integer.MAX_VALUE);
+  }
+
+  private ExampleEncoder(
+      Tokenizer tokenizer,
+      Optional<ChatEncoder> chat,
+      int maxLength,
+      LengthPolicy policy,
+      LearnedTurns learnedTurns,
+      int vocabulary) {
     checkArgument(maxLength >= 2, "maximum length is %s; it must be at least 2", maxLength);
     checkArgument(
         !tokenizer.eos().isEmpty(), "%s: no end-of-text token is known", tokenizer.file());
     this.tokenizer = tokenizer;
-    this.template = template;
+    this.chat = chat;
     this.maxLength = maxLength;
     this.policy = policy;
+    this.learnedTurns = learnedTurns;
+    this.vocabulary = vocabulary;
+    this.eos = tokenizer.eos().iterator().next();
   }
+
+  /**
+   * Returns an encoder for a model: of examples that fit its context, and with an error for a token
+   * that it has no embedding of.
+   *
+   * @param maxLength most tokens of an example, at least 2; at most the model's context is used
+   */
+  public static ExampleEncoder of(
+      LanguageModel model, int maxLength, LengthPolicy policy, LearnedTurns learnedTurns) {
+    return new ExampleEncoder(
+        model.tokenizer(),
+        model.chatEncoder(),
+        Math.min(maxLength, model.config().maxPositions()),
+        policy,
+        learnedTurns,
+        model.config().vocabularySize());
+  }
+
+  /** Returns an encoder that is told which turns of a conversation are learned. */
+  public ExampleEncoder learning(LearnedTurns turns) {
+    return new ExampleEncoder(tokenizer, chat, maxLength, policy, turns, vocabulary);
+  }
+
+  // ---- prompts
 
   /** Returns the tokens of a prompt as examples have them, shortened to leave {@code room}. */
   public int[] prompt(String text, int room) {
-    int[] ids = tokenizer.encode(text);
+    return shorten(tokenizer.encodePrompt(text), room);
+  }
+
+  /**
+   * Returns the tokens of a conversation up to where an answer begins, shortened to leave {@code
+   * room}.
+   *
+   * @param rendered as {@link ChatEncoder#prompt} gives it
+   */
+  public int[] conversationPrompt(String rendered, int room) {
+    return shorten(tokenizer.encode(rendered, false), room);
+  }
+
+  private int[] shorten(int[] ids, int room) {
     int excess = Math.max(0, ids.length - Math.max(1, maxLength - room));
-    int kept = keptInFront(ids);
     int[] shortened = Arrays.copyOfRange(ids, excess, ids.length);
-    System.arraycopy(ids, 0, shortened, 0, Math.min(kept, shortened.length));
+    System.arraycopy(ids, 0, shortened, 0, Math.min(keptInFront(ids), shortened.length));
     return shortened;
   }
 
@@ -72,62 +156,140 @@ public final class ExampleEncoder {
         : 0;
   }
 
-  /** Returns the tokens of a completion, the end-of-text token included. */
+  /** Returns the tokens of a completion by itself, the end token included: how long it is. */
   public int[] completion(String text) {
-    int[] ids = tokenizer.encode(text, false);
-    int[] ended = Arrays.copyOf(ids, ids.length + 1);
-    ended[ids.length] = tokenizer.eos().iterator().next();
-    return ended;
+    return ended(tokenizer.encode(text, false));
+  }
+
+  private int[] ended(int[] ids) {
+    return ids.length > 0 && ids[ids.length - 1] == eos ? ids : Ints.concat(ids, new int[] {eos});
+  }
+
+  /**
+   * Returns the tokens of a prompt with each of several completions, as training has them,
+   * shortened in front so that the longest fits.
+   */
+  public Choices choices(String prompt, List<String> completions) {
+    List<EncodedExample> all =
+        completions.stream().map(c -> pair(Example.of(prompt, c), 0, true)).toList();
+    int[] first = all.get(0).ids();
+    int shared = first.length;
+    int longest = 0;
+    for (EncodedExample e : all) {
+      int n = 0;
+      while (n < Math.min(shared, e.promptLength()) && e.ids()[n] == first[n]) {
+        n++;
+      }
+      shared = n;
+      longest = Math.max(longest, e.ids().length);
+    }
+    int trunk = shared;
+    int[][] continuations =
+        all.stream()
+            .map(e -> Arrays.copyOfRange(e.ids(), trunk, e.ids().length))
+            .toArray(int[][]::new);
+    return new Choices(
+        shorten(Arrays.copyOf(first, trunk), longest - trunk),
+        continuations,
+        all.stream().mapToInt(e -> e.promptLength() - trunk).toArray());
+  }
+
+  // ---- examples
+
+  /** Like {@link #encode(Task, Task.Split, IntConsumer, BooleanSupplier)}, telling nobody. */
+  public Result encode(Task task, Task.Split split) {
+    return encode(task, split, done -> {}, () -> false);
   }
 
   /**
    * Encodes a split of a task.
    *
+   * @param progress is told every few hundred examples how many are done, on this thread
+   * @param cancelled asked in between whether to stop
    * @throws IllegalArgumentException if an example is too long and the policy is {@link
-   *     LengthPolicy#FAIL}, there is nothing to learn from one, or a conversation cannot be
-   *     rendered; the message says which
+   *     LengthPolicy#FAIL}, there is nothing to learn from one, it has a token that the model does
+   *     not know, or a conversation cannot be rendered; the message says which
+   * @throws CancellationException if it was cancelled or the thread interrupted
    */
-  public Result encode(Task task, Task.Split split) {
+  public Result encode(
+      Task task, Task.Split split, IntConsumer progress, BooleanSupplier cancelled) {
     List<EncodedExample> out = new ArrayList<>();
     int truncated = 0;
     int skipped = 0;
     long tokens = 0;
     long lossTokens = 0;
     List<Example> examples = task.split(split);
-    for (int i = 0; i < examples.size(); i++) {
-      Example e = examples.get(i);
-      EncodedExample full =
-          e.isConversation() ? conversation(e, i) : pair(e, i, task.completionOnlyLoss());
-      checkArgument(
-          full.lossTokens() > 0, "%s has no token to learn from", describe(task, split, i, e));
-      EncodedExample fitting = full;
-      if (full.ids().length > maxLength) {
-        if (policy == LengthPolicy.FAIL) {
-          throw new IllegalArgumentException(
-              "%s has %s tokens, more than the %s allowed"
-                  .formatted(describe(task, split, i, e), full.ids().length, maxLength));
+    for (int from = 0; from < examples.size(); from += CHUNK) {
+      // a first chunk takes no time: it is training that leaves a checkpoint when cancelled
+      if (from > 0 && (cancelled.getAsBoolean() || Thread.currentThread().isInterrupted())) {
+        throw new CancellationException(
+            "the encoding of task '%s' was cancelled".formatted(task.name()));
+      }
+      int to = Math.min(from + CHUNK, examples.size());
+      List<Outcome> outcomes =
+          IntStream.range(from, to).parallel().mapToObj(i -> outcome(task, split, i)).toList();
+      for (int i = from; i < to; i++) {
+        Outcome outcome = outcomes.get(i - from);
+        if (outcome.failure != null) {
+          throw outcome.failure;
         }
-        fitting =
-            policy == LengthPolicy.SKIP
-                ? null
-                : shorten(full, e.prompt().isEmpty() && !e.isConversation());
-        if (fitting == null) {
+        if (outcome.fitting == null) {
           skipped++;
           continue;
         }
-        truncated++;
+        truncated += outcome.shortened ? 1 : 0;
+        out.add(outcome.fitting);
+        tokens += outcome.fitting.ids().length;
+        lossTokens += outcome.fitting.lossTokens();
       }
-      out.add(fitting);
-      tokens += fitting.ids().length;
-      lossTokens += fitting.lossTokens();
+      progress.accept(to);
     }
     return new Result(
         ImmutableList.copyOf(out),
         new EncodingReport(out.size(), truncated, skipped, tokens, lossTokens));
   }
 
+  /** What became of an example: it fits, perhaps shortened, or is skipped, or cannot be encoded. */
+  private record Outcome(EncodedExample fitting, boolean shortened, RuntimeException failure) {}
+
+  private Outcome outcome(Task task, Task.Split split, int index) {
+    Example e = task.split(split).get(index);
+    try {
+      EncodedExample full =
+          e.isConversation()
+              ? conversation(e, index, task.completionOnlyLoss())
+              : pair(e, index, task.completionOnlyLoss());
+      checkArgument(full.lossTokens() > 0, "has no token to learn from");
+      for (int id : full.ids()) {
+        checkArgument(
+            id < vocabulary,
+            "has token %s ('%s'), which is beyond the model's embedding of %s tokens",
+            id,
+            id < vocabulary ? "" : tokenizer.token(id),
+            vocabulary);
+      }
+      if (full.ids().length <= maxLength) {
+        return new Outcome(full, false, null);
+      }
+      checkArgument(
+          policy != LengthPolicy.FAIL,
+          "has %s tokens, more than the %s allowed",
+          full.ids().length,
+          maxLength);
+      return new Outcome(policy == LengthPolicy.SKIP ? null : shorten(full, e), true, null);
+    } catch (IllegalArgumentException wrong) {
+      return new Outcome(
+          null,
+          false,
+          new IllegalArgumentException(
+              describe(task, split, index, e) + " " + wrong.getMessage(), wrong));
+    } catch (RuntimeException other) {
+      return new Outcome(null, false, other);
+    }
+  }
+
   private static String describe(Task task, Task.Split split, int index, Example e) {
-    return "task '%s', %s example %s%s"
+    return "task '%s', %s example %d%s"
         .formatted(
             task.name(),
             Ascii.toLowerCase(split.name()),
@@ -136,105 +298,86 @@ public final class ExampleEncoder {
   }
 
   private EncodedExample pair(Example e, int index, boolean completionOnly) {
-    int[] prompt = e.prompt().isEmpty() ? start() : tokenizer.encode(e.prompt());
-    int[] completion = completion(e.completion());
-    int[] ids = Arrays.copyOf(prompt, prompt.length + completion.length);
-    System.arraycopy(completion, 0, ids, prompt.length, completion.length);
+    TokenizedText tokens = tokenizer.tokenize(e.prompt() + e.completion(), true);
+    int from = e.prompt().length();
+    int to = from + e.completion().length();
+    int[] ids = ended(tokens.ids());
     boolean[] learned = new boolean[ids.length];
-    Arrays.fill(
-        learned, completionOnly && !e.prompt().isEmpty() ? prompt.length : 1, ids.length, true);
-    if (prompt.length == 0) {
-      learned[0] = false;
+    boolean ofText = false;
+    for (int i = ids.length - 1; i >= 0; i--) {
+      ofText |= i < tokens.ids().length && tokens.start()[i] >= 0;
+      learned[i] = ofText ? tokens.covers(i, from, to) : ids[i] == eos;
     }
-    return new EncodedExample(ids, learned, prompt.length, index);
+    // a text begins as the model's texts begin, so that its first token can be learned
+    if (e.prompt().isEmpty() && tokens.added() == 0 && keptInFront(ids) == 0) {
+      int[] front = tokenizer.bos().stream().toArray();
+      ids = Ints.concat(front, ids);
+      learned = Booleans.concat(new boolean[front.length], learned);
+    }
+    int promptLength = Booleans.indexOf(learned, true);
+    if (!completionOnly) {
+      Arrays.fill(learned, true);
+    }
+    learned[0] = false; // nothing predicts it
+    return new EncodedExample(ids, learned, promptLength, index);
   }
 
-  /**
-   * A text begins as the model's texts begin, so that its first token can be learned where there is
-   * a beginning-of-text token.
-   */
-  private int[] start() {
-    int[] empty = tokenizer.encode("");
-    if (empty.length > 0) {
-      return empty;
-    }
-    return tokenizer.bos().isPresent() ? new int[] {tokenizer.bos().getAsInt()} : new int[0];
-  }
-
-  private EncodedExample conversation(Example e, int index) {
-    ChatTemplate chat =
-        template.orElseThrow(
+  private EncodedExample conversation(Example e, int index, boolean completionOnly) {
+    ChatEncoder encoder =
+        chat.orElseThrow(
             () ->
                 new IllegalArgumentException(
-                    "%s is a conversation, but the model has no chat template"
-                        .formatted(e.origin())));
-    List<Message> messages = e.messages();
-    String whole = chat.render(messages, false);
-    int[] ids = new int[0];
-    boolean[] learned = new boolean[0];
-    int from = 0;
-    int firstLearned = -1;
-    for (int i = 0; i < messages.size(); i++) {
-      boolean assistant = messages.get(i).role().equals("assistant");
-      boolean last = i + 1 == messages.size();
-      if (!assistant && !last) {
-        continue;
-      }
-      // what precedes the answer, then the answer, each tokenized apart: generation sees the same
-      // boundary
-      if (assistant) {
-        String before = chat.render(messages.subList(0, i), true);
-        String upTo = last ? whole : chat.render(messages.subList(0, i + 1), false);
-        if (!whole.startsWith(before)
-            || !whole.startsWith(upTo)
-            || before.length() < from
-            || upTo.length() < before.length()) {
-          throw new IllegalArgumentException(
-              "%s, turn %s: the chat template changes earlier text when turns are added, so the assistant's turns cannot be told apart"
-                  .formatted(e.origin(), i));
-        }
-        int[] context = tokenizer.encode(whole.substring(from, before.length()), false);
-        int[] answer = tokenizer.encode(whole.substring(before.length(), upTo.length()), false);
-        int start = ids.length + context.length;
-        firstLearned = firstLearned < 0 ? start : firstLearned;
-        ids = concat(concat(ids, context), answer);
-        learned = Arrays.copyOf(learned, ids.length);
-        Arrays.fill(learned, start, ids.length, true);
-        from = upTo.length();
-      }
+                    "is a conversation, but the model has no chat template"));
+    ChatEncoder.Encoded encoded;
+    try {
+      encoded = encoder.encode(e.messages(), e.options(), learnedTurns(e));
+    } catch (IllegalArgumentException refused) {
+      throw new IllegalArgumentException("cannot be rendered: " + refused.getMessage(), refused);
     }
-    if (ids.length > 0) {
-      learned[0] = false;
+    boolean[] learned = encoded.learned();
+    int promptLength = Math.max(0, Booleans.indexOf(learned, true));
+    if (!completionOnly && learned.length > 0) {
+      Arrays.fill(learned, 1, learned.length, true);
     }
-    return new EncodedExample(ids, learned, Math.max(0, firstLearned), index);
+    return new EncodedExample(encoded.ids(), learned, promptLength, index);
   }
 
-  private static int[] concat(int[] a, int[] b) {
-    int[] all = Arrays.copyOf(a, a.length + b.length);
-    System.arraycopy(b, 0, all, a.length, b.length);
-    return all;
+  /** Returns for each message whether it is learned: as the data says, else answers. */
+  private boolean[] learnedTurns(Example e) {
+    List<Message> messages = e.messages();
+    boolean[] turns = new boolean[messages.size()];
+    boolean found = false;
+    for (int i = turns.length - 1; i >= e.completionStart().orElse(0); i--) {
+      if (!e.learned().isEmpty()) {
+        turns[i] = e.learned().get(i);
+      } else if (messages.get(i).role().equals("assistant")) {
+        turns[i] = learnedTurns == LearnedTurns.ALL || !found;
+        found = true;
+      }
+    }
+    return turns;
   }
 
   /**
    * Drops tokens from the front of the prompt, or from the end of a text; null if the completion
    * alone does not fit.
    */
-  private EncodedExample shorten(EncodedExample e, boolean text) {
-    int excess = e.ids().length - maxLength;
-    if (text) {
+  private EncodedExample shorten(EncodedExample full, Example e) {
+    int excess = full.ids().length - maxLength;
+    if (e.prompt().isEmpty() && !e.isConversation()) {
       return new EncodedExample(
-          Arrays.copyOf(e.ids(), maxLength),
-          Arrays.copyOf(e.learned(), maxLength),
-          e.promptLength(),
-          e.example());
+          Arrays.copyOf(full.ids(), maxLength),
+          Arrays.copyOf(full.learned(), maxLength),
+          full.promptLength(),
+          full.example());
     }
-    if (excess >= e.promptLength()) {
+    if (excess >= full.promptLength()) {
       return null;
     }
-    int[] ids = Arrays.copyOfRange(e.ids(), excess, e.ids().length);
-    System.arraycopy(e.ids(), 0, ids, 0, keptInFront(e.ids()));
-    boolean[] learned = Arrays.copyOfRange(e.learned(), excess, e.ids().length);
+    int[] ids = Arrays.copyOfRange(full.ids(), excess, full.ids().length);
+    System.arraycopy(full.ids(), 0, ids, 0, keptInFront(full.ids()));
+    boolean[] learned = Arrays.copyOfRange(full.learned(), excess, full.ids().length);
     learned[0] = false;
-    return new EncodedExample(ids, learned, e.promptLength() - excess, e.example());
+    return new EncodedExample(ids, learned, full.promptLength() - excess, full.example());
   }
 }

@@ -53,6 +53,19 @@ public record GenerationConfig(
     checkArgument(stop.stream().noneMatch(String::isEmpty), "a stop sequence is empty");
   }
 
+  /** Returns this configuration with other end tokens and further texts that end generation. */
+  GenerationConfig endingWith(Set<Integer> tokens, List<String> texts) {
+    return new GenerationConfig(
+        maxNewTokens,
+        temperature,
+        topK,
+        topP,
+        ImmutableList.<String>builder().addAll(stop).addAll(texts).build(),
+        seed,
+        Optional.of(ImmutableSet.copyOf(tokens)),
+        cancelled);
+  }
+
   /** Returns greedy generation of up to {@code maxNewTokens} tokens. */
   public static GenerationConfig greedy(int maxNewTokens) {
     return builder().maxNewTokens(maxNewTokens).build();

@@ -36,6 +36,7 @@ import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.WeightFiles;
+import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.ChatTemplate;
 import org.tune4j.core.text.Message;
@@ -82,6 +83,7 @@ public final class LanguageModel implements AutoCloseable {
       Path directory,
       Tokenizer tokenizer,
       Supplier<Optional<ChatTemplate>> template,
+      Supplier<Optional<ChatEncoder>> chat,
       ImmutableSet<Integer> endTokens) {}
 
   private LanguageModel(
@@ -129,7 +131,8 @@ public final class LanguageModel implements AutoCloseable {
   public static LanguageModel random(ModelConfig config, Engine engine, long seed) {
     LoadOptions options = LoadOptions.builder().engine(engine).build();
     Origin origin =
-        new Origin(null, null, Optional::empty, ImmutableSet.copyOf(config.endTokens()));
+        new Origin(
+            null, null, Optional::empty, Optional::empty, ImmutableSet.copyOf(config.endTokens()));
     return build(
         config, new RandomWeights(config.initializerRange(), seed), options, engine, false, origin);
   }
@@ -173,17 +176,6 @@ public final class LanguageModel implements AutoCloseable {
       ModelConfig config = weights.config();
       tokenizer =
           Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
-      if (tokenizer != null && tokenizer.size() > config.vocabularySize()) {
-        throw new MalformedFileException(
-            tokenizer.file(),
-            "",
-            "tokens with ids up to " + (tokenizer.size() - 1),
-            "ids below "
-                + config.vocabularySize()
-                + ", which "
-                + configFile
-                + " gives as vocab_size");
-      }
       Supplier<Optional<ChatTemplate>> template =
           Suppliers.memoize(
               () -> {
@@ -199,7 +191,11 @@ public final class LanguageModel implements AutoCloseable {
                   ? ModelConfig.endTokens(
                       directory.resolve("generation_config.json"), config.endTokens())
                   : tokenizer.eos());
-      Origin origin = new Origin(directory, tokenizer, template, endTokens);
+      Optional<Tokenizer> present = Optional.ofNullable(tokenizer);
+      Supplier<Optional<ChatEncoder>> chat =
+          Suppliers.memoize(
+              () -> present.flatMap(t -> template.get().map(c -> new ChatEncoder(c, t))));
+      Origin origin = new Origin(directory, tokenizer, template, chat, endTokens);
       engine =
           options
               .callersEngine()
@@ -306,6 +302,16 @@ public final class LanguageModel implements AutoCloseable {
    */
   public Optional<ChatTemplate> chatTemplate() {
     return origin.template.get();
+  }
+
+  /**
+   * Returns how conversations become tokens, if the model has a tokenizer and a chat template.
+   *
+   * @throws UncheckedIOException if the template cannot be read
+   * @throws IllegalArgumentException if it has constructs that cannot be rendered
+   */
+  public Optional<ChatEncoder> chatEncoder() {
+    return origin.chat.get();
   }
 
   /** Returns where it was loaded from; nothing for a random model. */
@@ -598,7 +604,27 @@ public final class LanguageModel implements AutoCloseable {
       List<int[][]> continuations,
       List<? extends Adapter> adapters,
       int rowBudget) {
-    return new Scorer(this, adapters, prompts, continuations).run(rowBudget);
+    return scoreContinuations(
+        prompts,
+        continuations,
+        continuations.stream().map(c -> new int[c.length]).toList(),
+        adapters,
+        rowBudget);
+  }
+
+  /**
+   * Like {@link #scoreContinuations(List, List, List, int)}, with continuations whose first tokens
+   * are not scored.
+   *
+   * @param unscored for each prompt and continuation the number of those tokens, fewer than it has
+   */
+  public List<float[]> scoreContinuations(
+      List<int[]> prompts,
+      List<int[][]> continuations,
+      List<int[]> unscored,
+      List<? extends Adapter> adapters,
+      int rowBudget) {
+    return new Scorer(this, adapters, prompts, continuations, unscored).run(rowBudget);
   }
 
   // ---- generation
@@ -617,7 +643,7 @@ public final class LanguageModel implements AutoCloseable {
       List<? extends Adapter> adapters,
       Consumer<String> stream) {
     return new Generator(this, generation, adapters, stream)
-        .run(List.of(tokenizer().encode(prompt)))
+        .run(List.of(tokenizer().encodePrompt(prompt)))
         .get(0);
   }
 
@@ -653,21 +679,33 @@ public final class LanguageModel implements AutoCloseable {
       GenerationConfig generation,
       List<? extends Adapter> adapters,
       Consumer<String> stream) {
-    ChatTemplate template =
-        chatTemplate()
+    ChatEncoder chat =
+        chatEncoder()
             .orElseThrow(
                 () -> new IllegalStateException("the model has no chat template; use generate"));
-    int[] prompt =
-        tokenizer()
-            .encode(template.render(messages, options.withGenerationPrompt(true)).text(), false);
-    return new Generator(this, generation, adapters, stream).run(List.of(prompt)).get(0);
+    int[] prompt = tokenizer().encode(chat.prompt(messages, options), false);
+    return new Generator(this, untilTurnEnds(generation), adapters, stream)
+        .run(List.of(prompt))
+        .get(0);
+  }
+
+  /**
+   * Returns how to generate a turn of a conversation: until the chat template's turn ends, too,
+   * unless the end tokens are given. {@link #chat} does so by itself.
+   */
+  public GenerationConfig untilTurnEnds(GenerationConfig generation) {
+    if (generation.endTokens().isPresent() || chatEncoder().isEmpty()) {
+      return generation;
+    }
+    ChatEncoder.TurnEnd end = chatEncoder().get().turnEnd();
+    return generation.endingWith(end.tokens(), end.texts());
   }
 
   /** Continues many texts side by side. */
   public List<Generation> generateAll(
       List<String> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
     return generateFromTokens(
-        prompts.stream().map(p -> tokenizer().encode(p)).toList(), generation, adapters);
+        prompts.stream().map(p -> tokenizer().encodePrompt(p)).toList(), generation, adapters);
   }
 
   /** Continues many sequences of token ids side by side; stop sequences need a tokenizer. */
@@ -789,8 +827,13 @@ public final class LanguageModel implements AutoCloseable {
   void checkToken(int id) {
     if (id < 0 || id >= config.vocabularySize()) {
       throw new IllegalArgumentException(
-          "token %d is outside the model's vocabulary of %d"
-              .formatted(id, config.vocabularySize()));
+          "token %d%s is outside the model's vocabulary of %d"
+              .formatted(
+                  id,
+                  id < 0 || origin.tokenizer == null
+                      ? ""
+                      : " ('" + origin.tokenizer.token(id) + "')",
+                  config.vocabularySize()));
     }
   }
 

@@ -13,8 +13,10 @@ import org.tune4j.core.engine.Tensor;
 /**
  * Log-likelihoods of several continuations of each prompt. The prompt is run once, as the trunk of
  * a tree whose branches are the continuations without their last tokens; the first token of every
- * continuation is read off the distribution after the trunk. Where a sliding window is shorter than
- * the tree is long, continuations are run on their own, each with the prompt.
+ * continuation is read off the distribution after the trunk. First tokens of a continuation may be
+ * left unscored, where continuations differ before what is asked of them begins. Where a sliding
+ * window is shorter than the tree is long, continuations are run on their own, each with the
+ * prompt.
  */
 final class Scorer {
   /** Prompts whose logits are held at once. */
@@ -24,6 +26,7 @@ final class Scorer {
   private final List<Adapter> adapters;
   private final List<int[]> prompts;
   private final List<int[][]> continuations;
+  private final List<int[]> unscored;
   private final double[][] scores;
 
   private Rows rows = new Rows();
@@ -33,16 +36,19 @@ final class Scorer {
       LanguageModel model,
       List<? extends Adapter> adapters,
       List<int[]> prompts,
-      List<int[][]> continuations) {
+      List<int[][]> continuations,
+      List<int[]> unscored) {
     checkArgument(
-        prompts.size() == continuations.size(),
-        "%s prompts, continuations of %s",
+        prompts.size() == continuations.size() && prompts.size() == unscored.size(),
+        "%s prompts, continuations of %s, unscored tokens of %s",
         prompts.size(),
-        continuations.size());
+        continuations.size(),
+        unscored.size());
     this.model = model.on(adapters);
     this.adapters = ImmutableList.copyOf(adapters);
     this.prompts = prompts;
     this.continuations = continuations;
+    this.unscored = unscored;
     this.scores = new double[prompts.size()][];
   }
 
@@ -133,6 +139,14 @@ final class Scorer {
     int longest = prompt.length;
     for (int c = 0; c < choices.length; c++) {
       checkArgument(choices[c].length > 0, "continuation %s of prompt %s is empty", c, p);
+      int free = unscored.get(p)[c];
+      checkArgument(
+          free >= 0 && free < choices[c].length,
+          "%s of the %s tokens of continuation %s of prompt %s unscored",
+          free,
+          choices[c].length,
+          c,
+          p);
       longest = Math.max(longest, prompt.length + choices[c].length);
     }
     checkArgument(
@@ -154,7 +168,9 @@ final class Scorer {
     for (int c = 0; c < choices.length; c++) {
       for (int i = 0; i + 1 < choices[c].length; i++) {
         rows.add(choices[c][i], prompt.length + i, c + 1);
-        rows.target(choices[c][i + 1], p, c);
+        if (i + 1 >= unscored.get(p)[c]) {
+          rows.target(choices[c][i + 1], p, c);
+        }
       }
     }
   }
@@ -164,10 +180,13 @@ final class Scorer {
     for (int i = 0; i < prompt.length; i++) {
       rows.add(prompt[i], i, 0);
     }
-    rows.target(continuation[0], p, c);
-    for (int i = 0; i + 1 < continuation.length; i++) {
-      rows.add(continuation[i], prompt.length + i, 0);
-      rows.target(continuation[i + 1], p, c);
+    for (int i = 0; i < continuation.length; i++) {
+      if (i >= unscored.get(p)[c]) {
+        rows.target(continuation[i], p, c);
+      }
+      if (i + 1 < continuation.length) {
+        rows.add(continuation[i], prompt.length + i, 0);
+      }
     }
   }
 
@@ -223,7 +242,9 @@ final class Scorer {
       double logSum = max + Math.log(sum);
       int[][] choices = continuations.get(of.get(i));
       for (int c = 0; c < choices.length; c++) {
-        scores[of.get(i)][c] += logits[at + choices[c][0]] - logSum;
+        if (unscored.get(of.get(i))[c] == 0) {
+          scores[of.get(i)][c] += logits[at + choices[c][0]] - logSum;
+        }
       }
     }
   }

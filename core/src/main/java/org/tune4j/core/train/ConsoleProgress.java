@@ -21,6 +21,9 @@ import org.tune4j.core.data.EncodingReport;
 public final class ConsoleProgress implements TrainingListener {
   private static final long LINE_NANOS = 10_000_000_000L;
 
+  /** Encoding that takes less is not shown. */
+  private static final long ENCODING_NANOS = 2_000_000_000L;
+
   private final PrintStream out;
   private final boolean terminal;
   private ProgressBar bar;
@@ -32,6 +35,8 @@ public final class ConsoleProgress implements TrainingListener {
   private long tokens;
   private double seconds;
   private long lastLine;
+  private long encodingSince;
+  private String encoding = "";
 
   private ConsoleProgress(PrintStream out, boolean terminal) {
     this.out = out;
@@ -63,6 +68,32 @@ public final class ConsoleProgress implements TrainingListener {
   }
 
   @Override
+  public void onEncoding(String task, int done, int total) {
+    long now = System.nanoTime();
+    if (!task.equals(encoding)) {
+      encoding = task;
+      encodingSince = now;
+      lastLine = now + ENCODING_NANOS - LINE_NANOS;
+    }
+    if (now - encodingSince < ENCODING_NANOS) {
+      return;
+    }
+    if (terminal && bar == null) {
+      bar = bar("encoding " + task, total);
+    }
+    if (bar != null) {
+      bar.stepTo(done);
+      if (done == total) {
+        closeBar();
+      }
+    } else if (now - lastLine > LINE_NANOS || done == total) {
+      lastLine = now;
+      out.printf(Locale.ROOT, "encoding %s: %,d of %,d examples%n", task, done, total);
+      out.flush();
+    }
+  }
+
+  @Override
   public void onStart(TrainingPlan started, Map<String, EncodingReport> encoded) {
     plan = started;
     startNanos = System.nanoTime();
@@ -89,18 +120,21 @@ public final class ConsoleProgress implements TrainingListener {
     seconds = 0;
     lastLine = System.nanoTime();
     if (terminal) {
-      bar =
-          new ProgressBarBuilder()
-              .setTaskName(stage.name())
-              .setInitialMax(steps)
-              .setStyle(ProgressBarStyle.ASCII)
-              .setUpdateIntervalMillis(200)
-              .setConsumer(
-                  out == System.err
-                      ? new ConsoleProgressBarConsumer(out)
-                      : new DelegatingProgressBarConsumer(out::println))
-              .build();
+      bar = bar(stage.name(), steps);
     }
+  }
+
+  private ProgressBar bar(String name, int max) {
+    return new ProgressBarBuilder()
+        .setTaskName(name)
+        .setInitialMax(max)
+        .setStyle(ProgressBarStyle.ASCII)
+        .setUpdateIntervalMillis(200)
+        .setConsumer(
+            out == System.err
+                ? new ConsoleProgressBarConsumer(out)
+                : new DelegatingProgressBarConsumer(out::println))
+        .build();
   }
 
   @Override

@@ -4,6 +4,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import org.nd4j.linalg.learning.config.IUpdater;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
+import org.tune4j.core.data.LearnedTurns;
 
 /**
  * How training goes. The defaults suit rank-8 adapters on small instruction-like data: AdamW at
@@ -79,6 +80,7 @@ public final class Hyperparameters {
     private IUpdater updater;
     private int maxLength = 512;
     private LengthPolicy lengthPolicy = LengthPolicy.TRUNCATE_PROMPT;
+    private LearnedTurns learnedTurns = LearnedTurns.ALL;
     private int validateEvery;
     private int validationExamples = 200;
     private int patience;
@@ -193,6 +195,15 @@ public final class Hyperparameters {
     }
 
     /**
+     * Sets which of the assistant's turns of a conversation are learned, where the data does not
+     * say so turn by turn.
+     */
+    public Builder learnedTurns(LearnedTurns value) {
+      learnedTurns = value;
+      return this;
+    }
+
+    /**
      * Sets after how many steps the validation loss is measured, and the best adapter kept; 0:
      * never.
      */
@@ -257,6 +268,7 @@ public final class Hyperparameters {
       c.updater = updater;
       c.maxLength = maxLength;
       c.lengthPolicy = lengthPolicy;
+      c.learnedTurns = learnedTurns;
       c.validateEvery = validateEvery;
       c.validationExamples = validationExamples;
       c.patience = patience;
@@ -337,6 +349,11 @@ public final class Hyperparameters {
     return b.lengthPolicy;
   }
 
+  /** Returns which turns of a conversation are learned. */
+  public LearnedTurns learnedTurns() {
+    return b.learnedTurns;
+  }
+
   /** Returns the steps between validations. */
   public int validateEvery() {
     return b.validateEvery;
@@ -369,7 +386,7 @@ public final class Hyperparameters {
 
   /** Returns what determines a run, as text: a resumed run must have the same. */
   String fingerprint() {
-    return "lr=%s betas=%s,%s eps=%s decay=%s epochs=%s examples=%s tokens=%s clip=%s schedule=%s updater=%s length=%s/%s validate=%s/%s patience=%s seed=%s"
+    return "lr=%s betas=%s,%s eps=%s decay=%s epochs=%s examples=%s tokens=%s clip=%s schedule=%s updater=%s length=%s/%s turns=%s validate=%s/%s patience=%s seed=%s"
         .formatted(
             b.learningRate,
             b.beta1,
@@ -384,6 +401,7 @@ public final class Hyperparameters {
             b.updater,
             b.maxLength,
             b.lengthPolicy,
+            b.learnedTurns,
             b.validateEvery,
             b.validationExamples,
             b.patience,

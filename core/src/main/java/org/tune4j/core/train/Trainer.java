@@ -20,6 +20,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import org.tune4j.core.data.EncodedExample;
@@ -173,7 +174,10 @@ public final class Trainer {
       return this;
     }
 
-    /** Sets what is asked before each step whether to stop; interrupting the thread stops, too. */
+    /**
+     * Sets what is asked before each step, and while examples are encoded, whether to stop;
+     * interrupting the thread stops, too.
+     */
     public Builder cancelled(BooleanSupplier value) {
       cancelled = value;
       return this;
@@ -272,7 +276,9 @@ public final class Trainer {
   }
 
   private TrainingResult run(RunDirectory directory) throws IOException {
-    encode();
+    if (!encoded()) {
+      return result(false);
+    }
     requireValidationExamples();
     Optional<Checkpoint> from =
         existing == RunDirectory.Existing.RESUME ? Checkpoint.read(output) : Optional.empty();
@@ -296,6 +302,10 @@ public final class Trainer {
       listeners.forEach(TrainingListener::onEnd);
     }
     adapters.values().forEach(a -> a.setTrainable(false));
+    return result(completed);
+  }
+
+  private TrainingResult result(boolean completed) {
     return new TrainingResult(
         plan,
         completed,
@@ -339,9 +349,25 @@ public final class Trainer {
     }
   }
 
+  /** Encodes the examples; returns false if that was cancelled. */
+  private boolean encoded() {
+    boolean done = false;
+    try {
+      encode();
+      done = true;
+    } catch (CancellationException e) {
+      return false;
+    } finally {
+      if (!done) {
+        listeners.forEach(TrainingListener::onEnd);
+      }
+    }
+    return true;
+  }
+
   private void encode() {
     ExampleEncoder encoder =
-        new ExampleEncoder(model.tokenizer(), model.chatTemplate(), maxLength, h.lengthPolicy());
+        ExampleEncoder.of(model, h.maxLength(), h.lengthPolicy(), h.learnedTurns());
     Set<String> drawn = new LinkedHashSet<>();
     plan.stages().forEach(s -> drawn.addAll(s.examples().keySet()));
     int longest = 1;
@@ -349,7 +375,7 @@ public final class Trainer {
       if (!drawn.contains(task.name())) {
         continue;
       }
-      ExampleEncoder.Result result = encoder.encode(task, Task.Split.TRAIN);
+      ExampleEncoder.Result result = encode(encoder, task, Task.Split.TRAIN);
       if (result.examples().isEmpty()) {
         throw new IllegalArgumentException(
             "task '%s': all %s training examples are longer than %s tokens and were skipped"
@@ -359,7 +385,7 @@ public final class Trainer {
       reports.put(task.name(), result.report());
       // a sample, as files are often sorted by label
       List<EncodedExample> held =
-          new ArrayList<>(encoder.encode(task, Task.Split.VALIDATION).examples());
+          new ArrayList<>(encode(encoder, task, Task.Split.VALIDATION).examples());
       Collections.shuffle(held, new Random(h.seed() * 31 + task.name().hashCode()));
       validation.put(task.name(), held.subList(0, Math.min(h.validationExamples(), held.size())));
       for (List<EncodedExample> part : List.of(result.examples(), validation.get(task.name()))) {
@@ -394,6 +420,16 @@ public final class Trainer {
             .max()
             .orElse(1);
     return (int) Math.min(h.tokensPerPass(), lanes * h.examplesPerStep() * mean * 1.5);
+  }
+
+  private ExampleEncoder.Result encode(ExampleEncoder encoder, Task task, Task.Split split) {
+    int total = task.train().size() + task.validation().size();
+    int before = split == Task.Split.TRAIN ? 0 : task.train().size();
+    return encoder.encode(
+        task,
+        split,
+        done -> listeners.forEach(l -> l.onEncoding(task.name(), before + done, total)),
+        cancelled);
   }
 
   private String fingerprint() {

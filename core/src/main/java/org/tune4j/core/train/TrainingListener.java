@@ -5,9 +5,16 @@ import org.tune4j.core.data.EncodingReport;
 
 /**
  * Is told how training goes, on the training thread, between steps: evaluation of the model is
- * allowed.
+ * allowed. A run that is cancelled or fails while examples are encoded goes from {@link
+ * #onEncoding} to {@link #onEnd}.
  */
 public interface TrainingListener {
+  /**
+   * Examples are being encoded, before training begins: {@code done} of {@code total} of a task's
+   * training and validation examples, told every few hundred.
+   */
+  default void onEncoding(String task, int done, int total) {}
+
   /** Training begins. */
   default void onStart(TrainingPlan plan, Map<String, EncodingReport> encoded) {}
 

@@ -106,10 +106,10 @@ class ExampleEncoderTest {
                 new Message("user", "unanswered")),
             "chat.jsonl, line 4");
     EncodedExample e = one(chat);
-    assertThat(learned(e)).isEqualTo("Hello<|im_end|>\nSee you<|im_end|>\n");
+    assertThat(learned(e)).isEqualTo("Hello<|im_end|>See you<|im_end|>");
     assertThat(text(e))
         .startsWith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n")
-        .endsWith("See you<|im_end|>\n");
+        .endsWith("See you<|im_end|>\n<|im_start|>user\nunanswered<|im_end|>\n");
     assertThatThrownBy(
             () ->
                 new ExampleEncoder(tokenizer, Optional.empty(), 50, LengthPolicy.FAIL)

@@ -18,6 +18,10 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.tune4j.core.data.Example;
+import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.LearnedTurns;
+import org.tune4j.core.data.Task;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.io.ElementType;
@@ -25,6 +29,7 @@ import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.SafetensorsWriter;
 import org.tune4j.core.io.WeightFiles;
+import org.tune4j.core.text.Tokenizer;
 
 /** Model directories in all their forms, good and bad. */
 class LoadTest {
@@ -245,8 +250,9 @@ class LoadTest {
         .hasMessageContaining("floating-point");
   }
 
+  /** Vocabularies are often larger than the embedding: placeholders that no text has. */
   @Test
-  void tokenizerMustFitTheVocabulary() throws Exception {
+  void aTokenBeyondTheEmbeddingIsAnErrorWhereItOccurs() throws Exception {
     Path directory = temporary.resolve("model");
     try (Engine engine = TinyModels.engine();
         LanguageModel model = TinyModels.model("llama", engine)) {
@@ -254,12 +260,31 @@ class LoadTest {
     }
     Files.copy(
         Path.of("src/test/resources/tiny/tokenizer.json"), directory.resolve("tokenizer.json"));
-    assertThatThrownBy(() -> LanguageModel.load(directory))
-        .isInstanceOf(MalformedFileException.class)
-        .hasMessageContaining(directory.resolve("tokenizer.json").toString())
-        .hasMessageContaining("8191")
-        .hasMessageContaining(directory.resolve("config.json").toString())
-        .hasMessageContaining("61");
+    try (LanguageModel model = LanguageModel.load(directory)) {
+      Tokenizer tokenizer = model.tokenizer();
+      String within = tokenizer.decode(new int[] {40}, false);
+      assertThat(tokenizer.encode(within)).containsExactly(40);
+      assertThat(model.generate(within, GenerationConfig.greedy(2), List.of()).tokens())
+          .isNotEmpty();
+      int beyond = tokenizer.encode(" house")[0];
+      assertThat(beyond).isGreaterThan(61);
+      assertThatThrownBy(() -> model.generate(" house", GenerationConfig.greedy(2), List.of()))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("token %d (' house')".formatted(beyond))
+          .hasMessageContaining("vocabulary of 61");
+      Task task =
+          Task.builder("t")
+              .train(List.of(Example.of(within, " house")))
+              .type(Task.Type.GENERATION)
+              .build();
+      ExampleEncoder encoder =
+          ExampleEncoder.of(
+              model, 32, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, LearnedTurns.ALL);
+      assertThatThrownBy(() -> encoder.encode(task, Task.Split.TRAIN))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("train example 1 has token %d (' house')".formatted(beyond))
+          .hasMessageContaining("embedding of 61 tokens");
+    }
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.Ints;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -53,6 +54,43 @@ class ScoringTest {
           }
         }
       }
+    }
+  }
+
+  /** Continuations that part before what is asked of them begins. */
+  @ParameterizedTest
+  @MethodSource("names")
+  void firstTokensMayBeLeftUnscored(String name) {
+    try (Engine engine = TinyModels.engine();
+        LanguageModel model = TinyModels.model(name, engine);
+        TinyModels.LowRank adapter = new TinyModels.LowRank(model, 9)) {
+      Random random = new Random(4);
+      int[] prompt = tokens(random, 5);
+      int[][] choices = {tokens(random, 3), tokens(random, 4), tokens(random, 2)};
+      int[] unscored = {0, 2, 1};
+      float[] scores =
+          model
+              .scoreContinuations(
+                  List.of(prompt),
+                  List.<int[][]>of(choices),
+                  List.of(unscored),
+                  List.of(adapter),
+                  1000)
+              .get(0);
+      for (int c = 0; c < choices.length; c++) {
+        int[] trunk = Ints.concat(prompt, Arrays.copyOf(choices[c], unscored[c]));
+        int[] rest = Arrays.copyOfRange(choices[c], unscored[c], choices[c].length);
+        assertThat(scores[c]).isCloseTo(alone(model, adapter, trunk, rest), Offset.offset(2e-4f));
+      }
+      assertThatThrownBy(
+              () ->
+                  model.scoreContinuations(
+                      List.of(prompt),
+                      List.<int[][]>of(choices),
+                      List.of(new int[] {3, 0, 0}),
+                      List.of(adapter),
+                      1000))
+          .hasMessageContaining("3 of the 3 tokens of continuation 0 of prompt 0 unscored");
     }
   }
 

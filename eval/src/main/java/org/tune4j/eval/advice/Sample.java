@@ -59,11 +59,7 @@ final class Sample {
 
   /** Returns the encoder that training uses with these hyperparameters. */
   static ExampleEncoder encoder(LanguageModel model, Hyperparameters h) {
-    return new ExampleEncoder(
-        model.tokenizer(),
-        model.chatTemplate(),
-        Math.min(h.maxLength(), model.config().maxPositions()),
-        h.lengthPolicy());
+    return ExampleEncoder.of(model, h.maxLength(), h.lengthPolicy(), h.learnedTurns());
   }
 
   /**

@@ -1,0 +1,312 @@
+package org.tune4j.core.text;
+
+import com.google.common.base.Supplier;
+import com.google.common.base.Suppliers;
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import java.util.ArrayList;
+import java.util.List;
+import org.tune4j.core.text.Rendered.Span;
+
+/**
+ * Conversations as tokens: what a chat template makes of them, tokenized whole, so that training
+ * and generation see the same tokens, and which of these are the answers.
+ *
+ * <p>Where the template marks what the assistant generates ({@code {% generation %}}), that is an
+ * answer. Elsewhere an answer begins where the generation prompt of the turns before it ends, and
+ * ends with the first end token after its content: what generation has to produce. Text of the
+ * template that follows, such as ChatML's line break, is none of it.
+ *
+ * <p>Which token ends a turn is read off the template, from what it puts after an answer. If that
+ * begins with no token of its own, the text between an answer and the next question is what ends a
+ * turn.
+ *
+ * <p>Thread-safe.
+ */
+public final class ChatEncoder {
+  /** Private use, so that no conversation begins with it. */
+  private static final String MARK = "\uE0F1\uE0F2\uE0F3";
+
+  private static final String QUESTION = "qvquestion";
+  private static final String ANSWER = "qvanswer";
+
+  /**
+   * What ends a turn of the assistant.
+   *
+   * @param tokens any of which ends it: the template's own and the tokenizer's end tokens
+   * @param texts any of which ends it, where the template has no token for that
+   */
+  public record TurnEnd(ImmutableSet<Integer> tokens, ImmutableList<String> texts) {}
+
+  /**
+   * A conversation as tokens.
+   *
+   * @param ids tokens
+   * @param learned for each whether it is part of a turn that is learned
+   */
+  public record Encoded(int[] ids, boolean[] learned) {}
+
+  private final ChatTemplate template;
+  private final Tokenizer tokenizer;
+  private final Supplier<TurnEnd> turnEnd = Suppliers.memoize(this::findTurnEnd);
+
+  /** Puts a template and a tokenizer together. */
+  public ChatEncoder(ChatTemplate template, Tokenizer tokenizer) {
+    this.template = template;
+    this.tokenizer = tokenizer;
+  }
+
+  /** Returns what ends a turn of the assistant. */
+  public TurnEnd turnEnd() {
+    return turnEnd.get();
+  }
+
+  /**
+   * Returns the text that the assistant is to go on with.
+   *
+   * @throws IllegalArgumentException if the template refuses the conversation; with the turn
+   */
+  public String prompt(List<Message> messages, ChatOptions options) {
+    return render(messages, options.withGenerationPrompt(true)).text();
+  }
+
+  /**
+   * Encodes a conversation.
+   *
+   * @param turns for each message whether it is learned
+   * @throws IllegalArgumentException if the template refuses the conversation, or does not show
+   *     where a learned turn is; with the turn
+   */
+  public Encoded encode(List<Message> messages, ChatOptions options, boolean[] turns) {
+    Rendered rendered = render(messages, options.withGenerationPrompt(false));
+    TokenizedText tokens = tokenizer.tokenize(rendered.text(), false);
+    Turns derived = new Turns(messages, options, rendered.text(), tokens);
+    List<Span> spans = new ArrayList<>();
+    boolean[] unmarked = turns.clone();
+    if (rendered.hasGenerationBlocks()) {
+      spans.addAll(marked(messages, options, turns, rendered));
+      for (int i = 0; i < turns.length; i++) {
+        unmarked[i] &= !isAnswer(messages.get(i));
+      }
+    }
+    spans.addAll(derived.spans(unmarked));
+    boolean[] learned = new boolean[tokens.ids().length];
+    for (int i = 1; i < learned.length; i++) { // nothing predicts the first
+      for (Span s : spans) {
+        learned[i] |= tokens.covers(i, s.start(), s.end());
+      }
+    }
+    return new Encoded(tokens.ids(), learned);
+  }
+
+  private Rendered render(List<Message> messages, ChatOptions options) {
+    try {
+      return template.render(messages, options);
+    } catch (IllegalArgumentException e) {
+      int turn = messages.size();
+      for (int n = 1; n < messages.size() && turn == messages.size(); n++) {
+        if (rendered(messages.subList(0, n), options) == null) {
+          turn = n;
+        }
+      }
+      throw turn == 0
+          ? e
+          : new IllegalArgumentException(
+              "%s: %s".formatted(describe(messages, turn - 1), e.getMessage()), e);
+    }
+  }
+
+  private static boolean isAnswer(Message message) {
+    return message.role().equals("assistant");
+  }
+
+  private static String describe(List<Message> messages, int turn) {
+    return "messages[%d] (%s)".formatted(turn, messages.get(turn).role());
+  }
+
+  /** Returns the text of a conversation; null if the template refuses it. */
+  private String rendered(List<Message> messages, ChatOptions options) {
+    try {
+      return template.render(messages, options).text();
+    } catch (IllegalArgumentException e) {
+      return null;
+    }
+  }
+
+  // ---- spans that the template marks
+
+  private List<Span> marked(
+      List<Message> messages, ChatOptions options, boolean[] turns, Rendered rendered) {
+    List<Span> spans = rendered.assistantSpans();
+    List<Integer> answers = new ArrayList<>();
+    boolean all = true;
+    for (int i = 0; i < messages.size(); i++) {
+      if (isAnswer(messages.get(i))) {
+        answers.add(i);
+        all &= turns[i];
+      }
+    }
+    if (all) {
+      return spans;
+    }
+    List<Span> chosen = new ArrayList<>();
+    for (int s = 0; s < spans.size(); s++) {
+      int turn =
+          spans.size() == answers.size()
+              ? answers.get(s)
+              : turnAt(messages, options, answers, rendered.text(), spans.get(s).start());
+      if (turn >= 0 && turns[turn]) {
+        chosen.add(spans.get(s));
+      }
+    }
+    return chosen;
+  }
+
+  /** Returns the last of the answers before which no more text stands than up to a place. */
+  private int turnAt(
+      List<Message> messages, ChatOptions options, List<Integer> answers, String text, int at) {
+    int turn = -1;
+    for (int i : answers) {
+      String before = rendered(messages.subList(0, i), options);
+      if (before != null && commonPrefix(text, before) <= at) {
+        turn = i;
+      }
+    }
+    return turn;
+  }
+
+  private static int commonPrefix(String a, String b) {
+    int n = 0;
+    while (n < a.length() && n < b.length() && a.charAt(n) == b.charAt(n)) {
+      n++;
+    }
+    return n;
+  }
+
+  private static List<Message> withMark(List<Message> messages, int turn) {
+    List<Message> marked = new ArrayList<>(messages);
+    marked.set(turn, messages.get(turn).with("content", MARK));
+    return marked;
+  }
+
+  // ---- spans that follow from how the text grows turn by turn
+
+  /** The turns of a conversation in its text. */
+  private final class Turns {
+    private final List<Message> messages;
+    private final ChatOptions options;
+    private final String text;
+    private final TokenizedText tokens;
+
+    Turns(List<Message> messages, ChatOptions options, String text, TokenizedText tokens) {
+      this.messages = messages;
+      this.options = options.withGenerationPrompt(false);
+      this.text = text;
+      this.tokens = tokens;
+    }
+
+    List<Span> spans(boolean[] turns) {
+      List<Span> spans = new ArrayList<>();
+      int from = 0;
+      for (int i = 0; i < messages.size(); i++) {
+        if (turns[i]) {
+          int start = start(i);
+          if (start < from) {
+            throw unclear(i);
+          }
+          from = end(i, start);
+          spans.add(new Span(start, from));
+        }
+      }
+      return spans;
+    }
+
+    private IllegalArgumentException unclear(int turn) {
+      return new IllegalArgumentException(
+          "%s: the chat template does not show where this turn's text is"
+              .formatted(describe(messages, turn)));
+    }
+
+    /**
+     * Returns where a turn begins: where generation would, or, if the template renders earlier
+     * turns otherwise when there are later ones, where its content does.
+     */
+    private int start(int turn) {
+      if (isAnswer(messages.get(turn))) {
+        String before = rendered(messages.subList(0, turn), options.withGenerationPrompt(true));
+        if (before != null && !before.isEmpty() && text.startsWith(before)) {
+          return before.length();
+        }
+      }
+      int at = contentStart(turn);
+      if (at == text.length()) {
+        throw unclear(turn);
+      }
+      return at;
+    }
+
+    /** Returns where the text would differ if a turn said something else; its end if nowhere. */
+    private int contentStart(int turn) {
+      String other = rendered(withMark(messages, turn), options);
+      return other == null ? text.length() : commonPrefix(text, other);
+    }
+
+    private int end(int turn, int start) {
+      boolean last = turn + 1 == messages.size();
+      String upTo = last ? text : rendered(messages.subList(0, turn + 1), options);
+      boolean grows = upTo != null && upTo.length() >= start && text.startsWith(upTo);
+      int bound = grows ? upTo.length() : Math.max(start, contentStart(turn + 1));
+      String content = messages.get(turn).content().strip();
+      int at = content.isEmpty() ? -1 : text.indexOf(content, start);
+      int contentEnd = at < 0 || at + content.length() > bound ? start : at + content.length();
+      for (int i = 0; i < tokens.ids().length && tokens.start()[i] < bound; i++) {
+        if (tokens.start()[i] >= start
+            && tokens.end()[i] > contentEnd
+            && turnEnd().tokens().contains(tokens.ids()[i])) {
+          return tokens.end()[i];
+        }
+      }
+      return grows || contentEnd == start ? bound : contentEnd;
+    }
+  }
+
+  // ---- what ends a turn
+
+  private TurnEnd findTurnEnd() {
+    ImmutableSet.Builder<Integer> ends = ImmutableSet.<Integer>builder().addAll(tokenizer.eos());
+    List<Message> answered = List.of(Message.user(QUESTION), Message.assistant(ANSWER));
+    String text = rendered(answered, ChatOptions.defaults());
+    int at = text == null ? -1 : text.lastIndexOf(ANSWER);
+    if (at < 0) {
+      return new TurnEnd(ends.build(), ImmutableList.of());
+    }
+    int end = at + ANSWER.length();
+    TokenizedText tokens = tokenizer.tokenize(text, false);
+    for (int i = 0; i < tokens.ids().length; i++) {
+      if (tokens.end()[i] <= end) {
+        continue;
+      }
+      int id = tokens.ids()[i];
+      if (tokenizer.isMark(id) || tokenizer.eos().contains(id)) {
+        return new TurnEnd(ends.add(id).build(), ImmutableList.of());
+      }
+      if (!text.substring(Math.max(end, tokens.start()[i]), tokens.end()[i]).isBlank()) {
+        break;
+      }
+    }
+    return new TurnEnd(ends.build(), textAfterAnswer(answered));
+  }
+
+  private ImmutableList<String> textAfterAnswer(List<Message> answered) {
+    List<Message> more = new ArrayList<>(answered);
+    more.add(Message.user(MARK));
+    String text = rendered(more, ChatOptions.defaults());
+    int from = text == null ? -1 : text.indexOf(ANSWER);
+    int to = text == null ? -1 : text.indexOf(MARK);
+    if (from < 0 || to < from) {
+      return ImmutableList.of();
+    }
+    String between = text.substring(from + ANSWER.length(), to).stripTrailing();
+    return between.isEmpty() ? ImmutableList.of() : ImmutableList.of(between);
+  }
+}

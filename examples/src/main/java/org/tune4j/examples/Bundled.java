@@ -17,9 +17,9 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.io.AtomicFiles;
 
 /**
- * The base model and the tasks that come with the examples. Models are memory-mapped from a
- * directory, so what is inside a jar is first copied to {@code ~/.cache/tune4j}, or the directory
- * that {@code -Dtune4j.cache} names.
+ * The base model and the tasks that come with the examples. Models are read from a directory, so
+ * what is inside a jar is first copied to {@code ~/.cache/tune4j}, or the directory that {@code
+ * -Dtune4j.cache} names.
  */
 public final class Bundled {
   /** The system property that names the directory for copies. */

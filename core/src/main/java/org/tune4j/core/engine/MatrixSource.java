@@ -1,8 +1,8 @@
 package org.tune4j.core.engine;
 
 /**
- * Where a frozen matrix comes from: read in blocks of rows, so that converting a memory-mapped file
- * needs no second copy of it. Reading again gives the same values. Implementations throw {@link
+ * Where a frozen matrix comes from: read in blocks of rows, so that converting a file needs no
+ * second copy of it. Reading again gives the same values. Implementations throw {@link
  * java.io.UncheckedIOException} when the medium fails.
  */
 public interface MatrixSource {

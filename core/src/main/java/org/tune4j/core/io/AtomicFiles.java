@@ -8,10 +8,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
@@ -47,7 +49,7 @@ public final class AtomicFiles {
    * @throws IOException if it cannot be written; the message names the file
    */
   public static void write(Path file, Writer writer) throws IOException {
-    Path target = file.toAbsolutePath();
+    Path target = file.toAbsolutePath().normalize();
     Path temporary = null;
     try {
       Files.createDirectories(target.getParent());
@@ -82,7 +84,7 @@ public final class AtomicFiles {
    * @throws IOException if it cannot be written; the message names the directory
    */
   public static void writeDirectory(Path directory, DirectoryWriter writer) throws IOException {
-    Path target = directory.toAbsolutePath();
+    Path target = directory.toAbsolutePath().normalize();
     Path old = old(target);
     Path temporary = null;
     try {
@@ -113,7 +115,8 @@ public final class AtomicFiles {
    * directory or holds anything that the new one would not: it is probably not what the caller
    * meant.
    *
-   * @param replaceable accepts the names of files that may be replaced or removed
+   * @param replaceable accepts the names of files that may be replaced or removed; of a directory
+   *     inside, its name with a slash behind, then those of what it holds, as in {@code a/b}
    */
   public static void writeDirectory(
       Path directory, Predicate<String> replaceable, DirectoryWriter writer) throws IOException {
@@ -121,23 +124,36 @@ public final class AtomicFiles {
       if (!Files.isDirectory(directory)) {
         throw new FileAlreadyExistsException(directory.toString(), null, "it is no directory");
       }
-      try (Stream<Path> entries = Files.list(directory)) {
-        Path other =
-            entries
-                .filter(
-                    p -> !Files.isRegularFile(p) || !replaceable.test(p.getFileName().toString()))
-                .findFirst()
-                .orElse(null);
-        if (other != null) {
-          throw new FileAlreadyExistsException(
-              directory.toString(),
-              null,
-              "it holds '%s', which replacing the directory would delete: choose one that is new, or only holds what is written here"
-                  .formatted(other.getFileName()));
-        }
+      Optional<String> other = foreign(directory, "", replaceable);
+      if (other.isPresent()) {
+        throw new FileAlreadyExistsException(
+            directory.toString(),
+            null,
+            "it holds '%s', which replacing the directory would delete: choose one that is new, or only holds what is written here"
+                .formatted(other.get()));
       }
     }
     writeDirectory(directory, writer);
+  }
+
+  private static Optional<String> foreign(
+      Path directory, String prefix, Predicate<String> replaceable) throws IOException {
+    List<Path> entries;
+    try (Stream<Path> list = Files.list(directory)) {
+      entries = list.toList();
+    }
+    for (Path entry : entries) {
+      boolean inner = Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS);
+      String name = prefix + entry.getFileName() + (inner ? "/" : "");
+      if (!replaceable.test(name) || !(inner || Files.isRegularFile(entry))) {
+        return Optional.of(name);
+      }
+      Optional<String> within = inner ? foreign(entry, name, replaceable) : Optional.empty();
+      if (within.isPresent()) {
+        return within;
+      }
+    }
+    return Optional.empty();
   }
 
   /**
@@ -146,7 +162,7 @@ public final class AtomicFiles {
    * finished is deleted. No other process may be writing the directory.
    */
   public static void recover(Path directory) throws IOException {
-    Path target = directory.toAbsolutePath();
+    Path target = directory.toAbsolutePath().normalize();
     Path old = old(target);
     if (Files.exists(old) && !Files.exists(target)) {
       move(old, target);

@@ -148,8 +148,9 @@ public final class LanguageModel implements AutoCloseable {
   /**
    * Loads a model as Hugging Face transformers saves it: {@code config.json}, {@code
    * model.safetensors} or shards with an index in f32, f16 or bf16, and, unless only token ids are
-   * worked with, {@code tokenizer.json}. Weights are read from memory-mapped files and converted
-   * once.
+   * worked with, {@code tokenizer.json}. Weights are converted once; merging and saving read them
+   * again, so that the files must stay as they are until the model is closed. One that is replaced
+   * by another of its name is read on as it was.
    *
    * @throws java.nio.file.NoSuchFileException if a needed file is missing
    * @throws MalformedFileException if a file is damaged, describes what cannot be run, or does not
@@ -174,6 +175,8 @@ public final class LanguageModel implements AutoCloseable {
     try {
       FileWeights weights = new FileWeights(files, stated);
       ModelConfig config = weights.config();
+      ImmutableList<Integer> generationEnds =
+          ModelConfig.endTokens(directory.resolve("generation_config.json"), config.endTokens());
       tokenizer =
           Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
       Supplier<Optional<ChatTemplate>> template =
@@ -186,11 +189,7 @@ public final class LanguageModel implements AutoCloseable {
                 }
               });
       ImmutableSet<Integer> endTokens =
-          ImmutableSet.copyOf(
-              tokenizer == null
-                  ? ModelConfig.endTokens(
-                      directory.resolve("generation_config.json"), config.endTokens())
-                  : tokenizer.eos());
+          ImmutableSet.copyOf(tokenizer == null ? generationEnds : tokenizer.eos());
       Optional<Tokenizer> present = Optional.ofNullable(tokenizer);
       Supplier<Optional<ChatEncoder>> chat =
           Suppliers.memoize(
@@ -721,8 +720,8 @@ public final class LanguageModel implements AutoCloseable {
 
   /**
    * Saves the model as a Hugging Face directory, with merged adapters where groups are {@linkplain
-   * ProjectionGroup#merged() merged}; tokenizer and chat template are copied along. What was there
-   * is replaced once all is written.
+   * ProjectionGroup#merged() merged}; what belongs to tokenizer, chat templates and generation is
+   * copied along, and so are licences. What was there is replaced once all is written.
    *
    * @param type of the stored weights: F32, F16 or BF16
    * @throws java.nio.file.FileAlreadyExistsException if the target holds files that are not a
@@ -731,19 +730,27 @@ public final class LanguageModel implements AutoCloseable {
   public void save(Path target, ElementType type) throws IOException {
     List<WeightLoader.StoredTensor> tensors =
         step(
-            () ->
-                tensors().stream()
-                    .map(
-                        t -> {
-                          MatrixSource now = t.source().get();
-                          return new WeightLoader.StoredTensor(
-                              t.name(), t.shape(), () -> now, t.transposed());
-                        })
-                    .toList());
+            () -> {
+              weights.retain();
+              return tensors().stream()
+                  .map(
+                      t -> {
+                        MatrixSource now = t.source().get();
+                        return new WeightLoader.StoredTensor(
+                            t.name(), t.shape(), () -> now, t.transposed());
+                      })
+                  .toList();
+            });
     // sources stay readable whatever becomes of the model, so that writing holds up nobody
-    AtomicFiles.writeDirectory(
-        target, ModelWriter::belongs, into -> ModelWriter.write(this, tensors, into, type));
-    saved = Optional.of(target);
+    try {
+      AtomicFiles.writeDirectory(
+          target,
+          file -> ModelWriter.belongs(file, directory()),
+          into -> ModelWriter.write(this, tensors, into, type));
+      saved = Optional.of(target);
+    } finally {
+      weights.release();
+    }
   }
 
   /** Returns what the model is and what it holds, in a few lines. */

@@ -4,32 +4,48 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.SafetensorsWriter;
 
 /** Writes a model as transformers' {@code save_pretrained} does. */
 final class ModelWriter {
-  /** What is copied as it is from the directory that the model was loaded from. */
-  private static final List<String> COMPANIONS =
-      List.of(
-          "generation_config.json",
-          "tokenizer.json",
-          "tokenizer_config.json",
-          "special_tokens_map.json",
-          "added_tokens.json",
-          "vocab.json",
-          "merges.txt",
-          "chat_template.jinja");
+  /** A directory of chat templates by name. */
+  private static final String TEMPLATES = "additional_chat_templates/";
+
+  /** What belongs to a tokenizer or to generation, whatever the tokenizer's kind. */
+  private static final Pattern COMPANION =
+      Pattern.compile(
+          "generation_config\\.json"
+              + "|tokenizer\\.json|tokenizer_config\\.json|special_tokens_map\\.json|added_tokens\\.json"
+              + "|vocab\\.(json|txt|bpe)|merges\\.txt|tekken\\.json|normalizer\\.json"
+              + "|[^/]+\\.model(\\.v\\d+\\w*)?|[^/]+\\.tiktoken"
+              + "|chat_template\\.(jinja|json)|(pre|video_pre)?processor_config\\.json"
+              + "|additional_chat_templates/([^/]+\\.jinja)?");
+
+  /** What is copied, too, but is no sign of a model's directory: terms, and code of the model's. */
+  private static final Pattern ATTACHED =
+      Pattern.compile("(LICEN[CS]E|NOTICE|USE_POLICY)[^/]*|[^/]+\\.py");
 
   private ModelWriter() {}
 
-  /** Returns whether a file is part of a model directory. */
-  static boolean belongs(String file) {
-    return COMPANIONS.contains(file)
+  /**
+   * Returns whether a file is part of a model directory, so that one that is written may take its
+   * place.
+   *
+   * @param source the directory that the model was loaded from: what that has is not lost
+   */
+  static boolean belongs(String file, Optional<Path> source) {
+    return COMPANION.matcher(file).matches()
         || file.equals(ModelConfig.FILE)
         || file.endsWith(".safetensors")
-        || file.equals("model.safetensors.index.json");
+        || file.equals("model.safetensors.index.json")
+        || (ATTACHED.matcher(file).matches()
+            && source.isPresent()
+            && Files.isRegularFile(source.get().resolve(file)));
   }
 
   static void write(
@@ -51,11 +67,24 @@ final class ModelWriter {
     writer.write(into.resolve("model.safetensors"));
     Files.writeString(into.resolve(ModelConfig.FILE), model.config().toJson(dtype));
     if (model.directory().isPresent()) {
-      for (String name : COMPANIONS) {
-        Path file = model.directory().get().resolve(name);
-        if (Files.exists(file)) {
-          Files.copy(file, into.resolve(name));
+      copy(model.directory().get(), "", into);
+    }
+  }
+
+  private static void copy(Path source, String folder, Path into) throws IOException {
+    List<Path> entries;
+    try (Stream<Path> list = Files.list(source.resolve(folder))) {
+      entries = list.sorted().toList();
+    }
+    for (Path entry : entries) {
+      String name = folder + entry.getFileName();
+      if (Files.isDirectory(entry)) {
+        if ((name + "/").equals(TEMPLATES)) {
+          Files.createDirectory(into.resolve(name));
+          copy(source, TEMPLATES, into);
         }
+      } else if (COMPANION.matcher(name).matches() || ATTACHED.matcher(name).matches()) {
+        Files.copy(entry, into.resolve(name));
       }
     }
   }

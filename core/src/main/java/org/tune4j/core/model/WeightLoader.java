@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
@@ -23,6 +24,7 @@ final class WeightLoader implements AutoCloseable {
   private final int bytesPerWeight;
   private final Deque<Runnable> frees = new ArrayDeque<>();
   private final List<StoredTensor> stored = new ArrayList<>();
+  private final AtomicInteger users = new AtomicInteger(1);
   private long done;
 
   WeightLoader(
@@ -146,15 +148,27 @@ final class WeightLoader implements AutoCloseable {
     progress.onProgress(Math.min(done, totalBytes), totalBytes);
   }
 
+  /** Keeps the files open until {@link #release()}, be the model closed in the meantime. */
+  void retain() {
+    users.incrementAndGet();
+  }
+
+  /** Lets go of the files; the last one closes them. */
+  void release() {
+    if (users.decrementAndGet() == 0) {
+      try {
+        weights.close();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+  }
+
   @Override
   public void close() {
     while (!frees.isEmpty()) {
       frees.pop().run();
     }
-    try {
-      weights.close();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    release();
   }
 }

@@ -4,9 +4,13 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.BufferedOutputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
@@ -18,6 +22,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
@@ -264,6 +269,58 @@ class SafetensorsTest {
           .isInstanceOf(MalformedFileException.class)
           .hasMessageStartingWith(file.toString())
           .hasMessageContaining((String) bad.get(2));
+    }
+  }
+
+  /** A file whose header is {@code begin}, items by number, {@code end}, of ninety megabytes. */
+  private static Path large(String begin, IntFunction<String> item, String end) throws IOException {
+    Path file = directory.resolve("large.safetensors");
+    long length;
+    try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(file))) {
+      out.write(new byte[8]);
+      out.write(begin.getBytes(UTF_8));
+      length = begin.length();
+      for (int i = 0; length < 90_000_000; i++) {
+        byte[] bytes = item.apply(i).getBytes(UTF_8);
+        out.write(bytes);
+        length += bytes.length;
+      }
+      out.write(end.getBytes(UTF_8));
+      length += end.length();
+    }
+    try (RandomAccessFile out = new RandomAccessFile(file.toFile(), "rw")) {
+      out.writeLong(Long.reverseBytes(length));
+    }
+    return file;
+  }
+
+  /** Headers of the longest that the format allows cost no more than what is kept of them. */
+  @Example
+  void longHeadersAreBounded() throws IOException {
+    String empty = "{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+    String ones = "1,".repeat(1000);
+    IntFunction<String> tensors = i -> "\"t" + i + "\":" + empty + ",";
+    for (int kind = 0; kind < 6; kind++) {
+      Path file =
+          switch (kind) {
+            case 0 -> large("{", tensors, "\"end\":" + empty + "}");
+            case 1 -> large("{\"", i -> "n".repeat(1000), "\":" + empty + "}");
+            case 2 -> large("{\"__metadata__\":{\"k\":\"", i -> "v".repeat(1000), "\"}}");
+            case 3 -> large("{\"__metadata__\":{", i -> "\"" + i + "\":\"\",", "\"k\":\"\"}}");
+            case 4 -> large("{\"a\":{\"shape\":[", i -> ones, "1]}}");
+            default -> large("{\"a\":{\"b\":", i -> "[".repeat(1000), "}}");
+          };
+      com.sun.management.ThreadMXBean threads =
+          (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+      long before = threads.getCurrentThreadAllocatedBytes();
+      assertThatThrownBy(() -> Safetensors.open(file))
+          .as("kind %s", kind)
+          .isInstanceOf(MalformedFileException.class)
+          .hasMessageStartingWith(file.toString());
+      assertThat(threads.getCurrentThreadAllocatedBytes() - before)
+          .as("bytes that kind %s allocated", kind)
+          .isLessThan(400L << 20);
+      Files.delete(file);
     }
   }
 

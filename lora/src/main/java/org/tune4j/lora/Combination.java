@@ -148,6 +148,11 @@ public record Combination(Method method, double density, Majority majority, long
           !a.config().dora(),
           "'%s' is a DoRA adapter, whose magnitudes do not add up: merge it instead",
           a.name());
+      checkArgument(
+          a.saved().isEmpty(),
+          "'%s' has %s of its own, which does not add up: merge it instead",
+          a.name(),
+          a.saved());
     }
     if (adapters.size() == 1) {
       return new Run(linear(), adapters, weights).result(name, model);

@@ -32,6 +32,21 @@ record InitialValues(float[] a, float[] b) {
     };
   }
 
+  /**
+   * Draws those of an embedding: as PEFT, A is zero and B standard normal, whatever the method;
+   * both are normal for {@link LoraConfig.Initialisation#RANDOM}.
+   *
+   * @param entries of the table, the columns of A
+   */
+  static InitialValues ofEmbedding(
+      LoraConfig.Initialisation how, int rank, int entries, int hidden, SplittableRandom random) {
+    return new InitialValues(
+        how == LoraConfig.Initialisation.RANDOM
+            ? drawn(rank * entries, random::nextGaussian)
+            : new float[rank * entries],
+        drawn(hidden * rank, random::nextGaussian));
+  }
+
   private static float[] drawn(int count, DoubleSupplier next) {
     float[] values = new float[count];
     for (int i = 0; i < count; i++) {

@@ -1,5 +1,6 @@
 package org.tune4j.lora;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -10,11 +11,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.engine.ProjectionAdapter;
+import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
@@ -29,7 +33,9 @@ import org.tune4j.core.model.ProjectionGroup;
  * <module>.lora_magnitude_vector} {@code [1, out]}.
  */
 public final class LoraAdapter implements Adapter {
-  /** One adapted projection. */
+  private static final String EMBEDDING_A = ".lora_embedding_A";
+
+  /** One adapted projection; of an embedding, {@code a} is transposed: {@code [entries, r]}. */
   record Module(
       Projection projection, int member, int rank, float scale, Slot a, Slot b, Slot magnitude) {}
 
@@ -39,6 +45,9 @@ public final class LoraAdapter implements Adapter {
   private final Parameters parameters;
   private final ImmutableMap<String, Module> modules;
   private final IdentityHashMap<ProjectionGroup, GroupLora> groups = new IdentityHashMap<>();
+  private final IdentityHashMap<ProjectionGroup, EmbeddingLora> embeddings =
+      new IdentityHashMap<>();
+  private final IdentityHashMap<ProjectionGroup, SavedTable> saved = new IdentityHashMap<>();
   private boolean trainable = true;
 
   private LoraAdapter(LanguageModel model, LoraConfig config, String name) {
@@ -56,14 +65,19 @@ public final class LoraAdapter implements Adapter {
         (group, members) -> {
           // neighbouring A's of a group make one product of their common input
           List<Slot> a = new ArrayList<>();
+          boolean embedding = group.use() == FrozenMatrix.Use.EMBEDDING;
           for (LoraConfig.Target t : members) {
-            a.add(builder.add(aName(t.projection()), t.rank(), t.projection().in()));
+            Projection p = t.projection();
+            a.add(
+                embedding
+                    ? builder.add(embeddingAName(p), p.in(), t.rank()) // rows are looked up
+                    : builder.add(aName(p), t.rank(), p.in()));
           }
           List<Module> made = new ArrayList<>();
           for (int k = 0; k < members.size(); k++) {
             LoraConfig.Target t = members.get(k);
             Projection p = t.projection();
-            Slot b = builder.add(bName(p), p.out(), t.rank());
+            Slot b = builder.add(embedding ? embeddingBName(p) : bName(p), p.out(), t.rank());
             Slot magnitude = config.dora() ? builder.add(magnitudeName(p), 1, p.out()) : null;
             Module m =
                 new Module(p, t.member(), t.rank(), (float) t.scale(), a.get(k), b, magnitude);
@@ -72,9 +86,22 @@ public final class LoraAdapter implements Adapter {
           }
           byGroup.put(group, made);
         });
+    for (ProjectionGroup group : config.saved(model)) {
+      Projection p = group.members().get(0);
+      MatrixSource table = p.source();
+      Slot slot = builder.add(p.name() + ".weight", table.rows(), table.cols());
+      saved.put(group, new SavedTable(this, group, slot));
+    }
     parameters = builder.build(true);
     modules = ImmutableMap.copyOf(all);
-    byGroup.forEach((group, made) -> groups.put(group, new GroupLora(this, group, made)));
+    byGroup.forEach(
+        (group, made) -> {
+          if (group.use() == FrozenMatrix.Use.EMBEDDING) {
+            embeddings.put(group, new EmbeddingLora(this, made.get(0)));
+          } else {
+            groups.put(group, new GroupLora(this, group, made));
+          }
+        });
   }
 
   static String aName(Projection p) {
@@ -83,6 +110,14 @@ public final class LoraAdapter implements Adapter {
 
   static String bName(Projection p) {
     return p.name() + ".lora_B.weight";
+  }
+
+  static String embeddingAName(Projection p) {
+    return p.name() + EMBEDDING_A;
+  }
+
+  static String embeddingBName(Projection p) {
+    return p.name() + ".lora_embedding_B";
   }
 
   static String magnitudeName(Projection p) {
@@ -109,10 +144,14 @@ public final class LoraAdapter implements Adapter {
     SplittableRandom random = new SplittableRandom(seed);
     for (Module m : modules.values()) {
       InitialValues values =
-          InitialValues.draw(config.initialisation(), m.rank, m.a.cols(), m.b.rows(), random);
+          transposed(m.a)
+              ? InitialValues.ofEmbedding(
+                  config.initialisation(), m.rank, m.a.rows(), m.b.rows(), random)
+              : InitialValues.draw(config.initialisation(), m.rank, m.a.cols(), m.b.rows(), random);
       set(m.a, values.a());
       set(m.b, values.b());
     }
+    saved.values().forEach(SavedTable::initialise);
     parameters.changed();
     if (config.dora()) {
       groups.values().forEach(GroupLora::initialiseMagnitudes);
@@ -125,18 +164,63 @@ public final class LoraAdapter implements Adapter {
     return new LoraAdapter(model, config, name);
   }
 
-  void set(Slot slot, float[] values) {
-    model.engine().write(parameters.weight(slot), values);
+  /** PEFT has an embedding's A with a column for each entry, here it is a row. */
+  private static boolean transposed(Slot slot) {
+    return slot.name().endsWith(EMBEDDING_A);
   }
 
-  /** Returns the values of a parameter, row-major. */
+  static float[] transpose(float[] values, int rows, int cols) {
+    float[] t = new float[values.length]; // [cols, rows]
+    for (int r = 0; r < rows; r++) {
+      for (int c = 0; c < cols; c++) {
+        t[c * rows + r] = values[r * cols + c];
+      }
+    }
+    return t;
+  }
+
+  /** Sets a parameter from values as PEFT has them. */
+  void set(Slot slot, float[] values) {
+    model
+        .engine()
+        .write(
+            parameters.weight(slot),
+            transposed(slot)
+                ? transpose(values, /* rows= */ slot.cols(), /* cols= */ slot.rows())
+                : values);
+  }
+
+  /** Returns the values of a parameter, row-major, in the shape that PEFT gives it. */
   public float[] values(String parameter) {
+    Slot slot = parameters.slot(parameter);
+    return read(slot, parameters.weight(slot));
+  }
+
+  /** Returns the gradient of a parameter like {@link #values}. */
+  float[] gradient(String parameter) {
+    Slot slot = parameters.slot(parameter);
+    return read(slot, parameters.gradient(slot));
+  }
+
+  private float[] read(Slot slot, Tensor t) {
     model.engine().lock().lock();
     try {
-      return model.engine().read(parameters.weight(parameters.slot(parameter)));
+      float[] values = model.engine().read(t);
+      return transposed(slot) ? transpose(values, slot.rows(), slot.cols()) : values;
     } finally {
       model.engine().lock().unlock();
     }
+  }
+
+  /** Returns the shape that PEFT gives a parameter. */
+  long[] shape(String parameter) {
+    Slot slot = parameters.slot(parameter);
+    if (parameter.endsWith(".lora_magnitude_vector")) {
+      return new long[] {slot.cols()};
+    }
+    return transposed(slot)
+        ? new long[] {slot.cols(), slot.rows()}
+        : new long[] {slot.rows(), slot.cols()};
   }
 
   /** Returns its configuration. */
@@ -147,6 +231,14 @@ public final class LoraAdapter implements Adapter {
   @Override
   public LanguageModel model() {
     return model;
+  }
+
+  /** Returns the embeddings and heads that are trained whole, by parameter. */
+  ImmutableList<String> saved() {
+    return saved.keySet().stream()
+        .map(g -> g.members().get(0).name() + ".weight")
+        .sorted()
+        .collect(ImmutableList.toImmutableList());
   }
 
   ImmutableMap<String, Module> modules() {
@@ -165,7 +257,18 @@ public final class LoraAdapter implements Adapter {
 
   @Override
   public Optional<ProjectionAdapter> on(ProjectionGroup group) {
-    return Optional.ofNullable(groups.get(group));
+    ProjectionAdapter found = groups.get(group);
+    return Optional.ofNullable(
+        found == null && group.use() == FrozenMatrix.Use.HEAD ? saved.get(group) : found);
+  }
+
+  @Override
+  public Optional<EmbeddingAdapter> onRows(ProjectionGroup embedding) {
+    EmbeddingAdapter found = embeddings.get(embedding);
+    return Optional.ofNullable(
+        found == null && embedding.use() == FrozenMatrix.Use.EMBEDDING
+            ? saved.get(embedding)
+            : found);
   }
 
   @Override
@@ -205,6 +308,12 @@ public final class LoraAdapter implements Adapter {
 
   @Override
   public List<MatrixSource> merged(ProjectionGroup group, List<MatrixSource> sources) {
+    if (saved.containsKey(group)) {
+      return ImmutableList.of(saved.get(group).merged(sources.get(0)));
+    }
+    if (embeddings.containsKey(group)) {
+      return ImmutableList.of(embeddings.get(group).merged(sources.get(0)));
+    }
     GroupLora lora = groups.get(group);
     if (lora == null) {
       return sources;
@@ -213,7 +322,7 @@ public final class LoraAdapter implements Adapter {
     for (Module m : lora.modules()) {
       all.set(m.member, merge(m, sources.get(m.member)));
     }
-    return all;
+    return ImmutableList.copyOf(all);
   }
 
   /** Undoes every merge into the model, bit for bit: {@link Merging#unmerge}. */

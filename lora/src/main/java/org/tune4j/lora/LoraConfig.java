@@ -8,10 +8,12 @@ import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
+import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
@@ -136,12 +138,15 @@ public final class LoraConfig implements AdapterFactory {
   private final boolean dora;
   private final Initialisation initialisation;
   private final Bias bias;
+  private final ImmutableList<String> modulesToSave;
+  private final boolean ensureWeightTying;
   private final ImmutableSet<String> targetNames;
   private final ImmutableSet<String> excludedNames;
   private final ImmutableSet<Integer> layers;
   private final PythonRegex targetExpression; // null: names
   private final PythonRegex excludeExpression;
   private final ImmutableList<PythonRegex> layerExpressions;
+  private final ImmutableList<PythonRegex> savedExpressions;
   private final List<Key> rankKeys;
   private final List<Key> alphaKeys;
 
@@ -186,6 +191,16 @@ public final class LoraConfig implements AdapterFactory {
     dora = b.dora;
     initialisation = b.initialisation;
     bias = b.bias;
+    modulesToSave = b.modulesToSave;
+    ensureWeightTying = b.ensureWeightTying;
+    checkArgument(
+        modulesToSave.stream().noneMatch(String::isEmpty),
+        "modules_to_save %s has an empty name",
+        modulesToSave);
+    savedExpressions =
+        modulesToSave.stream()
+            .map(m -> PythonRegex.compile("modules_to_save", m, "(^|.*\\.)" + m + "($|\\..*)"))
+            .collect(ImmutableList.toImmutableList());
     checkArgument(
         initialisation != Initialisation.ORTHOGONAL
             || (rank % 2 == 0 && rankPattern.values().stream().allMatch(r -> r % 2 == 0)),
@@ -240,6 +255,8 @@ public final class LoraConfig implements AdapterFactory {
     private boolean dora;
     private Initialisation initialisation = Initialisation.KAIMING;
     private Bias bias = Bias.NONE;
+    private ImmutableList<String> modulesToSave = ImmutableList.of();
+    private boolean ensureWeightTying;
 
     private Builder() {}
 
@@ -352,6 +369,30 @@ public final class LoraConfig implements AdapterFactory {
     }
 
     /**
+     * Sets modules that are trained whole, as copies that the adapter has, and saved with it: the
+     * output head or embeddings, by the ends of their names. For new tokens, and where the head
+     * must learn much. An adapter then has as many parameters as these have weights.
+     */
+    public Builder modulesToSave(List<String> value) {
+      modulesToSave = ImmutableList.copyOf(value);
+      return this;
+    }
+
+    /** Like {@link #modulesToSave(List)}. */
+    public Builder modulesToSave(String... value) {
+      return modulesToSave(List.of(value));
+    }
+
+    /**
+     * Sets whether what is trained of an embedding is trained of the output head too, where the
+     * model has one weight for both. Not implemented: an adapter is not made where this matters.
+     */
+    public Builder ensureWeightTying(boolean value) {
+      ensureWeightTying = value;
+      return this;
+    }
+
+    /**
      * Returns the configuration.
      *
      * @throws IllegalArgumentException if a field's value is not allowed; the message names it
@@ -379,6 +420,8 @@ public final class LoraConfig implements AdapterFactory {
     b.dora = dora;
     b.initialisation = initialisation;
     b.bias = bias;
+    b.modulesToSave = modulesToSave;
+    b.ensureWeightTying = ensureWeightTying;
     return b;
   }
 
@@ -457,6 +500,16 @@ public final class LoraConfig implements AdapterFactory {
     return bias;
   }
 
+  /** Returns the modules that are trained whole; may be empty. */
+  public ImmutableList<String> modulesToSave() {
+    return modulesToSave;
+  }
+
+  /** Returns whether embedding and head are trained as one where they are one. */
+  public boolean ensureWeightTying() {
+    return ensureWeightTying;
+  }
+
   /** Returns the rank of a module. */
   public int rankOf(String module) {
     return rankOf(module, new PythonRegex.Steps());
@@ -494,6 +547,11 @@ public final class LoraConfig implements AdapterFactory {
   private boolean targets(String module, PythonRegex.Steps steps) {
     if (excludeRegex ? excludeExpression.fullMatch(module, steps) : named(excludedNames, module)) {
       return false;
+    }
+    for (PythonRegex saved : savedExpressions) {
+      if (saved.match(module, steps) != null) {
+        return false; // it is trained whole
+      }
     }
     if (targetRegex) {
       return targetExpression.fullMatch(module, steps);
@@ -561,27 +619,73 @@ public final class LoraConfig implements AdapterFactory {
   /**
    * Returns the targets in a model, in its order.
    *
-   * @throws IllegalArgumentException if there are none; the message lists what there is
+   * @throws IllegalArgumentException if there are none, or what is asked for is not implemented;
+   *     the message lists what there is
    */
   List<Target> resolve(LanguageModel model) {
     PythonRegex.Steps steps = new PythonRegex.Steps();
     List<Target> found = new ArrayList<>();
     for (ProjectionGroup group : model.groups()) {
+      if (targetNames.contains(ALL_LINEAR) && group.use() != FrozenMatrix.Use.PROJECTION) {
+        continue; // PEFT, too, leaves the head out
+      }
       for (int i = 0; i < group.members().size(); i++) {
         String name = group.members().get(i).name();
         if (targets(name, steps)) {
+          checkArgument(
+              !dora || group.use() != FrozenMatrix.Use.EMBEDDING,
+              "use_dora with the embedding '%s': this is not implemented",
+              name);
           found.add(new Target(group, i, rankOf(name, steps), scaleOf(name, steps)));
         }
       }
     }
     if (found.isEmpty()) {
       throw new IllegalArgumentException(
-          "target_modules %s matches no linear layer of the model; it has: %s"
+          "target_modules %s matches no linear layer or embedding of the model; it has: %s"
               .formatted(targetText(), lastNames(model)));
     }
     refuseBiases(
         bias == Bias.ALL ? model.projections() : found.stream().map(Target::projection).toList());
+    refuseTying(model, found);
     return found;
+  }
+
+  /**
+   * Returns the groups, of one member each, that are trained whole, in the model's order.
+   *
+   * @throws IllegalArgumentException if a module is neither an embedding nor the head
+   */
+  List<ProjectionGroup> saved(LanguageModel model) {
+    List<ProjectionGroup> found = new ArrayList<>();
+    for (ProjectionGroup group : model.groups()) {
+      if (group.use() != FrozenMatrix.Use.PROJECTION
+          && modulesToSave.stream().anyMatch(group.members().get(0).name()::endsWith)) {
+        found.add(group);
+      }
+    }
+    if (!modulesToSave.isEmpty()) {
+      Set<String> names = new HashSet<>();
+      found.forEach(g -> names.add(g.members().get(0).name()));
+      for (String module : model.moduleNames()) {
+        checkArgument(
+            names.contains(module) || modulesToSave.stream().noneMatch(module::endsWith),
+            "modules_to_save %s has '%s': only embeddings and the output head are trained whole",
+            modulesToSave,
+            module);
+      }
+    }
+    return found;
+  }
+
+  private void refuseTying(LanguageModel model, List<Target> targets) {
+    boolean tables =
+        targets.stream().anyMatch(t -> t.group().use() != FrozenMatrix.Use.PROJECTION)
+            || !saved(model).isEmpty();
+    checkArgument(
+        !ensureWeightTying || !tables || !model.config().tiedHead(),
+        "ensure_weight_tying is true, and the model has one weight for embedding and output head:"
+            + " training them as one is not implemented");
   }
 
   private void refuseBiases(List<Projection> trained) {
@@ -610,7 +714,8 @@ public final class LoraConfig implements AdapterFactory {
   }
 
   private static String lastNames(LanguageModel model) {
-    return model.projections().stream()
+    return model.groups().stream()
+        .flatMap(g -> g.members().stream())
         .map(p -> p.name().substring(p.name().lastIndexOf('.') + 1))
         .distinct()
         .collect(joining(", "));
@@ -619,19 +724,28 @@ public final class LoraConfig implements AdapterFactory {
   /**
    * Returns a new adapter.
    *
-   * @throws IllegalArgumentException if a target module is no linear layer of the model's decoder:
-   *     PEFT would pass over a name that nothing has, and adapt an output head or an embedding
+   * @throws IllegalArgumentException if a target module is no linear layer, embedding or head of
+   *     the model: PEFT would pass over a name that nothing has
    */
   @Override
   public LoraAdapter create(LanguageModel model, String name, long seed) {
     if (!targetRegex && !targetModules.contains(ALL_LINEAR)) {
       for (String target : targetModules) {
         checkArgument(
-            model.projections().stream().anyMatch(p -> named(Set.of(target), p.name())),
-            "target_modules: '%s' is no linear layer of the model's decoder; it has: %s",
+            model.groups().stream()
+                .flatMap(g -> g.members().stream())
+                .anyMatch(p -> named(Set.of(target), p.name())),
+            "target_modules: '%s' is no linear layer or embedding of the model; it has: %s",
             target,
             lastNames(model));
       }
+    }
+    for (String module : modulesToSave) {
+      checkArgument(
+          saved(model).stream().anyMatch(g -> g.members().get(0).name().endsWith(module)),
+          "modules_to_save: '%s' is no embedding or output head of the model; it has: %s",
+          module,
+          lastNames(model));
     }
     checkArgument(
         initialisation != Initialisation.EVA && initialisation != Initialisation.MICA,
@@ -664,7 +778,9 @@ public final class LoraConfig implements AdapterFactory {
         rslora,
         dora,
         initialisation,
-        bias);
+        bias,
+        modulesToSave,
+        ensureWeightTying);
   }
 
   @Override
@@ -680,8 +796,12 @@ public final class LoraConfig implements AdapterFactory {
   @Override
   public long parameters(LanguageModel model) {
     return resolve(model).stream()
-        .mapToLong(t -> t.size() + (dora ? t.projection().out() : 0))
-        .sum();
+            .mapToLong(t -> t.size() + (dora ? t.projection().out() : 0))
+            .sum()
+        + saved(model).stream()
+            .map(g -> g.members().get(0))
+            .mapToLong(p -> (long) p.in() * p.out())
+            .sum();
   }
 
   @Override
@@ -710,6 +830,9 @@ public final class LoraConfig implements AdapterFactory {
     }
     if (bias != Bias.NONE) {
       text.append(", bias=").append(bias);
+    }
+    if (!modulesToSave.isEmpty()) {
+      text.append(", modules_to_save=").append(modulesToSave);
     }
     return text.append(rslora ? ", rsLoRA" : "")
         .append(dora ? ", DoRA" : "")

@@ -75,9 +75,7 @@ final class PeftConfig {
           "corda_config",
           "eva_config",
           "loftq_config",
-          "lora_ga_config",
-          // what is tied stays so: see Reader.read
-          "ensure_weight_tying");
+          "lora_ga_config");
 
   private static final ImmutableSet<String> UNDERSTOOD =
       ImmutableSet.of(
@@ -96,7 +94,9 @@ final class PeftConfig {
           "use_rslora",
           "use_dora",
           "init_lora_weights",
-          "bias");
+          "bias",
+          "modules_to_save",
+          "ensure_weight_tying");
 
   /** Initialisations that change the base weights, and how. */
   private static final ImmutableMap<String, String> MUTATING =
@@ -120,9 +120,9 @@ final class PeftConfig {
           JSON.readTree(
               """
               {"alora_invocation_tokens": null, "arrow_config": null, "auto_mapping": null,
-               "corda_config": null, "ensure_weight_tying": false, "eva_config": null, "kasa_config": null,
+               "corda_config": null, "eva_config": null, "kasa_config": null,
                "layer_replication": null, "loftq_config": {}, "lora_bias": false, "lora_ga_config": null,
-               "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": null,
+               "megatron_config": null, "megatron_core": "megatron.core",
                "monteclora_config": null, "qalora_group_size": 16, "revision": null, "target_parameters": null,
                "trainable_token_indices": null, "use_bdlora": null, "use_qalora": false, "velora_config": null}
               """);
@@ -185,6 +185,12 @@ final class PeftConfig {
       default -> o.put("init_lora_weights", c.initialisation().peft());
     }
     o.put("bias", c.bias().peft());
+    if (c.modulesToSave().isEmpty()) {
+      o.putNull("modules_to_save");
+    } else {
+      c.modulesToSave().forEach(o.putArray("modules_to_save")::add);
+    }
+    o.put("ensure_weight_tying", c.ensureWeightTying());
     o.properties().forEach(e -> fields.put(e.getKey(), e.getValue()));
     ObjectNode sorted = JSON.createObjectNode();
     fields.forEach(sorted::set);
@@ -302,6 +308,8 @@ final class PeftConfig {
       b.dora(flag("use_dora"));
       b.initialisation(initialisation(root.path("init_lora_weights")));
       b.bias(bias(root.path("bias")));
+      b.modulesToSave(texts("modules_to_save", root.path("modules_to_save")));
+      b.ensureWeightTying(flag("ensure_weight_tying"));
       try {
         return b.build();
       } catch (IllegalArgumentException e) {

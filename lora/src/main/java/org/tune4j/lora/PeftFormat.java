@@ -1,16 +1,14 @@
 package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableSet;
+import com.google.common.collect.ImmutableSortedSet;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.Map;
-import java.util.TreeMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.Engine;
-import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
@@ -54,14 +52,6 @@ public final class PeftFormat {
    */
   public static void save(LoraAdapter adapter, Path directory, String baseModel)
       throws IOException {
-    Map<String, Slot> tensors = new TreeMap<>();
-    for (LoraAdapter.Module m : adapter.modules().values()) {
-      tensors.put(PREFIX + m.a().name(), m.a());
-      tensors.put(PREFIX + m.b().name(), m.b());
-      if (m.magnitude() != null) {
-        tensors.put(PREFIX + m.magnitude().name(), m.magnitude());
-      }
-    }
     SafetensorsWriter writer =
         new SafetensorsWriter()
             .metadata("format", "pt")
@@ -69,15 +59,9 @@ public final class PeftFormat {
     Engine engine = adapter.model().engine();
     engine.lock().lock();
     try {
-      tensors.forEach(
-          (key, slot) -> {
-            float[] values = adapter.values(slot.name());
-            if (slot.equals(adapter.modules().get(moduleOf(slot.name())).magnitude())) {
-              writer.add(key, values, slot.cols());
-            } else {
-              writer.add(key, values, slot.rows(), slot.cols());
-            }
-          });
+      for (String name : ImmutableSortedSet.copyOf(adapter.parameters().names())) {
+        writer.add(PREFIX + name, adapter.values(name), adapter.shape(name));
+      }
     } finally {
       engine.lock().unlock();
     }
@@ -93,10 +77,6 @@ public final class PeftFormat {
             Files.copy(card, d.resolve(CARD));
           }
         });
-  }
-
-  private static String moduleOf(String parameter) {
-    return parameter.substring(0, parameter.lastIndexOf(".lora_"));
   }
 
   /**

@@ -9,12 +9,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
+import org.tune4j.core.model.ProjectionGroup;
 
 /**
  * The tensors of an adapter file, compared with what its configuration makes of a base model.
@@ -47,28 +49,41 @@ final class PeftTensors {
       throw new MalformedFileException(
           weights.file(), "tensors' names", e.getMessage(), "one adapter", e);
     }
-    refuseOther(model, config, weights, targets, stored);
-    Map<String, String> keys = new LinkedHashMap<>();
+    refuseUnprefixed(weights);
+    List<Shape> shapes = new ArrayList<>();
     for (LoraConfig.Target t : targets) {
       Projection p = t.projection();
-      Shapes shapes = new Shapes(weights, stored, t);
-      keys.put(LoraAdapter.aName(p), shapes.check(LoraAdapter.aName(p), t.rank(), p.in()));
-      keys.put(LoraAdapter.bName(p), shapes.check(LoraAdapter.bName(p), p.out(), t.rank()));
+      boolean embedding = t.group().use() == FrozenMatrix.Use.EMBEDDING;
+      shapes.add(
+          new Shape(
+              embedding ? LoraAdapter.embeddingAName(p) : LoraAdapter.aName(p),
+              List.of(t.rank(), p.in()),
+              p,
+              t.rank()));
+      shapes.add(
+          new Shape(
+              embedding ? LoraAdapter.embeddingBName(p) : LoraAdapter.bName(p),
+              List.of(p.out(), t.rank()),
+              p,
+              t.rank()));
       if (config.dora()) {
-        keys.put(LoraAdapter.magnitudeName(p), shapes.check(LoraAdapter.magnitudeName(p), p.out()));
+        shapes.add(new Shape(LoraAdapter.magnitudeName(p), List.of(p.out()), p, 0));
       }
+    }
+    for (ProjectionGroup group : config.saved(model)) {
+      Projection p = group.members().get(0);
+      shapes.add(
+          new Shape(p.name() + ".weight", List.of(p.source().rows(), p.source().cols()), p, 0));
+    }
+    refuseOther(model, weights, targets, shapes, stored);
+    Map<String, String> keys = new LinkedHashMap<>();
+    for (Shape shape : shapes) {
+      keys.put(shape.name, shape.check(weights, stored.get(shape.name)));
     }
     return new PeftTensors(weights, keys);
   }
 
-  /** Refuses tensors that would be left over, saying what they are. */
-  private static void refuseOther(
-      LanguageModel model,
-      LoraConfig config,
-      Safetensors weights,
-      List<LoraConfig.Target> targets,
-      Map<String, String> stored)
-      throws IOException {
+  private static void refuseUnprefixed(Safetensors weights) throws MalformedFileException {
     for (String key : weights.names()) {
       if (!key.startsWith(PeftFormat.PREFIX)) {
         throw new MalformedFileException(
@@ -78,76 +93,96 @@ final class PeftTensors {
             "the tensors of an adapter for a causal language model, as PEFT names them");
       }
     }
+  }
+
+  /** Refuses tensors that would be left over, saying what they are. */
+  private static void refuseOther(
+      LanguageModel model,
+      Safetensors weights,
+      List<LoraConfig.Target> targets,
+      List<Shape> shapes,
+      Map<String, String> stored)
+      throws IOException {
+    Set<String> expected = new TreeSet<>();
+    shapes.forEach(s -> expected.add(s.name));
     Set<String> targeted = new TreeSet<>();
     targets.forEach(t -> targeted.add(t.name()));
+    Map<String, Projection> own = new LinkedHashMap<>();
+    model.groups().forEach(g -> g.members().forEach(p -> own.put(p.name(), p)));
     for (Map.Entry<String, String> e : stored.entrySet()) {
       String name = e.getKey();
-      int at = name.lastIndexOf(".lora_");
-      String module =
-          at < 0 ? name.substring(0, Math.max(0, name.lastIndexOf('.'))) : name.substring(0, at);
-      boolean known =
-          name.endsWith(".lora_A.weight")
-              || name.endsWith(".lora_B.weight")
-              || (config.dora() && name.endsWith(".lora_magnitude_vector"));
-      if (known && targeted.contains(module)) {
+      if (expected.contains(name)) {
         continue;
       }
+      Projection base =
+          own.get(name.replaceFirst("(\\.(base_layer|original_module))?\\.weight$", ""));
+      if (base != null) {
+        BaseWeights.compare(base, weights, e.getValue());
+        continue;
+      }
+      int at = name.lastIndexOf(".lora_");
+      String module = name.substring(0, Math.max(0, at < 0 ? name.lastIndexOf('.') : at));
       throw new MalformedFileException(
           weights.file(),
           "tensor '" + e.getValue() + "'",
-          what(model, module, at >= 0, known, targeted),
-          "only tensors of the modules that " + PeftConfig.FILE + " names in target_modules");
+          what(model, module, at >= 0, own.containsKey(module), targeted),
+          "only tensors of the modules that "
+              + PeftConfig.FILE
+              + " names in target_modules and modules_to_save");
     }
   }
 
   private static String what(
       LanguageModel model, String module, boolean lora, boolean known, Set<String> targeted) {
-    if (lora && model.projections().stream().noneMatch(p -> p.name().equals(module))) {
-      return "an update of the module '%s', which this base model lacks (its linear layers are %s): the adapter was made for another"
+    if (lora && !known) {
+      return "an update of the module '%s', which this base model lacks (it has %s): the adapter was made for another"
           .formatted(module, layers(model));
     }
     if (lora && !targeted.contains(module)) {
       return "an update of '%s', which the configuration does not target".formatted(module);
     }
-    if (lora && !known) {
-      return "a parameter that this kind of adapter does not have";
-    }
-    return "a tensor that is no part of an update of a linear layer";
+    return lora
+        ? "a parameter that this kind of adapter does not have"
+        : "a tensor that is no part of an update";
   }
 
   static String layers(LanguageModel model) {
-    return model.projections().stream()
+    return model.groups().stream()
+        .flatMap(g -> g.members().stream())
         .map(p -> p.name().replaceAll("\\.\\d+\\.", ".*."))
         .distinct()
         .collect(joining(", "));
   }
 
-  /** Compares the tensors of one module. */
-  private record Shapes(Safetensors weights, Map<String, String> stored, LoraConfig.Target target) {
-    String check(String name, int... shape) throws IOException {
-      String key = stored.get(name);
-      List<Long> expected = new ArrayList<>();
-      for (int d : shape) {
-        expected.add((long) d);
-      }
+  /**
+   * What a parameter must look like.
+   *
+   * @param name its name
+   * @param shape its dimensions
+   * @param of the module that it belongs to
+   * @param rank of the module's update; 0 where that has no part in the shape
+   */
+  private record Shape(String name, List<Integer> shape, Projection of, int rank) {
+    /** Returns the key of the tensor that has it. */
+    String check(Safetensors weights, String key) throws IOException {
       if (key == null) {
         throw new MalformedFileException(
             weights.file(),
             "tensor '" + PeftFormat.PREFIX + name + "'",
             "nothing",
-            "a tensor " + expected + ", as " + PeftConfig.FILE + " targets this module");
+            "a tensor " + shape + ", as " + PeftConfig.FILE + " targets this module");
       }
       Safetensors.Entry entry = weights.entry(key);
       List<Long> found = new ArrayList<>(entry.shape());
-      if (shape.length == 1) {
+      if (shape.size() == 1) {
         found.removeIf(d -> d == 1);
       }
-      if (!found.equals(expected)) {
+      if (!found.equals(shape.stream().map(Integer::longValue).toList())) {
         throw new MalformedFileException(
             weights.file(),
             "tensor '" + key + "'",
             "shape " + entry.shape(),
-            expected + ": " + reason(name, found, expected));
+            shape + ": " + reason(found));
       }
       if (!entry.type().isFloat()) {
         throw new MalformedFileException(
@@ -159,17 +194,13 @@ final class PeftTensors {
       return key;
     }
 
-    private String reason(String name, List<Long> found, List<Long> expected) {
-      Projection p = target.projection();
-      int rankAt = name.endsWith(".lora_B.weight") ? 1 : 0;
-      boolean sameFeatures =
-          expected.size() == 2
-              && found.size() == 2
-              && found.get(1 - rankAt).equals(expected.get(1 - rankAt));
-      return sameFeatures
-          ? PeftConfig.FILE + " gives this module the rank " + target.rank()
-          : "%s of this base model has %s inputs and %s outputs (was the adapter made for another?)"
-              .formatted(p.name(), p.in(), p.out());
+    private String reason(List<Long> found) {
+      int features = name.contains(".lora_B") || name.contains("_embedding_B") ? 0 : 1;
+      if (rank > 0 && found.size() == 2 && found.get(features) == (long) shape.get(features)) {
+        return PeftConfig.FILE + " gives this module the rank " + rank;
+      }
+      return "%s of this base model has %s inputs and %s outputs (was the adapter made for another?)"
+          .formatted(of.name(), of.in(), of.out());
     }
   }
 

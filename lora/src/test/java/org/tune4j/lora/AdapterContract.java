@@ -59,6 +59,11 @@ public abstract class AdapterContract {
     return false;
   }
 
+  /** Returns whether one may stand on another of the kind. */
+  protected boolean stacks() {
+    return true;
+  }
+
   /** Model families, each on every engine. */
   static Stream<Arguments> everywhere() {
     return Stream.of("gpt2", "llama", "qwen2")
@@ -120,9 +125,9 @@ public abstract class AdapterContract {
   }
 
   /** Holds the gradient of each of an adapter's parameters against central differences. */
-  private void checkGradients(LanguageModel model, Routing routing, Adapter adapter) {
+  private void checkGradients(
+      LanguageModel model, Routing routing, Adapter adapter, float[] gradient) {
     Random random = new Random(3);
-    float[] gradient = gradients(adapter);
     float[] at = TestModels.get(adapter);
     for (String name : adapter.parameters().names()) {
       Parameters.Slot slot = adapter.parameters().slot(name);
@@ -221,7 +226,7 @@ public abstract class AdapterContract {
         LanguageModel model = TestModels.model(family, engine);
         Adapter adapter = trained(model, "a", 1)) {
       step(model, all(adapter), Tape.Mode.RECORDING, null, adapter);
-      checkGradients(model, all(adapter), adapter);
+      checkGradients(model, all(adapter), adapter, gradients(adapter));
     }
   }
 
@@ -325,20 +330,24 @@ public abstract class AdapterContract {
   @ParameterizedTest
   @MethodSource("engines")
   void aStackTrainsEachOfItsAdapters(String engineName) {
+    assumeTrue(stacks());
     try (Engine engine = Engines.create(engineName, Precision.F32);
         LanguageModel model = TestModels.model("llama", engine);
         Adapter lower = trained(model, "lower", 1);
         Adapter upper = trained(model, "upper", 2)) {
       Routing stack = all(lower, upper);
       step(model, stack, Tape.Mode.RECORDING, null, lower, upper);
-      checkGradients(model, stack, upper);
-      checkGradients(model, stack, lower);
+      float[] ofUpper = gradients(upper); // a loss may form gradients of a head's adapter already
+      float[] ofLower = gradients(lower);
+      checkGradients(model, stack, upper, ofUpper);
+      checkGradients(model, stack, lower, ofLower);
     }
   }
 
   @ParameterizedTest
   @MethodSource("engines")
   void whatIsFrozenBelowIsLeftAlone(String engineName) {
+    assumeTrue(stacks());
     assumeTrue(!dropsOut(), "a frozen adapter drops nothing, so that the two differ");
     try (Engine engine = Engines.create(engineName, Precision.F32);
         LanguageModel model = TestModels.model("llama", engine);
@@ -388,11 +397,13 @@ public abstract class AdapterContract {
         Adapter second = trained(model, "second", 2)) {
       float[] base = TestModels.logits(model);
       float[] applied = TestModels.logits(model, first);
-      float[] stacked = TestModels.logits(model, first, second);
+      float[] stacked = stacks() ? TestModels.logits(model, first, second) : null;
       first.mergeIntoModel();
       assertThat(TestModels.relativeError(TestModels.logits(model), applied)).isLessThan(1e-5);
-      second.mergeIntoModel();
-      assertThat(TestModels.relativeError(TestModels.logits(model), stacked)).isLessThan(1e-5);
+      if (stacks()) {
+        second.mergeIntoModel();
+        assertThat(TestModels.relativeError(TestModels.logits(model), stacked)).isLessThan(1e-5);
+      }
       Merging.unmerge(model);
       assertThat(TestModels.logits(model)).isEqualTo(base);
       assertThat(TestModels.logits(model, first)).isEqualTo(applied);

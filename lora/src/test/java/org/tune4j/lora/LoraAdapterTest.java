@@ -120,4 +120,101 @@ class LoraAdapterTest {
           .build();
     }
   }
+
+  @Nested
+  class OnHeadAndEmbeddings extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .targetModulesRegex(".*(lm_head|embed_tokens|wte|wpe|[qv]_proj|c_fc)")
+          .rankPattern(ImmutableMap.of("lm_head", 2, "embed_tokens|wte", 4))
+          .build();
+    }
+  }
+
+  @Nested
+  class OnHeadAndEmbeddingWithDropout extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .dropout(0.3)
+          .targetModulesRegex("lm_head|.*(embed_tokens|wte)")
+          .build();
+    }
+  }
+
+  @Nested
+  class DoraOnTheHead extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .dora(true)
+          .targetModulesRegex(".*(lm_head|q_proj|c_attn)")
+          .build();
+    }
+  }
+
+  @Nested
+  class DoraOnTheHeadWithDropout extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(2)
+          .dora(true)
+          .dropout(0.3)
+          .targetModulesRegex(".*(lm_head|down_proj|c_fc)")
+          .build();
+    }
+  }
+
+  @Nested
+  class WithHeadSaved extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder().rank(2).modulesToSave("lm_head").build();
+    }
+
+    @Override
+    protected boolean stacks() {
+      return false; // each has a head of its own
+    }
+  }
+
+  @Nested
+  class WithHeadAndEmbeddingsSaved extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder().rank(2).modulesToSave("lm_head").build();
+    }
+
+    @Override
+    protected Adapter create(LanguageModel model, String name, long seed) {
+      LoraConfig.Builder b = config().toBuilder();
+      if (model.moduleNames().contains("transformer.wte")) {
+        b.modulesToSave("lm_head", "wte", "wpe");
+      } else {
+        b.modulesToSave("head", "embed_tokens");
+      }
+      return b.build().create(model, name, seed);
+    }
+
+    @Override
+    protected boolean stacks() {
+      return false;
+    }
+  }
+
+  @Nested
+  class Orthogonal extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(4)
+          .initialisation(LoraConfig.Initialisation.ORTHOGONAL)
+          .build();
+    }
+  }
 }

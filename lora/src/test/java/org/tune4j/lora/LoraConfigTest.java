@@ -121,14 +121,14 @@ class LoraConfigTest {
   void namesThatNothingHasAreRefused() {
     try (Engine engine = Engines.create(Precision.F32);
         LanguageModel model = TestModels.model("llama", engine)) {
-      for (String name : List.of("lm_head", "embed_tokens", "c_attn", "qproj")) {
+      for (String name : List.of("head", "norm", "c_attn", "qproj")) {
         assertThatThrownBy(() -> with(b -> b.targetModules("q_proj", name)).create(model, "a", 1))
             .isInstanceOf(IllegalArgumentException.class)
-            .hasMessageContaining("target_modules: '" + name + "' is no linear layer")
+            .hasMessageContaining("target_modules: '" + name + "' is no linear layer or embedding")
             .hasMessageContaining("q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
       }
       assertThatThrownBy(() -> with(b -> b.targetModulesRegex("q_proj")).create(model, "a", 1))
-          .hasMessageContaining("'q_proj' matches no linear layer");
+          .hasMessageContaining("'q_proj' matches no linear layer or embedding");
     }
   }
 

@@ -254,7 +254,8 @@ class PeftFormatTest {
   static Stream<Arguments> options() {
     return Stream.of(
         Arguments.of("bias", "\"some\"", "\"none\", \"all\" or \"lora_only\""),
-        Arguments.of("modules_to_save", "[\"lm_head\"]", "this option of PEFT is not implemented"),
+        Arguments.of("modules_to_save", "\"lm_head\"", "a list of names"),
+        Arguments.of("ensure_weight_tying", "\"yes\"", "true or false"),
         Arguments.of("lora_bias", "true", "adds a bias to B, which is not implemented"),
         Arguments.of("use_qalora", "true", "this option"),
         Arguments.of("use_bdlora", "{\"nblocks\": 2}", "this option"),

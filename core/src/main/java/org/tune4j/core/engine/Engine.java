@@ -316,6 +316,34 @@ public interface Engine extends AutoCloseable {
    */
   HeadLoss headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights);
 
+  /**
+   * Losses of logits.
+   *
+   * @param losses cross-entropy of each row in nats, unweighted
+   * @param dLogits F32 {@code [n, vocabulary]}: the gradient of {@code sum(weight * loss)}; null if
+   *     not asked for
+   */
+  record LogitsLoss(float[] losses, Tensor dLogits) {}
+
+  /**
+   * Cross-entropy of {@code softmax(logits)} with the targets, and its gradient: for a chunk of
+   * rows whose logits are not the head's alone.
+   *
+   * @param logits F32 {@code [n, vocabulary]}; left as they are
+   * @param targets vocabulary index of each row
+   * @param weights factor of each row's loss in the gradient; null: no gradient is formed
+   */
+  LogitsLoss crossEntropy(Tensor logits, int[] targets, float[] weights);
+
+  /**
+   * Returns the gradient of {@link #logits} by {@code h}: compute type {@code [n, in]}.
+   *
+   * @param dLogits F32 {@code [n, vocabulary]}
+   */
+  default Tensor logitsBackward(Tensor dLogits, FrozenMatrix head) {
+    return linearBackward(cast(dLogits, computeType()), head);
+  }
+
   // ---- optimizer
 
   /** Returns the sum of squares of a contiguous F32 tensor. */

@@ -20,11 +20,19 @@ public interface ProjectionAdapter {
   }
 
   /**
+   * Returns whether {@link #forward} sets {@code y} whatever it holds: the product that it belongs
+   * to need not be made, and no gradient flows into it. Only an output head is replaced so.
+   */
+  default boolean replacesOutput() {
+    return false;
+  }
+
+  /**
    * Changes {@code y} in place.
    *
    * @param x compute type {@code [n, in]}
    * @param y {@code [n, out]}: compute type, or F32 if a residual was added and this adapter does
-   *     not rescale
+   *     not rescale, or if these are logits
    * @param dropoutSeed seed of this application's dropout masks; 0 outside training: no dropout
    * @param recording whether {@link #backward} will follow
    * @return what backward needs; may be null

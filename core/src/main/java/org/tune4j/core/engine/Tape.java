@@ -3,6 +3,7 @@ package org.tune4j.core.engine;
 import static com.google.common.base.Preconditions.checkState;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -108,17 +109,62 @@ public final class Tape {
   }
 
   /**
-   * Returns token embeddings plus, if given, position embeddings: F32 {@code [ids.length, hidden]},
-   * not active.
+   * Rows of an embedding table.
+   *
+   * @param table {@code [entries, hidden]}
+   * @param ids which rows
+   * @param slices adapters of the table, in order
    */
-  public Tensor embed(FrozenMatrix tokens, int[] ids, FrozenMatrix positionTable, int[] positions) {
-    Tensor x = engine.embed(tokens, ids); // [n, hidden]
-    if (positionTable != null) {
-      Tensor p = engine.embed(positionTable, positions);
-      engine.add(p, x);
-      engine.release(p);
+  public record Lookup(FrozenMatrix table, int[] ids, List<EmbeddingAdapter.Slice> slices) {
+    private boolean trains() {
+      return slices.stream().anyMatch(s -> s.adapter().trainable());
     }
-    return own(x);
+
+    private int[] ids(EmbeddingAdapter.Slice s) {
+      return Arrays.copyOfRange(ids, s.from(), s.from() + s.count());
+    }
+  }
+
+  /** Returns the sum of rows of embedding tables: F32 {@code [ids.length, hidden]}. */
+  public Tensor embed(Lookup... lookups) {
+    Tensor x = null; // [n, hidden]
+    boolean trains = false;
+    for (Lookup l : lookups) {
+      Tensor rows = engine.embed(l.table, l.ids);
+      for (EmbeddingAdapter.Slice s : l.slices) {
+        s.adapter().forward(engine, l.ids(s), engine.rows(rows, s.from(), s.count()));
+      }
+      trains |= l.trains();
+      if (x == null) {
+        x = rows;
+      } else {
+        engine.add(rows, x);
+        engine.release(rows);
+      }
+    }
+    own(x);
+    if (trains) {
+      active.add(x);
+    }
+    if (records() && trains) {
+      Tensor embedded = x;
+      backward.add(
+          () -> {
+            Tensor dx = take(embedded);
+            if (dx != null) {
+              for (Lookup l : lookups) {
+                for (EmbeddingAdapter.Slice s : l.slices) {
+                  if (s.adapter().trainable()) {
+                    s.adapter().backward(engine, l.ids(s), engine.rows(dx, s.from(), s.count()));
+                  }
+                }
+              }
+              engine.release(dx);
+            }
+            engine.release(embedded);
+          });
+    }
+    return x;
   }
 
   /** Returns {@link Engine#rmsNorm}: compute type. */
@@ -455,14 +501,39 @@ public final class Tape {
   /**
    * Returns the cross-entropy of each row in nats. If recording, {@code sum(weights * losses)} is
    * what {@link #backward()} differentiates.
+   *
+   * @param slices adapters of the head on their rows of {@code h}. Where there are any, their
+   *     gradients are formed here already, chunk by chunk: logits of all rows are never held
    */
-  public float[] headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights) {
-    boolean record = mode != Mode.INFERENCE && active.contains(h);
-    Engine.HeadLoss loss = engine.headLoss(h, head, targets, record ? weights : null);
-    if (record) {
-      accumulate(h, loss.dHidden());
+  public float[] headLoss(
+      Tensor h,
+      FrozenMatrix head,
+      List<ProjectionAdapter.Slice> slices,
+      int[] targets,
+      float[] weights) {
+    boolean intoH = records(h);
+    if (slices.isEmpty()) {
+      Engine.HeadLoss loss = engine.headLoss(h, head, targets, intoH ? weights : null);
+      if (intoH) {
+        accumulate(h, loss.dHidden());
+      }
+      return loss.losses();
     }
-    return loss.losses();
+    Tensor dh = intoH ? engine.allocate(h.rows(), h.cols(), engine.computeType()) : null;
+    float[] losses = adapted(head, slices).loss(h, targets, records() ? weights : null, dh);
+    if (intoH) {
+      accumulate(h, dh);
+    }
+    return losses;
+  }
+
+  /** Returns the logits of a head with adapters: F32 {@code [n, vocabulary]}. For few rows. */
+  public Tensor logits(Tensor h, FrozenMatrix head, List<ProjectionAdapter.Slice> slices) {
+    return slices.isEmpty() ? engine.logits(h, head) : adapted(head, slices).logits(h);
+  }
+
+  private AdaptedHead adapted(FrozenMatrix head, List<ProjectionAdapter.Slice> slices) {
+    return new AdaptedHead(engine, head, slices, () -> dropout ? nextSeed() : 0);
   }
 
   /**

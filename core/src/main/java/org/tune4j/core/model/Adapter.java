@@ -4,14 +4,15 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.ProjectionAdapter;
 
 /**
- * A set of small trainable changes to a frozen {@link LanguageModel}, one per adapted projection.
- * Several may be loaded on one model and chosen per call. Implementations pass {@code
- * AdapterContract}.
+ * A set of small trainable changes to a frozen {@link LanguageModel}, one per adapted projection,
+ * embedding or output head. Several may be loaded on one model and chosen per call. Implementations
+ * pass {@code AdapterContract}.
  *
  * <p>Not thread-safe while it is trained; any number of threads may use it for inference otherwise.
  * Closing frees its parameters.
@@ -26,8 +27,16 @@ public interface Adapter extends AutoCloseable {
   /** Returns its parameters, in one flat buffer. */
   Parameters parameters();
 
-  /** Returns what it does to a group's output; nothing if it leaves the group alone. */
+  /**
+   * Returns what it does to a group's output; nothing if it leaves the group alone, or if the group
+   * is an embedding.
+   */
   Optional<ProjectionAdapter> on(ProjectionGroup group);
+
+  /** Returns what it does to rows of an embedding; nothing if it leaves that alone. */
+  default Optional<EmbeddingAdapter> onRows(ProjectionGroup embedding) {
+    return Optional.empty();
+  }
 
   /** Returns whether gradients of its parameters are formed. */
   boolean trainable();

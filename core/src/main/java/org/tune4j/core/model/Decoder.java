@@ -3,7 +3,6 @@ package org.tune4j.core.model;
 import com.google.common.collect.ImmutableList;
 import java.util.function.UnaryOperator;
 import org.tune4j.core.engine.AttentionShape;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 
@@ -37,11 +36,14 @@ interface Decoder {
   Tensor finalNorm(Tape tape, Tensor residual);
 
   /** Returns the output head, {@code [vocabulary, hidden]}. */
-  FrozenMatrix head();
+  ProjectionGroup head();
 
-  /** Returns all projections in the order in which PyTorch lists the modules. */
+  /**
+   * Returns all that adapters change, embeddings and head included, in the order in which PyTorch
+   * lists the modules.
+   */
   ImmutableList<ProjectionGroup> groups();
 
-  /** Returns a network that differs in its projections only. */
+  /** Returns a network that differs in its {@link #groups()} only. */
   Decoder withGroups(UnaryOperator<ProjectionGroup> replacement);
 }

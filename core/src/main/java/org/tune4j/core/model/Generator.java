@@ -166,6 +166,7 @@ final class Generator {
             () -> {
               model.on(adapters); // they may have been closed since the last token
               Tape tape = Tape.inference(model.engine());
+              Routing routing = Routing.all(n, adapters);
               Tensor x =
                   model
                       .decoder()
@@ -176,10 +177,10 @@ final class Generator {
                           longest,
                           (t, layer, qkv, shape) ->
                               t.cachedAttention(qkv, cache, layer, cacheRows, spans, shape),
-                          Routing.all(n, adapters));
+                          routing);
               return rows.length == 0
                   ? new float[0]
-                  : model.engine().read(model.logits(tape, x, rows));
+                  : model.engine().read(model.logits(tape, x, rows, routing));
             });
     int vocabulary = model.config().vocabularySize();
     for (int i = 0; i < complete.size(); i++) {

@@ -29,23 +29,23 @@ final class Gpt2 implements Decoder {
       ProjectionGroup down) {}
 
   private final boolean tanh;
-  private final FrozenMatrix tokens;
-  private final FrozenMatrix positionTable;
+  private final ProjectionGroup tokens;
+  private final ProjectionGroup positionTable;
   private final ImmutableList<Layer> layers;
   private final Norm finalNorm;
-  private final FrozenMatrix head;
+  private final ProjectionGroup head;
 
   Gpt2(ModelConfig config, WeightLoader load) {
     int d = config.hiddenSize();
     tanh = config.activation() == Activation.GELU_TANH;
     tokens =
-        load.matrix(
-            "transformer.wte.weight",
+        load.embedding(
+            "transformer.wte",
             config.vocabularySize(),
             d,
             config.tiedHead() ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING);
     positionTable =
-        load.matrix("transformer.wpe.weight", config.maxPositions(), d, FrozenMatrix.Use.EMBEDDING);
+        load.embedding("transformer.wpe", config.maxPositions(), d, FrozenMatrix.Use.EMBEDDING);
     List<Layer> all = new ArrayList<>();
     for (int l = 0; l < config.layers(); l++) {
       String h = "transformer.h." + l + ".";
@@ -67,14 +67,14 @@ final class Gpt2 implements Decoder {
     finalNorm = norm(config, load, "transformer.ln_f");
     head =
         config.tiedHead()
-            ? tokens
-            : load.matrix("lm_head.weight", config.vocabularySize(), d, FrozenMatrix.Use.HEAD);
+            ? load.tiedHead("lm_head", tokens)
+            : load.head("lm_head", config.vocabularySize(), d);
   }
 
   private Gpt2(Gpt2 other, UnaryOperator<ProjectionGroup> replacement) {
     tanh = other.tanh;
-    tokens = other.tokens;
-    positionTable = other.positionTable;
+    tokens = replacement.apply(other.tokens);
+    positionTable = replacement.apply(other.positionTable);
     layers =
         other.layers.stream()
             .map(
@@ -90,7 +90,7 @@ final class Gpt2 implements Decoder {
                         replacement.apply(l.down)))
             .collect(ImmutableList.toImmutableList());
     finalNorm = other.finalNorm;
-    head = other.head;
+    head = replacement.apply(other.head);
   }
 
   @Override
@@ -108,7 +108,8 @@ final class Gpt2 implements Decoder {
   @Override
   public Tensor residual(
       Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing) {
-    Tensor x = tape.embed(tokens, ids, positionTable, positions); // F32 [n, d]
+    Tensor x = // F32 [n, d]
+        tape.embed(routing.lookup(tokens, ids), routing.lookup(positionTable, positions));
     for (Layer layer : layers) {
       x = tape.layer(x, (t, in) -> layer(t, in, layer, attention, routing)); // F32 [n, d]
     }
@@ -132,14 +133,15 @@ final class Gpt2 implements Decoder {
   }
 
   @Override
-  public FrozenMatrix head() {
+  public ProjectionGroup head() {
     return head;
   }
 
   @Override
   public ImmutableList<ProjectionGroup> groups() {
-    return layers.stream()
-        .flatMap(l -> ImmutableList.of(l.qkv, l.attentionOut, l.up, l.down).stream())
-        .collect(ImmutableList.toImmutableList());
+    ImmutableList.Builder<ProjectionGroup> all = ImmutableList.builder();
+    all.add(tokens, positionTable);
+    layers.forEach(l -> all.add(l.qkv, l.attentionOut, l.up, l.down));
+    return all.add(head).build();
   }
 }

@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -26,6 +27,7 @@ import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.MemoryUsage;
 import org.tune4j.core.engine.Precision;
@@ -118,6 +120,7 @@ public final class LanguageModel implements AutoCloseable {
 
   private static ImmutableList<Projection> projections(Decoder decoder) {
     return decoder.groups().stream()
+        .filter(g -> g.use() == FrozenMatrix.Use.PROJECTION)
         .flatMap(g -> g.members().stream())
         .collect(ImmutableList.toImmutableList());
   }
@@ -260,16 +263,32 @@ public final class LanguageModel implements AutoCloseable {
   }
 
   /**
-   * Returns all linear layers that adapters can be attached to, in the order of PyTorch's modules;
-   * the output head is not among them.
+   * Returns all linear layers of the decoder, in the order of PyTorch's modules: what PEFT calls
+   * all-linear. The output head is not among them.
    */
   public ImmutableList<Projection> projections() {
     return projections;
   }
 
-  /** Returns {@link #projections()} as they are run: those with a common input together. */
+  /**
+   * Returns all that adapters can be attached to, as it is run: {@link #projections()}, those with
+   * a common input together, with the embeddings before them and the output head after them.
+   */
   public ImmutableList<ProjectionGroup> groups() {
     return decoder.groups();
+  }
+
+  /** Returns the names of all modules that have weights, and of those that these are in. */
+  public ImmutableSet<String> moduleNames() {
+    TreeSet<String> names = new TreeSet<>();
+    groups().forEach(g -> g.members().forEach(p -> names.add(p.name())));
+    for (WeightLoader.StoredTensor t : weights.stored()) {
+      String name = t.name();
+      for (int dot = name.lastIndexOf('.'); dot > 0; dot = name.lastIndexOf('.', dot - 1)) {
+        names.add(name.substring(0, dot));
+      }
+    }
+    return ImmutableSet.copyOf(names);
   }
 
   /**
@@ -480,14 +499,27 @@ public final class LanguageModel implements AutoCloseable {
         own.put(g.members().get(i).name() + ".weight", g.sources().get(i));
       }
     }
-    return weights.stored().stream()
-        .map(
-            t ->
-                own.containsKey(t.name())
-                    ? new WeightLoader.StoredTensor(
-                        t.name(), t.shape(), () -> own.get(t.name()), t.transposed())
-                    : t)
-        .toList();
+    List<WeightLoader.StoredTensor> all = new ArrayList<>();
+    for (WeightLoader.StoredTensor t : weights.stored()) {
+      MatrixSource source = own.remove(t.name());
+      all.add(
+          source == null
+              ? t
+              : new WeightLoader.StoredTensor(t.name(), t.shape(), () -> source, t.transposed()));
+    }
+    if (!tied()) {
+      own.forEach( // a head that was tied when the model was loaded
+          (name, source) ->
+              all.add(
+                  new WeightLoader.StoredTensor(
+                      name, new long[] {source.rows(), source.cols()}, () -> source, false)));
+    }
+    return all;
+  }
+
+  /** Returns whether the head has the embedding's weights; merging can change only one of them. */
+  private boolean tied() {
+    return config.tiedHead() && decoder.head().sources().equals(decoder.groups().get(0).sources());
   }
 
   /**
@@ -514,20 +546,20 @@ public final class LanguageModel implements AutoCloseable {
 
   /**
    * Returns the cross-entropy of each row that has a target; the output head runs on those rows
-   * only.
+   * only. With a recording tape, gradients of adapters of the head are added up here already.
    *
    * @param rowWeights factor of each such row's loss in what {@link Tape#backward()}
    *     differentiates, in the order of {@link Batch#lossRows()}; null for the mean
    */
   public LossResult loss(Tape tape, Batch batch, Routing routing, float[] rowWeights) {
-    return headLoss(tape, forward(tape, batch, routing), batch, rowWeights);
+    return headLoss(tape, forward(tape, batch, routing), batch, routing, rowWeights);
   }
 
   /**
    * The part of {@link #loss} after the layers; {@code x} is the residual stream, F32 {@code [n,
    * hidden]}.
    */
-  LossResult headLoss(Tape tape, Tensor x, Batch batch, float[] rowWeights) {
+  LossResult headLoss(Tape tape, Tensor x, Batch batch, Routing routing, float[] rowWeights) {
     int[] rows = batch.lossRows();
     checkArgument(
         rowWeights == null || rowWeights.length == rows.length,
@@ -545,15 +577,27 @@ public final class LanguageModel implements AutoCloseable {
     int[] targets = Arrays.stream(rows).map(r -> batch.targets()[r]).toArray();
     Tensor selected =
         rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
-    Tensor h = decoder.finalNorm(tape, selected); // [rows, hidden]
-    return new LossResult(rows, tape.headLoss(h, decoder.head(), targets, factors));
+    Decoder on = on(routing.adapters()).decoder;
+    Tensor h = on.finalNorm(tape, selected); // [rows, hidden]
+    return new LossResult(
+        rows,
+        tape.headLoss(
+            h, on.head().weights(), routing.select(rows).on(on.head()), targets, factors));
   }
 
   /**
    * Returns the logits of some rows of the residual stream: F32 {@code [rows.length, vocabulary]}.
+   *
+   * @param rows ascending
+   * @param routing of all rows
    */
-  Tensor logits(Tape tape, Tensor x, int[] rows) {
-    return engine.logits(decoder.finalNorm(tape, tape.selectRows(x, rows)), decoder.head());
+  Tensor logits(Tape tape, Tensor x, int[] rows, Routing routing) {
+    return headLogits(tape, tape.selectRows(x, rows), routing.select(rows));
+  }
+
+  private Tensor headLogits(Tape tape, Tensor x, Routing routing) {
+    Decoder on = on(routing.adapters()).decoder;
+    return tape.logits(on.finalNorm(tape, x), on.head().weights(), routing.on(on.head()));
   }
 
   // ---- whole steps
@@ -571,8 +615,7 @@ public final class LanguageModel implements AutoCloseable {
     return step(
         () -> {
           Tape tape = Tape.inference(engine);
-          Tensor h = decoder.finalNorm(tape, forward(tape, batch, routing));
-          return engine.toArray(engine.logits(h, decoder.head()));
+          return engine.toArray(headLogits(tape, forward(tape, batch, routing), routing));
         });
   }
 
@@ -728,25 +771,24 @@ public final class LanguageModel implements AutoCloseable {
    *     model's
    */
   public void save(Path target, ElementType type) throws IOException {
-    List<WeightLoader.StoredTensor> tensors =
+    List<WeightLoader.StoredTensor> tensors = new ArrayList<>();
+    boolean tied =
         step(
             () -> {
               weights.retain();
-              return tensors().stream()
-                  .map(
-                      t -> {
-                        MatrixSource now = t.source().get();
-                        return new WeightLoader.StoredTensor(
-                            t.name(), t.shape(), () -> now, t.transposed());
-                      })
-                  .toList();
+              for (WeightLoader.StoredTensor t : tensors()) {
+                MatrixSource now = t.source().get();
+                tensors.add(
+                    new WeightLoader.StoredTensor(t.name(), t.shape(), () -> now, t.transposed()));
+              }
+              return tied();
             });
     // sources stay readable whatever becomes of the model, so that writing holds up nobody
     try {
       AtomicFiles.writeDirectory(
           target,
           file -> ModelWriter.belongs(file, directory()),
-          into -> ModelWriter.write(this, tensors, into, type));
+          into -> ModelWriter.write(this, tensors, tied, into, type));
       saved = Optional.of(target);
     } finally {
       weights.release();

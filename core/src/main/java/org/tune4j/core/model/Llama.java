@@ -28,10 +28,10 @@ final class Llama implements Decoder {
       ProjectionGroup down) {}
 
   private final ModelConfig config;
-  private final FrozenMatrix tokens;
+  private final ProjectionGroup tokens;
   private final ImmutableList<Layer> layers;
   private final Tensor finalNorm;
-  private final FrozenMatrix head;
+  private final ProjectionGroup head;
   private final Rotary rotary;
 
   Llama(ModelConfig config, WeightLoader load) {
@@ -42,8 +42,8 @@ final class Llama implements Decoder {
     int kv = config.kvCols();
     int f = config.intermediateSize();
     tokens =
-        load.matrix(
-            "model.embed_tokens.weight",
+        load.embedding(
+            "model.embed_tokens",
             config.vocabularySize(),
             d,
             config.tiedHead() ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING);
@@ -79,13 +79,13 @@ final class Llama implements Decoder {
     finalNorm = load.vector("model.norm.weight", d);
     head =
         config.tiedHead()
-            ? tokens
-            : load.matrix("lm_head.weight", config.vocabularySize(), d, FrozenMatrix.Use.HEAD);
+            ? load.tiedHead("lm_head", tokens)
+            : load.head("lm_head", config.vocabularySize(), d);
   }
 
   private Llama(Llama other, UnaryOperator<ProjectionGroup> replacement) {
     config = other.config;
-    tokens = other.tokens;
+    tokens = replacement.apply(other.tokens);
     layers =
         other.layers.stream()
             .map(
@@ -103,7 +103,7 @@ final class Llama implements Decoder {
                         replacement.apply(l.down)))
             .collect(ImmutableList.toImmutableList());
     finalNorm = other.finalNorm;
-    head = other.head;
+    head = replacement.apply(other.head);
     rotary = other.rotary;
   }
 
@@ -116,7 +116,7 @@ final class Llama implements Decoder {
   public Tensor residual(
       Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing) {
     Rotary.Turns turns = rotary.turns(positions, length);
-    Tensor x = tape.embed(tokens, ids, null, null); // F32 [n, d]
+    Tensor x = tape.embed(routing.lookup(tokens, ids)); // F32 [n, d]
     for (Layer layer : layers) {
       x = tape.layer(x, (t, in) -> layer(t, in, layer, turns, attention, routing)); // F32 [n, d]
     }
@@ -147,14 +147,15 @@ final class Llama implements Decoder {
   }
 
   @Override
-  public FrozenMatrix head() {
+  public ProjectionGroup head() {
     return head;
   }
 
   @Override
   public ImmutableList<ProjectionGroup> groups() {
-    return layers.stream()
-        .flatMap(l -> ImmutableList.of(l.qkv, l.attentionOut, l.gateUp, l.down).stream())
-        .collect(ImmutableList.toImmutableList());
+    ImmutableList.Builder<ProjectionGroup> all = ImmutableList.builder();
+    all.add(tokens);
+    layers.forEach(l -> all.add(l.qkv, l.attentionOut, l.gateUp, l.down));
+    return all.add(head).build();
   }
 }

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
@@ -394,6 +395,17 @@ public record ModelConfig(
       f.integers(token, "token ids");
     }
     return f.has("eos_token_id") ? f.integers("eos_token_id", "token ids") : otherwise;
+  }
+
+  /**
+   * Returns the token whose embedding is never trained, torch's {@code padding_idx}; -1 if there is
+   * none.
+   */
+  public int untrainedToken() {
+    JsonNode pad = fields().path("pad_token_id");
+    return architecture == Architecture.GPT2 || !pad.isInt() || pad.asInt() >= vocabularySize
+        ? -1
+        : pad.asInt();
   }
 
   /** Returns the number of weights of the base model; a tied head counts once. */

@@ -49,7 +49,11 @@ final class ModelWriter {
   }
 
   static void write(
-      LanguageModel model, List<WeightLoader.StoredTensor> tensors, Path into, ElementType type)
+      LanguageModel model,
+      List<WeightLoader.StoredTensor> tensors,
+      boolean tied,
+      Path into,
+      ElementType type)
       throws IOException {
     String dtype =
         switch (type) {
@@ -65,7 +69,7 @@ final class ModelWriter {
       writer.add(t.name(), type, t.transposed() ? transposed(t) : plain(t), t.shape());
     }
     writer.write(into.resolve("model.safetensors"));
-    Files.writeString(into.resolve(ModelConfig.FILE), model.config().toJson(dtype));
+    Files.writeString(into.resolve(ModelConfig.FILE), (tied == model.config().tiedHead() ? model.config() : model.config().untied()).toJson(dtype));
     if (model.directory().isPresent()) {
       copy(model.directory().get(), "", into);
     }

@@ -3,14 +3,15 @@ package org.tune4j.core.model;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * One linear layer of a model, named by its Hugging Face module path, such as {@code
- * model.layers.0.self_attn.q_proj}: what adapters are attached to.
+ * One linear layer of a model, its output head or an embedding, named by its Hugging Face module
+ * path, such as {@code model.layers.0.self_attn.q_proj}: what adapters are attached to.
  *
  * @param name module path
- * @param layer index of the decoder layer it is in
- * @param in input features
+ * @param layer index of the decoder layer it is in; -1 for heads and embeddings
+ * @param in input features; entries of an embedding
  * @param out output features
- * @param source the frozen weight, {@code [out, in]} whatever the file's orientation
+ * @param source the frozen weight, {@code [out, in]} whatever the file's orientation; of an
+ *     embedding its table, {@code [in, out]}
  * @param bias the frozen bias {@code [out]}, or null
  * @param fanInFanOut whether the checkpoint stores {@code [in, out]} (GPT-2's Conv1D), as PEFT's
  *     {@code fan_in_fan_out} must say

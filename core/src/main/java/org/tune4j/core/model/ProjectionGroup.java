@@ -21,7 +21,9 @@ import org.tune4j.core.engine.MatrixSource;
 public final class ProjectionGroup implements AutoCloseable {
   private final Engine engine;
   private final ImmutableList<Projection> members;
+  private final FrozenMatrix.Use layouts;
   private final int[] columns;
+  private ProjectionGroup tied; // what shares its weights as long as neither is merged, or null
   private Held weights;
   private ImmutableList<MatrixSource> sources;
   private boolean merged;
@@ -44,8 +46,29 @@ public final class ProjectionGroup implements AutoCloseable {
 
   /** Converts the members' weights. */
   public ProjectionGroup(Engine engine, List<Projection> members) {
+    this(engine, members, FrozenMatrix.Use.PROJECTION, null);
+  }
+
+  /**
+   * Converts the weights of an embedding or an output head.
+   *
+   * @param layouts {@link FrozenMatrix.Use#EMBEDDING_AND_HEAD} for an embedding that a head is tied
+   *     to
+   * @param tied the embedding whose weights it shares, or null
+   */
+  ProjectionGroup(Engine engine, Projection table, FrozenMatrix.Use layouts, ProjectionGroup tied) {
+    this(engine, ImmutableList.of(table), layouts, tied);
+    if (tied != null) {
+      tied.tied = this;
+    }
+  }
+
+  private ProjectionGroup(
+      Engine engine, List<Projection> members, FrozenMatrix.Use layouts, ProjectionGroup tied) {
     checkArgument(!members.isEmpty(), "a group has members");
     this.engine = engine;
+    this.layouts = layouts;
+    this.tied = tied;
     this.members = ImmutableList.copyOf(members);
     columns = new int[members.size() + 1];
     boolean bias = members.get(0).bias() != null;
@@ -61,6 +84,7 @@ public final class ProjectionGroup implements AutoCloseable {
   private ProjectionGroup(ProjectionGroup other) {
     engine = other.engine;
     members = other.members;
+    layouts = other.layouts;
     columns = other.columns;
     weights = other.weights;
     weights.users++;
@@ -81,12 +105,21 @@ public final class ProjectionGroup implements AutoCloseable {
     for (int i = 0; i < members.size(); i++) {
       own.add(members.get(i).over(sources.get(i)));
     }
-    return new ProjectionGroup(engine, own);
+    return new ProjectionGroup(engine, own, layouts, null);
   }
 
   /** Returns the projections, in the order of their columns. */
   public ImmutableList<Projection> members() {
     return members;
+  }
+
+  /**
+   * Returns what it is: {@link FrozenMatrix.Use#PROJECTION} for linear layers of the decoder,
+   * {@link FrozenMatrix.Use#EMBEDDING} for an embedding (whose projection has the table {@code [in,
+   * out]} as its source), {@link FrozenMatrix.Use#HEAD} for the output head.
+   */
+  public FrozenMatrix.Use use() {
+    return layouts == FrozenMatrix.Use.EMBEDDING_AND_HEAD ? FrozenMatrix.Use.EMBEDDING : layouts;
   }
 
   /** Returns the first output column of a member. */
@@ -131,7 +164,12 @@ public final class ProjectionGroup implements AutoCloseable {
 
   /** Reads the weights again from the model's files. */
   public void restore() {
-    freeze(members.stream().map(Projection::source).toList());
+    if (tied != null && !tied.merged && tied.weights != null) {
+      tied.weights.users++;
+      take(tied.weights, members.stream().map(Projection::source).toList());
+    } else {
+      freeze(members.stream().map(Projection::source).toList());
+    }
     merged = false;
   }
 
@@ -143,12 +181,16 @@ public final class ProjectionGroup implements AutoCloseable {
         System.arraycopy(members.get(i).bias(), 0, bias, columns[i], members.get(i).out());
       }
     }
-    FrozenMatrix fresh =
-        engine.freeze(new Stacked(parts, columns, in()), bias, FrozenMatrix.Use.PROJECTION);
+    MatrixSource source =
+        use() == FrozenMatrix.Use.EMBEDDING ? parts.get(0) : new Stacked(parts, columns, in());
+    take(new Held(engine.freeze(source, bias, layouts)), parts);
+  }
+
+  private void take(Held fresh, List<MatrixSource> parts) {
     if (weights != null) {
       weights.release();
     }
-    weights = new Held(fresh);
+    weights = fresh;
     sources = ImmutableList.copyOf(parts);
   }
 

@@ -6,7 +6,9 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.List;
+import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.ProjectionAdapter;
+import org.tune4j.core.engine.Tape;
 
 /**
  * Which adapters work on which rows of a batch: each slice of rows has a stack of adapters, applied
@@ -55,14 +57,77 @@ public record Routing(ImmutableList<Slice> slices) {
         .collect(ImmutableSet.toImmutableSet());
   }
 
-  /** Returns what is applied to a group's output. */
+  /**
+   * Returns rows of an embedding with what is applied to them.
+   *
+   * @param table an embedding's group
+   * @param ids one for each row of the batch
+   */
+  Tape.Lookup lookup(ProjectionGroup table, int[] ids) {
+    List<EmbeddingAdapter.Slice> found = new ArrayList<>();
+    for (Slice s : slices) {
+      int before = found.size();
+      for (Adapter a : s.adapters()) {
+        a.onRows(table)
+            .ifPresent(
+                e -> {
+                  checkFirst(!e.replacesRows() || found.size() == before, a, table);
+                  found.add(new EmbeddingAdapter.Slice(s.from(), s.count(), e));
+                });
+      }
+    }
+    return new Tape.Lookup(table.weights(), ids, found);
+  }
+
+  /**
+   * Returns the routing of some rows.
+   *
+   * @param rows ascending
+   */
+  Routing select(int[] rows) {
+    List<Slice> found = new ArrayList<>();
+    int at = 0;
+    for (Slice s : slices) {
+      while (at < rows.length && rows[at] < s.from()) {
+        at++;
+      }
+      int from = at;
+      while (at < rows.length && rows[at] < s.from() + s.count()) {
+        at++;
+      }
+      if (at > from) {
+        found.add(new Slice(from, at - from, s.adapters()));
+      }
+    }
+    return new Routing(ImmutableList.copyOf(found));
+  }
+
+  /**
+   * Returns what is applied to a group's output.
+   *
+   * @throws IllegalArgumentException if an adapter that replaces it stands on others
+   */
   public List<ProjectionAdapter.Slice> on(ProjectionGroup group) {
     List<ProjectionAdapter.Slice> found = new ArrayList<>();
     for (Slice s : slices) {
+      int before = found.size();
       for (Adapter a : s.adapters()) {
-        a.on(group).ifPresent(p -> found.add(new ProjectionAdapter.Slice(s.from(), s.count(), p)));
+        a.on(group)
+            .ifPresent(
+                p -> {
+                  checkFirst(!p.replacesOutput() || found.size() == before, a, group);
+                  found.add(new ProjectionAdapter.Slice(s.from(), s.count(), p));
+                });
       }
     }
     return found;
+  }
+
+  private static void checkFirst(boolean first, Adapter adapter, ProjectionGroup group) {
+    checkArgument(
+        first,
+        "adapter '%s' replaces %s, which an adapter before it in the stack changes: it cannot stand on that",
+        adapter.name(),
+        group.members().get(0).name());
   }
 }

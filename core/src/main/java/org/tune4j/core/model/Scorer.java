@@ -206,16 +206,17 @@ final class Scorer {
     model.step(
         () -> {
           Tape tape = Tape.inference(model.engine());
-          Tensor x =
-              model.forward(tape, batch, Routing.all(batch.rows(), adapters)); // F32 [n, hidden]
-          float[] losses = model.headLoss(tape, x, batch, null).losses();
+          Routing routing = Routing.all(batch.rows(), adapters);
+          Tensor x = model.forward(tape, batch, routing); // F32 [n, hidden]
+          float[] losses = model.headLoss(tape, x, batch, routing, null).losses();
           for (int i = 0; i < losses.length; i++) {
             int[] whose = r.losers.get(i);
             scores[whose[0]][whose[1]] -= losses[i];
           }
           for (int from = 0; from < r.trunkEnds.size(); from += LOGIT_ROWS) {
             int to = Math.min(from + LOGIT_ROWS, r.trunkEnds.size());
-            Tensor logits = model.logits(tape, x, Ints.toArray(r.trunkEnds.subList(from, to)));
+            int[] ends = Ints.toArray(r.trunkEnds.subList(from, to));
+            Tensor logits = model.logits(tape, x, ends, routing);
             addFirstTokens(r.trunkPrompts.subList(from, to), model.engine().read(logits));
             model.engine().release(logits);
           }

@@ -56,13 +56,59 @@ final class WeightLoader implements AutoCloseable {
     return stored;
   }
 
-  /** Converts an embedding or output head. */
-  FrozenMatrix matrix(String name, int rows, int cols, FrozenMatrix.Use use) {
-    FrozenMatrix matrix = engine.freeze(weights.matrix(name, rows, cols), null, use);
-    frees.push(matrix::close);
-    stored.add(new StoredTensor(name, new long[] {rows, cols}, matrix::source, false));
+  /** Converts an embedding, {@code [entries, hidden]}. */
+  ProjectionGroup embedding(String name, int entries, int hidden, FrozenMatrix.Use use) {
+    return table(
+        new Projection(
+            name,
+            -1,
+            entries,
+            hidden,
+            weights.matrix(name + ".weight", entries, hidden),
+            null,
+            false),
+        use,
+        entries,
+        hidden);
+  }
+
+  /** Converts an output head, {@code [vocabulary, hidden]}. */
+  ProjectionGroup head(String name, int vocabulary, int hidden) {
+    return table(
+        new Projection(
+            name,
+            -1,
+            hidden,
+            vocabulary,
+            weights.matrix(name + ".weight", vocabulary, hidden),
+            null,
+            false),
+        FrozenMatrix.Use.HEAD,
+        vocabulary,
+        hidden);
+  }
+
+  private ProjectionGroup table(Projection p, FrozenMatrix.Use use, int rows, int cols) {
+    ProjectionGroup group = new ProjectionGroup(engine, p, use, null);
+    frees.push(group::close);
+    stored.add(
+        new StoredTensor(
+            p.name() + ".weight", new long[] {rows, cols}, () -> group.sources().get(0), false));
     advance((long) rows * cols);
-    return matrix;
+    return group;
+  }
+
+  /** Returns a head that has an embedding's weights. */
+  ProjectionGroup tiedHead(String name, ProjectionGroup embedding) {
+    Projection e = embedding.members().get(0);
+    ProjectionGroup group =
+        new ProjectionGroup(
+            engine,
+            new Projection(name, -1, e.out(), e.in(), e.source(), null, false),
+            FrozenMatrix.Use.HEAD,
+            embedding);
+    frees.push(group::close);
+    return group;
   }
 
   /** Loads a norm's weight or bias: F32 {@code [1, length]}. */

@@ -913,6 +913,25 @@ abstract class EngineContract {
             assertThat(alone.dHidden()).isNull();
             Operands.assertClose(
                 "losses without gradient", alone.losses(), expected, sizes, tolerance(e));
+
+            // in parts, as a head with adapters takes it
+            Tensor z = e.logits(h, head);
+            float[] before = e.read(z);
+            Engine.LogitsLoss parts = e.crossEntropy(z, targets, weights);
+            assertThat(e.read(z)).isEqualTo(before);
+            Operands.assertClose("losses of logits", parts.losses(), expected, sizes, tolerance(e));
+            assertShape(parts.dLogits(), n, vocabulary, DType.F32);
+            assertClose(
+                "gradient through logits",
+                o,
+                e.logitsBackward(parts.dLogits(), head),
+                Reference.gradient(
+                    v -> Reference.crossEntropy(v, wv, in, targets),
+                    hv,
+                    Reference.doubles(weights)),
+                Reference.crossEntropyGradient(hv, wv, in, targets, weights, true),
+                tolerance(e));
+            assertThat(e.crossEntropy(z, targets, null).dLogits()).isNull();
           }
         });
   }
@@ -985,6 +1004,8 @@ abstract class EngineContract {
             Engine.HeadLoss loss =
                 e.headLoss(h, head, new int[] {0, 2, 1}, new float[] {1, 1, 0.5f});
             assertThat(loss.losses()).containsExactly(0f, 16384f, 8192f);
+            assertThat(e.crossEntropy(e.logits(h, head), new int[] {0, 2, 1}, null).losses())
+                .containsExactly(0f, 16384f, 8192f);
             assertClose(
                 "gradient of the loss",
                 o,

@@ -169,7 +169,7 @@ class TapeTest {
       e.fill(norm, 1);
       List<ProjectionAdapter.Slice> slices = List.of(new ProjectionAdapter.Slice(0, 32, adapter));
       Tape tape = mode == Tape.Mode.INFERENCE ? Tape.inference(e) : Tape.training(e, mode, 1);
-      Tensor x = tape.embed(w, new int[32], null, null); // [32, d]
+      Tensor x = tape.embed(new Tape.Lookup(w, new int[32], List.of())); // [32, d]
       for (int l = 0; l < layers; l++) {
         x =
             tape.layer(
@@ -180,7 +180,7 @@ class TapeTest {
                   return t.project(a, w, in, slices);
                 });
       }
-      tape.headLoss(tape.rmsNorm(x, norm, 1e-5f), w, new int[32], new float[32]);
+      tape.headLoss(tape.rmsNorm(x, norm, 1e-5f), w, List.of(), new int[32], new float[32]);
       if (mode != Tape.Mode.INFERENCE) {
         tape.backward();
       }
@@ -202,7 +202,7 @@ class TapeTest {
       Tape tape = Tape.recording(engine);
       Tensor h = tape.project(x, w, null, List.of(new ProjectionAdapter.Slice(0, 2, used)));
       tape.gelu(tape.project(h, w, null, List.of(new ProjectionAdapter.Slice(0, 2, unused))), true);
-      tape.headLoss(h, w, new int[] {0, 2}, new float[] {1, 1});
+      tape.headLoss(h, w, List.of(), new int[] {0, 2}, new float[] {1, 1});
       tape.backward();
       assertThat(engine.read(unused.parameters.flatGradients())).containsOnly(0);
       assertThat(engine.read(used.parameters.flatGradients())).doesNotContain(Float.NaN, 0f);

@@ -175,13 +175,16 @@ final class TestNetwork implements AutoCloseable {
 
   /** Runs forward and returns the loss of each row that has one. */
   float[] losses(Tape tape) {
-    Tensor x = tape.embed(tokens.weights, ids, table.weights, positions);
+    Tensor x =
+        tape.embed(
+            new Tape.Lookup(tokens.weights, ids, List.of()),
+            new Tape.Lookup(table.weights, positions, List.of()));
     for (int l = 0; l < 2; l++) {
       int index = l;
       x = tape.layer(x, (t, in) -> layer(t, in, index));
     }
     Tensor h = tape.rmsNorm(tape.selectRows(x, lossRows), finalNorm.tensor, EPS);
-    return tape.headLoss(h, tokens.weights, targets, weights);
+    return tape.headLoss(h, tokens.weights, List.of(), targets, weights);
   }
 
   private Tensor layer(Tape t, Tensor x, int index) {

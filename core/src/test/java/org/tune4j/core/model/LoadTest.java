@@ -23,6 +23,8 @@ import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
@@ -145,21 +147,52 @@ class LoadTest {
     Path copy = temporary.resolve("copy");
     Path source = GOLDEN.resolve("gpt2/model");
     try (LanguageModel model = LanguageModel.load(source)) {
-      ProjectionGroup group = model.groups().get(0);
+      ProjectionGroup group = model.groups().get(2); // after the embeddings
       float[] before = GoldenModelTest.floats(model.logits(BATCH, Routing.BASE));
       float[] doubled = new float[group.out() * group.in()];
       group.members().get(0).source().read(0, group.out(), doubled);
       for (int i = 0; i < doubled.length; i++) {
         doubled[i] *= 2;
       }
-      group.merge(
-          List.of(org.tune4j.core.engine.MatrixSource.of(group.out(), group.in(), doubled)));
+      group.merge(List.of(MatrixSource.of(group.out(), group.in(), doubled)));
       float[] merged = GoldenModelTest.floats(model.logits(BATCH, Routing.BASE));
       assertThat(merged).isNotEqualTo(before);
       model.save(copy, ElementType.F32);
       assertThat(logits(copy)).isEqualTo(merged);
       group.restore();
       assertThat(GoldenModelTest.floats(model.logits(BATCH, Routing.BASE))).isEqualTo(before);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, -1}) // wte, wpe, the head, which is tied to wte
+  void aTiedModelIsUntiedWhereOneOfTheTwoIsMerged(int place) throws Exception {
+    Path copy = temporary.resolve("copy");
+    try (LanguageModel model = LanguageModel.load(GOLDEN.resolve("gpt2/model"))) {
+      List<ProjectionGroup> groups = model.groups();
+      ProjectionGroup group = groups.get(place < 0 ? groups.size() - 1 : place);
+      MatrixSource own = group.sources().get(0);
+      assertThat(group.use())
+          .isEqualTo(place < 0 ? FrozenMatrix.Use.HEAD : FrozenMatrix.Use.EMBEDDING);
+      float[] before = GoldenModelTest.floats(model.logits(BATCH, Routing.BASE));
+      long held = model.engine().memory().weights();
+      float[] other = new float[own.rows() * own.cols()];
+      own.read(0, own.rows(), other);
+      for (int i = 0; i < other.length; i++) {
+        other[i] += 0.1f * (i % 7 - 3);
+      }
+      group.merge(List.of(MatrixSource.of(own.rows(), own.cols(), other)));
+      float[] merged = GoldenModelTest.floats(model.logits(BATCH, Routing.BASE));
+      assertThat(merged).isNotEqualTo(before);
+      model.save(copy, ElementType.F32);
+      assertThat(logits(copy)).isEqualTo(merged);
+      WeightFiles files = WeightFiles.open(copy);
+      assertThat(files.names().contains("lm_head.weight")).isEqualTo(place != 1);
+      group.restore();
+      assertThat(GoldenModelTest.floats(model.logits(BATCH, Routing.BASE))).isEqualTo(before);
+      assertThat(model.engine().memory().weights()).as("tied again").isEqualTo(held);
+      model.save(copy, ElementType.F32);
+      assertThat(WeightFiles.open(copy).names()).doesNotContain("lm_head.weight");
     }
   }
 

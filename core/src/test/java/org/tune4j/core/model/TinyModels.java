@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.List;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.ProjectionAdapter;
@@ -57,7 +58,7 @@ final class TinyModels {
     return LanguageModel.random(config(name), engine, 5);
   }
 
-  /** Adds {@code x A^T B^T} to every group. */
+  /** Adds {@code x A^T B^T} to every group of the decoder's layers. */
   static final class LowRank implements Adapter {
     private static final int RANK = 3;
     private final LanguageModel model;
@@ -70,6 +71,9 @@ final class TinyModels {
       engine = model.engine();
       Parameters.Builder builder = Parameters.builder(engine);
       for (ProjectionGroup g : model.groups()) {
+        if (g.use() != FrozenMatrix.Use.PROJECTION) {
+          continue;
+        }
         builder.add(name(g) + ".A", RANK, g.in());
         builder.add(name(g) + ".B", g.out(), RANK);
       }
@@ -116,6 +120,9 @@ final class TinyModels {
 
     @Override
     public java.util.Optional<ProjectionAdapter> on(ProjectionGroup group) {
+      if (group.use() != FrozenMatrix.Use.PROJECTION) {
+        return java.util.Optional.empty();
+      }
       Parameters.Slot a = parameters.slot(name(group) + ".A");
       Parameters.Slot b = parameters.slot(name(group) + ".B");
       return java.util.Optional.of(

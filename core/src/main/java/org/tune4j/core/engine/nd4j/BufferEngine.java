@@ -871,6 +871,31 @@ public abstract class BufferEngine implements Engine {
     return new HeadLoss(losses, dh);
   }
 
+  @Override
+  public LogitsLoss crossEntropy(Tensor logits, int[] targets, float[] weights) {
+    int vocabulary = logits.cols();
+    float[] losses = new float[logits.rows()];
+    float[] v = read(logits);
+    for (int r = 0; r < losses.length; r++) {
+      losses[r] =
+          crossEntropyRow(
+              v,
+              r * vocabulary,
+              vocabulary,
+              checkedTarget(targets[r], vocabulary),
+              weights == null ? 0 : weights[r]);
+    }
+    return new LogitsLoss(
+        losses, weights == null ? null : make(losses.length, vocabulary, DType.F32, v));
+  }
+
+  /** Returns a target that is in the vocabulary. */
+  protected static int checkedTarget(int target, int vocabulary) {
+    checkArgument(
+        target >= 0 && target < vocabulary, "target %s of a vocabulary of %s", target, vocabulary);
+    return target;
+  }
+
   /**
    * Returns -log softmax at the target and turns the logits into {@code weight * (softmax -
    * onehot)}.

@@ -1122,6 +1122,55 @@ public final class OneDnnEngine extends BufferEngine {
     return new HeadLoss(losses, dh);
   }
 
+  @Override
+  public LogitsLoss crossEntropy(Tensor logits, int[] targets, float[] weights) {
+    int vocabulary = logits.cols();
+    Tensor z = densely(logits);
+    Tensor p = allocate(z.rows(), vocabulary, DType.F32);
+    blocks(
+        z.rows(),
+        (r, n) -> {
+          Md rows = md(z, n);
+          dnnl.run(Spec.of(Kind.SOFTMAX, dnnl_softmax_accurate, 0, rows, rows), at(z, r), at(p, r));
+        });
+    FloatPointer values = new FloatPointer(new Dnnl.Address().at(at(p)));
+    float[] losses = new float[z.rows()];
+    for (int r = 0; r < losses.length; r++) {
+      long place = (long) r * vocabulary + checkedTarget(targets[r], vocabulary);
+      float q = values.get(place);
+      losses[r] = q > 1e-30f ? (float) Math.log(1 / q) : unlikely(rows(z, r, 1), targets[r]);
+      values.put(place, q - 1);
+    }
+    releaseIfCopy(z, logits);
+    if (weights == null) {
+      release(p);
+      return new LogitsLoss(losses, null);
+    }
+    for (int from = 0, to; from < weights.length; from = to) {
+      to = from + 1; // rows of one task, which have one weight, lie together
+      while (to < weights.length && weights[to] == weights[from]) {
+        to++;
+      }
+      scale(rows(p, from, to - from), weights[from]);
+    }
+    return new LogitsLoss(losses, p);
+  }
+
+  @Override
+  public Tensor logitsBackward(Tensor dLogits, FrozenMatrix head) {
+    Frozen w = Frozen.of(head);
+    if (w.scales == null) {
+      return super.logitsBackward(dLogits, head);
+    }
+    // unlike a layer's, this gradient is not rounded to 8 bits
+    Tensor scaled = allocate(dLogits.rows(), dLogits.cols(), DType.F32);
+    copy(dLogits, scaled);
+    scaleColumns(scaled, w.scales);
+    Tensor dh = throughOf(scaled, w);
+    release(scaled);
+    return converted(dh, computeType());
+  }
+
   private static int padded(int rows) {
     return (rows + HEAD_ROWS - 1) / HEAD_ROWS * HEAD_ROWS;
   }
@@ -1129,8 +1178,18 @@ public final class OneDnnEngine extends BufferEngine {
   /** Returns the loss of a row whose probability is too small for a float. */
   private float unlikely(Tensor h, FrozenMatrix head, float logit) {
     Tensor z = logits(h, head);
+    double all = logSum(read(z));
+    release(z);
+    return (float) (all - logit);
+  }
+
+  private float unlikely(Tensor logits, int target) {
+    float[] row = read(logits);
+    return (float) (logSum(row) - row[target]);
+  }
+
+  private static double logSum(float[] row) {
     double max = Double.NEGATIVE_INFINITY;
-    float[] row = read(z);
     for (float v : row) {
       max = Math.max(max, v);
     }
@@ -1138,8 +1197,7 @@ public final class OneDnnEngine extends BufferEngine {
     for (float v : row) {
       sum += Math.exp(v - max);
     }
-    release(z);
-    return (float) (max + Math.log(sum) - logit);
+    return max + Math.log(sum);
   }
 
   private void weigh(Tensor rows, float[] weights, int from, Tensor to) {

@@ -30,7 +30,6 @@ import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
 import org.tune4j.core.data.Task;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.Batch;

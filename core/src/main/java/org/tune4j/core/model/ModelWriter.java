@@ -69,7 +69,10 @@ final class ModelWriter {
       writer.add(t.name(), type, t.transposed() ? transposed(t) : plain(t), t.shape());
     }
     writer.write(into.resolve("model.safetensors"));
-    Files.writeString(into.resolve(ModelConfig.FILE), (tied == model.config().tiedHead() ? model.config() : model.config().untied()).toJson(dtype));
+    Files.writeString(
+        into.resolve(ModelConfig.FILE),
+        (tied == model.config().tiedHead() ? model.config() : model.config().untied())
+            .toJson(dtype));
     if (model.directory().isPresent()) {
       copy(model.directory().get(), "", into);
     }

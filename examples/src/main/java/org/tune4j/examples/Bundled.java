@@ -95,14 +95,20 @@ public final class Bundled {
             : Path.of(System.getProperty("user.home"), ".cache", "tune4j");
     Path target = cache.resolve(hasher.hash().toString().substring(0, 16)).resolve(folder);
     if (!Files.isDirectory(target)) {
-      Files.createDirectories(target.getParent());
-      AtomicFiles.writeDirectory(
-          target,
-          into -> {
-            for (Map.Entry<String, URL> file : files.entrySet()) {
-              Files.write(into.resolve(file.getKey()), Resources.toByteArray(file.getValue()));
-            }
-          });
+      try {
+        AtomicFiles.writeDirectory(
+            target,
+            into -> {
+              for (Map.Entry<String, URL> file : files.entrySet()) {
+                Files.write(into.resolve(file.getKey()), Resources.toByteArray(file.getValue()));
+              }
+            });
+      } catch (IOException e) {
+        throw new IOException(
+            "bundled files cannot be copied there, where models are read from (-D%s=DIR names another place): %s"
+                .formatted(CACHE, e.getMessage()),
+            e);
+      }
     }
     return target;
   }

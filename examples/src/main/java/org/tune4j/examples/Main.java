@@ -5,8 +5,10 @@ import java.io.PrintWriter;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
+import org.tune4j.core.io.Terminals;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ScopeType;
 
@@ -54,6 +56,9 @@ public final class Main {
   static CommandLine commandLine() {
     return new CommandLine(new Main())
         .setCaseInsensitiveEnumValuesAllowed(true)
+        .setColorScheme(
+            Help.defaultColorScheme(Terminals.onStandardError() ? Help.Ansi.AUTO : Help.Ansi.OFF))
+        .setParameterExceptionHandler((e, args) -> usageError(e))
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {
               PrintWriter err = command.getErr();
@@ -64,6 +69,20 @@ public final class Main {
               err.flush();
               return CommandLine.ExitCode.SOFTWARE;
             });
+  }
+
+  /** The message comes last, where it is seen; all options would push it off the screen. */
+  private static int usageError(CommandLine.ParameterException e) {
+    CommandLine command = e.getCommandLine();
+    String name = command.getCommandSpec().qualifiedName();
+    PrintWriter err = command.getErr();
+    err.printf(
+        "Usage: %s %s; %s --help describes them%n",
+        name, command.getSubcommands().isEmpty() ? "[OPTIONS]" : "COMMAND", name);
+    CommandLine.UnmatchedArgumentException.printSuggestions(e, err);
+    err.println(command.getColorScheme().errorText("error: " + e.getMessage()));
+    err.flush();
+    return CommandLine.ExitCode.USAGE;
   }
 
   /**
@@ -90,7 +109,7 @@ public final class Main {
         : e + " (-Dtune4j.trace=true shows where)";
   }
 
-  /** Returns a usage error of a command, which then shows its synopsis. */
+  /** Returns a usage error of a command, which then says where its options are described. */
   static CommandLine.ParameterException usage(CommandSpec spec, String message) {
     return new CommandLine.ParameterException(spec.commandLine(), message);
   }

@@ -69,6 +69,16 @@ class BundledTest {
     assertThat(second.resolve("config.json")).hasContent("two");
   }
 
+  @Test
+  void aPlaceThatCannotBeWrittenIsNamed() throws IOException {
+    Path file = Files.writeString(directory.resolve("file"), "");
+    System.setProperty(Bundled.CACHE, file.toString());
+    assertThatThrownBy(() -> Bundled.directory("model", jar("first.jar", "one")))
+        .isInstanceOf(IOException.class)
+        .hasMessageContaining("cannot write " + file)
+        .hasMessageContaining("-Dtune4j.cache=DIR");
+  }
+
   private ImmutableMap<String, URL> jar(String name, String content) throws IOException {
     Path file = directory.resolve(name);
     ImmutableMap.Builder<String, URL> urls = ImmutableMap.builder();

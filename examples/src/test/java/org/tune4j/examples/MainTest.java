@@ -43,6 +43,20 @@ class MainTest {
   }
 
   @Test
+  void usageErrorsEndWithTheMessage() {
+    Cli run = Cli.run("train", "--no-such-option", "x");
+    assertThat(run.status()).isEqualTo(2);
+    assertThat(run.out()).isEmpty();
+    List<String> lines = run.err().lines().toList();
+    assertThat(lines).hasSizeLessThan(5);
+    assertThat(lines.get(0)).contains("tune4j train --help");
+    assertThat(lines.get(lines.size() - 1)).startsWith("error:").contains("--no-such-option");
+    assertThat(Cli.run("trian").err())
+        .contains("train")
+        .endsWith("error: Unmatched argument at index 0: 'trian'" + System.lineSeparator());
+  }
+
+  @Test
   void wrongArgumentsFailWithStatus2() {
     assertThat(Cli.run("nothing-of-that-name").status()).isEqualTo(2);
     Cli unknown = Cli.run("train", "--no-such-option");
@@ -61,7 +75,6 @@ class MainTest {
             List.of("train", "--strategy", "sequential", "--mixing", "uniform"),
             List.of("train", "--resume"),
             List.of("train", "--overwrite"),
-            List.of("train", "--resume", "--overwrite", "--output", "x"),
             List.of("quickstart", "--resume"),
             List.of("generate", "--system", "x", "y"),
             List.of("generate", "--template-arg", "a=1", "y"))) {
@@ -69,6 +82,9 @@ class MainTest {
       assertThat(run.status()).as("%s", args).isEqualTo(2);
       assertThat(run.err()).as("%s", args).contains("need");
     }
+    Cli both = Cli.run("train", "--resume", "--overwrite", "--output", "x");
+    assertThat(both.status()).isEqualTo(2);
+    assertThat(both.err()).contains("give one of them");
   }
 
   @Test

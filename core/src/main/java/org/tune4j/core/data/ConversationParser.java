@@ -129,7 +129,7 @@ final class ConversationParser {
           field, "no assistant turn that is to be learned", "at least one with another weight");
     }
     List<Boolean> learned = new ArrayList<>();
-    if (completion.isPresent() || turns.stream().anyMatch(t -> t.learned().isPresent())) {
+    if (turns.stream().anyMatch(t -> t.learned().isPresent())) {
       for (int i = 0; i < turns.size(); i++) {
         Turn t = turns.get(i);
         learned.add(i >= start && t.isAssistants() && t.learned().orElse(true));

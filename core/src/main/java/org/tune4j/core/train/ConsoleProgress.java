@@ -6,20 +6,23 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
-import me.tongfei.progressbar.DelegatingProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
 import org.tune4j.core.data.EncodingReport;
+import org.tune4j.core.io.Terminals;
 
 /**
- * Shows training on a console: a bar for each stage with tokens/s, the loss of each task (mean of
- * its last ten steps), its validation loss and the time that the run will still take. Where there
- * is no terminal, a line every ten seconds and at each stage's end. Examples that were shortened or
- * left out are counted at the start.
+ * Shows training on a console: a bar for each stage with tokens/s, the time that the run will still
+ * take, and the loss of each task (mean of its last ten steps) with its validation loss, or their
+ * mean where the terminal is too narrow. Where there is no terminal, a line every ten seconds, less
+ * often the longer the run, and at each stage's end. Examples that were shortened or left out are
+ * counted at the start.
  */
 public final class ConsoleProgress implements TrainingListener {
-  private static final long LINE_NANOS = 10_000_000_000L;
+  private static final long LEAST_PAUSE_NANOS = 10_000_000_000L;
+  private static final long MOST_PAUSE_NANOS = 300_000_000_000L;
+  private static final int LINES = 50;
 
   /** Encoding that takes less is not shown. */
   private static final long ENCODING_NANOS = 2_000_000_000L;
@@ -27,6 +30,7 @@ public final class ConsoleProgress implements TrainingListener {
   private final PrintStream out;
   private final boolean terminal;
   private ProgressBar bar;
+  private volatile ProgressLine line; // the bar has a thread of its own
   private final TreeMap<String, EvictingQueue<Double>> losses = new TreeMap<>();
   private Map<String, Double> validation = Map.of();
   private TrainingPlan plan;
@@ -45,21 +49,7 @@ public final class ConsoleProgress implements TrainingListener {
 
   /** Returns a listener on standard error. */
   public static ConsoleProgress toStandardError() {
-    return new ConsoleProgress(System.err, onTerminal());
-  }
-
-  /** Since JDK 22 there is a console even without a terminal, which only its newer method tells. */
-  @SuppressWarnings("SystemConsoleNull")
-  private static boolean onTerminal() {
-    java.io.Console console = System.console();
-    if (console == null || System.getenv("CI") != null) {
-      return false;
-    }
-    try {
-      return (boolean) java.io.Console.class.getMethod("isTerminal").invoke(console);
-    } catch (ReflectiveOperationException e) {
-      return true;
-    }
+    return new ConsoleProgress(System.err, Terminals.onStandardError());
   }
 
   /** Returns a listener that prints lines to a stream. */
@@ -73,20 +63,20 @@ public final class ConsoleProgress implements TrainingListener {
     if (!task.equals(encoding)) {
       encoding = task;
       encodingSince = now;
-      lastLine = now + ENCODING_NANOS - LINE_NANOS;
+      lastLine = now + ENCODING_NANOS - LEAST_PAUSE_NANOS;
     }
     if (now - encodingSince < ENCODING_NANOS) {
       return;
     }
     if (terminal && bar == null) {
-      bar = bar("encoding " + task, total);
+      bar = bar("encoding " + task, total).build();
     }
     if (bar != null) {
       bar.stepTo(done);
       if (done == total) {
         closeBar();
       }
-    } else if (now - lastLine > LINE_NANOS || done == total) {
+    } else if (now - lastLine > LEAST_PAUSE_NANOS || done == total) {
       lastLine = now;
       out.printf(Locale.ROOT, "encoding %s: %,d of %,d examples%n", task, done, total);
       out.flush();
@@ -119,22 +109,22 @@ public final class ConsoleProgress implements TrainingListener {
     tokens = 0;
     seconds = 0;
     lastLine = System.nanoTime();
+    line = null;
     if (terminal) {
-      bar = bar(stage.name(), steps);
+      bar =
+          bar(stage.name(), steps)
+              .setRenderer((state, width) -> line == null ? "" : line.bar(width))
+              .build();
     }
   }
 
-  private ProgressBar bar(String name, int max) {
+  private ProgressBarBuilder bar(String name, int max) {
     return new ProgressBarBuilder()
         .setTaskName(name)
         .setInitialMax(max)
         .setStyle(ProgressBarStyle.ASCII)
         .setUpdateIntervalMillis(200)
-        .setConsumer(
-            out == System.err
-                ? new ConsoleProgressBarConsumer(out)
-                : new DelegatingProgressBarConsumer(out::println))
-        .build();
+        .setConsumer(new ConsoleProgressBarConsumer(out));
   }
 
   @Override
@@ -144,25 +134,32 @@ public final class ConsoleProgress implements TrainingListener {
     examples += step.examples();
     tokens += step.tokens();
     seconds += step.seconds();
-    StringBuilder text =
-        new StringBuilder(String.format(Locale.ROOT, "%,.0f tokens/s", tokens / seconds));
-    for (Map.Entry<String, EvictingQueue<Double>> e : losses.entrySet()) {
-      double mean = e.getValue().stream().mapToDouble(Double::doubleValue).average().orElse(0);
-      text.append(String.format(Locale.ROOT, ", %s %.3f", e.getKey(), mean));
-      if (validation.containsKey(e.getKey())) {
-        text.append(String.format(Locale.ROOT, " (validation %.3f)", validation.get(e.getKey())));
-      }
-    }
-    text.append(", ").append(format(secondsLeft(step))).append(" left");
+    TreeMap<String, Double> means = new TreeMap<>();
+    losses.forEach(
+        (t, last) ->
+            means.put(t, last.stream().mapToDouble(Double::doubleValue).average().orElseThrow()));
+    line =
+        new ProgressLine(
+            step.stage(),
+            step.step(),
+            step.steps(),
+            String.format(Locale.ROOT, "%,.0f tokens/s", tokens / seconds),
+            format(secondsLeft(step)) + " left",
+            means,
+            validation);
     if (bar != null) {
       bar.stepTo(step.step());
-      bar.setExtraMessage(text.toString());
-    } else if (System.nanoTime() - lastLine > LINE_NANOS || step.step() == step.steps()) {
+    } else if (System.nanoTime() - lastLine > pause() || step.step() == step.steps()) {
       lastLine = System.nanoTime();
-      out.printf(
-          Locale.ROOT, "%s: step %d of %d, %s%n", step.stage(), step.step(), step.steps(), text);
+      out.println(line.whole());
       out.flush();
     }
+  }
+
+  /** Long runs say less often how they go. */
+  private long pause() {
+    return Math.min(
+        MOST_PAUSE_NANOS, Math.max(LEAST_PAUSE_NANOS, (System.nanoTime() - startNanos) / LINES));
   }
 
   @Override
@@ -204,6 +201,10 @@ public final class ConsoleProgress implements TrainingListener {
     if (bar != null) {
       bar.close();
       bar = null;
+      if (line != null && !line.fits(new ConsoleProgressBarConsumer(out).getMaxRenderedLength())) {
+        out.println(line.stage() + ": " + line.each(true));
+      }
+      line = null;
     }
   }
 }

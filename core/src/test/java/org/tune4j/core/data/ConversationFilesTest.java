@@ -321,13 +321,19 @@ class ConversationFilesTest {
     assertThat(e.messages()).hasSize(7);
     assertThat(e.messages().get(0)).isEqualTo(Message.system("s"));
     assertThat(e.completionStart()).hasValue(4);
-    assertThat(e.learned()).containsExactly(false, false, false, false, true, false, true);
+    assertThat(e.learned()).isEmpty();
     assertThat(e.options().tools().orElseThrow()).hasSize(1);
 
     Example text = read("{\"prompt\": [" + USER + "], \"completion\": \"Hello\"}");
     assertThat(text.messages()).containsExactly(Message.user("Hi"), Message.assistant("Hello"));
     assertThat(text.completionStart()).hasValue(1);
     assertThat(read("{\"prompt\": \"Hi\", \"completion\": [" + ANSWER + "]}")).isEqualTo(text);
+
+    assertThat(
+            read("{\"prompt\": [%s, %s, %s], \"completion\": [%s, {\"role\": \"assistant\", \"content\": \"x\", \"weight\": 0}]}"
+                    .formatted(USER, ANSWER, USER, ANSWER))
+                .learned())
+        .containsExactly(false, false, false, true, false);
 
     refused(
         "{\"prompt\": [" + USER + "], \"completion\": [" + USER + "]}",

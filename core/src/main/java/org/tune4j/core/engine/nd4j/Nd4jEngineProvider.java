@@ -1,13 +1,24 @@
 package org.tune4j.core.engine.nd4j;
 
 import java.util.Optional;
+import org.nd4j.common.config.ND4JSystemProperties;
 import org.nd4j.linalg.factory.Nd4j;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.EngineProvider;
 import org.tune4j.core.engine.Precision;
 
-/** Offers {@link Nd4jEngine}. */
+/**
+ * Offers {@link Nd4jEngine}. ND4J starts without its lines in the log, unless the system property
+ * {@code org.nd4j.log.initialization} is true.
+ */
 public final class Nd4jEngineProvider implements EngineProvider {
+  static {
+    // else ND4J writes ten lines about the machine to the application's log
+    if (System.getProperty(ND4JSystemProperties.LOG_INITIALIZATION) == null) {
+      System.setProperty(ND4JSystemProperties.LOG_INITIALIZATION, "false");
+    }
+  }
+
   @Override
   public String name() {
     return "nd4j";

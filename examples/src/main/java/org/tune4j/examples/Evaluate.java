@@ -68,7 +68,7 @@ public final class Evaluate implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    ImmutableList<Task> read = tasks.read(spec.commandLine().getErr());
+    ImmutableList<Task> read = tasks.read(model, spec.commandLine().getErr());
     PrintWriter out = spec.commandLine().getOut();
     List<Adapter> loaded = new ArrayList<>();
     List<Evaluation> all = new ArrayList<>();

@@ -2,11 +2,13 @@ package org.tune4j.examples;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
 import org.tune4j.core.model.ProgressListener;
+import org.tune4j.core.text.ChatTemplate;
 import picocli.CommandLine.Option;
 
 /** Which base model, and what it runs on. */
@@ -35,6 +37,15 @@ final class ModelOptions {
       description = "What frozen weights and matrix products are in: ${COMPLETION-CANDIDATES}.")
   private Precision precision;
 
+  /** Returns the model's chat template, without loading the model. */
+  Optional<ChatTemplate> chatTemplate() throws IOException {
+    return ChatTemplate.load(directory());
+  }
+
+  private Path directory() throws IOException {
+    return directory == null ? Bundled.baseModel() : directory;
+  }
+
   /** Loads the model; the caller closes it. */
   LanguageModel load() throws IOException {
     LoadOptions.Builder options = LoadOptions.builder().precision(precision);
@@ -44,6 +55,6 @@ final class ModelOptions {
     if (directory != null) {
       options.progress(ProgressListener.console("loading"));
     }
-    return LanguageModel.load(directory == null ? Bundled.baseModel() : directory, options.build());
+    return LanguageModel.load(directory(), options.build());
   }
 }

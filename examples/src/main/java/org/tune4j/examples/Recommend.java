@@ -69,7 +69,7 @@ public final class Recommend implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    ImmutableList<Task> read = tasks.read(spec.commandLine().getErr());
+    ImmutableList<Task> read = tasks.read(model, spec.commandLine().getErr());
     PrintWriter out = spec.commandLine().getOut();
     Interruption interruption = Interruption.install();
     try (LanguageModel m = model.load()) {

@@ -10,9 +10,11 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.tune4j.core.data.DataFormat;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskReader;
+import org.tune4j.core.text.ChatTemplate;
 import picocli.CommandLine.Help.Visibility;
 import picocli.CommandLine.Option;
 
@@ -66,17 +68,27 @@ final class TaskOptions {
 
   @Option(
       names = "--skip-bad-rows",
-      description = "Leave out rows that cannot be used, and list the first ten of each file.")
+      description =
+          "Leave out rows that cannot be used, or that the chat template refuses, and list the first ten of each file.")
   private boolean skipBadRows;
 
-  /** Reads the tasks, and tells what of their files was not used. */
-  ImmutableList<Task> read(PrintWriter err) throws IOException {
+  /** Reads the tasks for a model, and tells what of their files was not used. */
+  ImmutableList<Task> read(ModelOptions model, PrintWriter err) throws IOException {
     TaskReader reader = format == null ? TaskReader.detecting() : TaskReader.of(format);
     for (Map.Entry<String, String> c : columns.entrySet()) {
       reader = reader.column(c.getKey(), c.getValue());
     }
     if (skipBadRows) {
-      reader = reader.skippingBadRows();
+      Optional<ChatTemplate> template = model.chatTemplate();
+      reader =
+          reader
+              .skippingBadRows()
+              .requiring(
+                  e -> {
+                    if (e.isConversation() && template.isPresent()) {
+                      template.get().render(e.messages(), e.options());
+                    }
+                  });
     }
     List<Task> all = new ArrayList<>();
     for (String t : tasks.isEmpty() ? Bundled.TASKS : tasks) {

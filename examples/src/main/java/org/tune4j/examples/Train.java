@@ -53,7 +53,7 @@ public final class Train implements Callable<Integer> {
   public Integer call() throws IOException {
     existing.check(output);
     TrainingStrategy chosen = strategy.strategy();
-    ImmutableList<Task> read = tasks.read(spec.commandLine().getErr());
+    ImmutableList<Task> read = tasks.read(model, spec.commandLine().getErr());
     PrintWriter out = spec.commandLine().getOut();
     read.forEach(out::println);
     out.flush();

@@ -18,10 +18,11 @@ import picocli.CommandLine;
 class TaskOptionsTest {
   @TempDir private Path directory;
   private final StringWriter err = new StringWriter();
+  private ModelOptions model = new ModelOptions();
 
   private Task read(String... arguments) throws IOException {
     return CommandLine.populateCommand(new TaskOptions(), arguments)
-        .read(new PrintWriter(err))
+        .read(model, new PrintWriter(err))
         .get(0);
   }
 
@@ -72,5 +73,20 @@ class TaskOptionsTest {
         .contains(file + ": left out 1 bad rows of 3:")
         .contains("  " + file + ", line 2, field 'text': found 3, expected a string")
         .contains("'id' (1 times)");
+  }
+
+  @Test
+  void rowsThatTheTemplateRefusesAreBad() throws IOException {
+    Files.writeString(
+        directory.resolve("chat_template.jinja"),
+        "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}{{ m.content }}{% endfor %}");
+    model = CommandLine.populateCommand(new ModelOptions(), "--model", directory.toString());
+    String row =
+        "{\"messages\": [{\"role\": \"%s\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}%n";
+    Path file =
+        Files.writeString(
+            directory.resolve("t.jsonl"), row.formatted("user") + row.formatted("tool"));
+    assertThat(read("--task", file.toString(), "--skip-bad-rows").train()).hasSize(1);
+    assertThat(err.toString()).contains(file + ", line 2: ", "no tools here");
   }
 }

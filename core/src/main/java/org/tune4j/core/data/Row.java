@@ -142,6 +142,11 @@ final class Row {
     return new MalformedFileException(file, place + lineOfPlace, found, expected);
   }
 
+  /** Returns the error of the object as a whole, with the exception that revealed it. */
+  MalformedFileException bad(String found, String expected, Throwable cause) {
+    return new MalformedFileException(file, place + lineOfPlace, found, expected, cause);
+  }
+
   /** Returns the error of one field. */
   MalformedFileException badField(String field, String found, String expected) {
     return new MalformedFileException(

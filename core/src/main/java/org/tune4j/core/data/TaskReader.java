@@ -29,6 +29,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Consumer;
 import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVParser;
 import org.apache.commons.csv.CSVRecord;
@@ -50,16 +51,19 @@ public final class TaskReader {
   private final DataFormat format;
   private final Columns columns;
   private final boolean skipping;
+  private final Consumer<Example> condition;
 
-  private TaskReader(DataFormat format, Columns columns, boolean skipping) {
+  private TaskReader(
+      DataFormat format, Columns columns, boolean skipping, Consumer<Example> condition) {
     this.format = format;
     this.columns = columns;
     this.skipping = skipping;
+    this.condition = condition;
   }
 
   /** Returns a reader that finds the format. */
   public static TaskReader detecting() {
-    return new TaskReader(null, Columns.NONE, false);
+    return new TaskReader(null, Columns.NONE, false, e -> {});
   }
 
   /**
@@ -67,7 +71,7 @@ public final class TaskReader {
    * counted.
    */
   public static TaskReader of(DataFormat format) {
-    return new TaskReader(format, Columns.NONE, false);
+    return new TaskReader(format, Columns.NONE, false, e -> {});
   }
 
   /**
@@ -77,7 +81,7 @@ public final class TaskReader {
    * @throws IllegalArgumentException if no format has such a field
    */
   public TaskReader column(String field, String nameInFile) {
-    return new TaskReader(format, columns.with(field, nameInFile), skipping);
+    return new TaskReader(format, columns.with(field, nameInFile), skipping, condition);
   }
 
   /**
@@ -87,7 +91,17 @@ public final class TaskReader {
    * CSV that do not end) still fails, and so does one in which all rows are bad.
    */
   public TaskReader skippingBadRows() {
-    return new TaskReader(format, columns, true);
+    return new TaskReader(format, columns, true, condition);
+  }
+
+  /**
+   * Returns a reader to which a row is bad also if its example does not meet a condition, such as
+   * that a model's chat template renders it.
+   *
+   * @param check throws an {@link IllegalArgumentException} that says what is wrong
+   */
+  public TaskReader requiring(Consumer<Example> check) {
+    return new TaskReader(format, columns, skipping, condition.andThen(check));
   }
 
   /**
@@ -321,6 +335,11 @@ public final class TaskReader {
       Row row = new Row(file, place, line, node, columns);
       DataFormat found = named == null ? Rows.detect(row) : named;
       Example example = Rows.read(row, found, named != null);
+      try {
+        condition.accept(example);
+      } catch (IllegalArgumentException e) {
+        throw row.bad("what cannot be used (" + e.getMessage() + ")", "what can", e);
+      }
       examples.add(example);
       row.unused().forEach((field, n) -> unused.merge(field, n, Integer::sum));
       if (found == DataFormat.CSV) {

@@ -108,6 +108,24 @@ class BadRowsTest {
   }
 
   @net.jqwik.api.Example
+  void callersMayRequireMore() throws IOException {
+    TaskReader requiring =
+        TaskReader.detecting()
+            .requiring(
+                e -> {
+                  if (e.prompt().equals("a1")) {
+                    throw new IllegalArgumentException("not this");
+                  }
+                });
+    Path file = file("t.jsonl", good(0) + "\n" + good(1) + "\n" + good(2));
+    assertThatThrownBy(() -> requiring.read(file))
+        .isInstanceOf(MalformedFileException.class)
+        .hasMessageContaining(file + ", line 2: ")
+        .hasMessageContaining("not this");
+    assertThat(requiring.skippingBadRows().read(file)).hasSize(2);
+  }
+
+  @net.jqwik.api.Example
   void filesWithoutAGoodRowFail() throws IOException {
     TaskReader skipping = TaskReader.detecting().skippingBadRows();
     Path bad = file("t.jsonl", "{\n}\n");

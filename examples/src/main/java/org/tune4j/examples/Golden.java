@@ -4,6 +4,7 @@ import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
+import org.tune4j.core.engine.Precision;
 import org.tune4j.lora.ParityCheck;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -32,12 +33,20 @@ public final class Golden implements Callable<Integer> {
       description = "Engine; default: the fastest present.")
   private String engine;
 
+  @Option(
+      names = "--precision",
+      defaultValue = "F32",
+      description =
+          "${COMPLETION-CANDIDATES}; default: ${DEFAULT-VALUE}. Cases are recorded in F32: others get the"
+              + " tolerance that their roundings need.")
+  private Precision precision;
+
   @Override
   public Integer call() {
     PrintWriter out = spec.commandLine().getOut();
     int passed = 0;
     for (Path directory : cases) {
-      ParityCheck.Report report = ParityCheck.run(directory, engine);
+      ParityCheck.Report report = ParityCheck.run(directory, engine, precision);
       out.println(report);
       out.flush();
       passed += report.passed() ? 1 : 0;

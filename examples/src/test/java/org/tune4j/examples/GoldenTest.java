@@ -10,6 +10,8 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.Precision;
 import picocli.CommandLine;
 
 /** The command's report and exit status; the comparison itself is tested where it lives. */
@@ -30,6 +32,17 @@ class GoldenTest {
         .contains("gpt2", "base logits", "gradients", "trained tensors")
         .contains("PASSED: 1 of 1 cases agree");
     assertThat(status).isZero();
+  }
+
+  @Test
+  void precisionsHaveTheirOwnTolerance() {
+    String gpt2 = CASES.resolve("gpt2").toString();
+    for (Precision precision : List.of(Precision.BF16, Precision.INT8)) {
+      boolean runs = Engines.providers().stream().anyMatch(p -> p.unavailable(precision).isEmpty());
+      assertThat(run("--precision", precision.name(), gpt2)).isEqualTo(runs ? 0 : 1);
+      assertThat(out.toString()).contains(runs ? "PASSED: 1 of 1" : "no engine can run here");
+    }
+    assertThat(run("--precision", "F16", gpt2)).isEqualTo(2);
   }
 
   @Test

@@ -1,6 +1,7 @@
 package org.tune4j.lora;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import java.nio.file.Path;
 import java.util.List;
@@ -45,7 +46,41 @@ class GoldenTest {
   @ParameterizedTest
   @MethodSource("cases")
   void agreesWithPeft(String name, String engine) {
-    ParityCheck.Report report = ParityCheck.run(GOLDEN.resolve(name), engine);
+    check(ParityCheck.run(GOLDEN.resolve(name), engine));
+  }
+
+  /** Every way of multiplying that this machine has, whichever it would choose by itself. */
+  static Stream<Arguments> roundedCases() {
+    return CASES.stream()
+        .flatMap(
+            c ->
+                Stream.of(
+                    Arguments.of(c, Precision.BF16, "native", "exact"),
+                    Arguments.of(c, Precision.BF16, "widened", "exact"),
+                    Arguments.of(c, Precision.INT8, "native", "rounded"),
+                    Arguments.of(c, Precision.INT8, "widened", "exact")));
+  }
+
+  @ParameterizedTest
+  @MethodSource("roundedCases")
+  void agreesWithPeftWithinRoundings(String name, Precision precision, String bf16, String int8) {
+    EngineProvider onednn =
+        Engines.providers().stream()
+            .filter(p -> p.name().equals("onednn"))
+            .findFirst()
+            .orElseThrow();
+    assumeThat(onednn.unavailable(precision)).isEmpty();
+    System.setProperty("tune4j.onednn.bf16", bf16);
+    System.setProperty("tune4j.onednn.int8", int8);
+    try {
+      check(ParityCheck.run(GOLDEN.resolve(name), "onednn", precision));
+    } finally {
+      System.clearProperty("tune4j.onednn.bf16");
+      System.clearProperty("tune4j.onednn.int8");
+    }
+  }
+
+  private static void check(ParityCheck.Report report) {
     assertThat(report.problems()).isEmpty();
     assertThat(report.passed()).isTrue();
     assertThat(report.errors())

@@ -42,12 +42,17 @@ final class TinyRuns {
 
   /** Writes a random model directory. */
   static Path writeModel(Path directory) {
-    String config =
+    return writeModel(
+        directory,
         """
         {"model_type": "llama", "vocab_size": 62, "hidden_size": 16, "intermediate_size": 32,
          "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
          "max_position_embeddings": 48, "initializer_range": 0.2, "eos_token_id": 1}
-        """;
+        """);
+  }
+
+  /** Writes a random model of a configuration for the vocabulary of 62 tokens. */
+  static Path writeModel(Path directory, String config) {
     Map<String, Integer> vocabulary = new LinkedHashMap<>();
     vocabulary.put("<unk>", 0);
     vocabulary.put("</s>", 1);

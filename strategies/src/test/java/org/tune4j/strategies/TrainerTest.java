@@ -13,6 +13,7 @@ import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -257,7 +258,9 @@ class TrainerTest {
     assertThatThrownBy(tuner::run)
         .isInstanceOf(TrainingException.class)
         .hasMessageContaining("stage 'b', step 4")
-        .hasMessageContaining("'b'");
+        .hasMessageContaining("'b'")
+        .hasMessageContaining("the adapter's parameters had grown from")
+        .hasMessageContaining("a lower learning rate may help");
     assertThat(events).endsWith("b1", "b2", "b3", "end");
     assertThat(output()).as("merges are undone").isEqualTo(before);
     Path run = temporary.resolve("run0");
@@ -268,6 +271,23 @@ class TrainerTest {
     assertThat(run.resolve("adapters")).doesNotExist();
     assertThat(run.resolve("checkpoint/state.json")).exists();
     assertThatThrownBy(() -> tuner.resume().run()).isInstanceOf(TrainingException.class);
+  }
+
+  @Test
+  void aModelThatGivesNoNumberIsNotBlamedOnTheLearningRate() {
+    AdapterFactory broken =
+        (on, name, seed) -> {
+          LoraAdapter adapter = TinyRuns.LORA.create(on, name, seed);
+          float[] none = TinyRuns.weights(adapter);
+          Arrays.fill(none, Float.NaN);
+          adapter.parameters().engine().write(adapter.parameters().flat(), none);
+          return adapter;
+        };
+    Hyperparameters h = TinyRuns.hyperparameters().build();
+    assertThatThrownBy(() -> tuner(h, MultiTask.uniform(), a).adapters(broken).run())
+        .isInstanceOf(TrainingException.class)
+        .hasMessageContaining("step 1: the loss of task 'a' is NaN. No step came before")
+        .hasMessageNotContaining("may help");
   }
 
   private static float[] output() {

@@ -224,6 +224,7 @@ public final class Trainer {
     final List<Adapter> stack;
     final List<Packer.Item> items = new ArrayList<>();
     final OptimizerState optimizer;
+    final double sizeAtStart; // root mean square of the adapter's parameters
     int steps;
     int trained;
     boolean stopped;
@@ -233,10 +234,11 @@ public final class Trainer {
     Map<String, Double> bestLosses = Map.of();
     float[] bestWeights;
 
-    Lane(Adapter adapter, List<Adapter> stack, OptimizerState optimizer) {
+    Lane(Adapter adapter, List<Adapter> stack, OptimizerState optimizer, double sizeAtStart) {
       this.adapter = adapter;
       this.stack = stack;
       this.optimizer = optimizer;
+      this.sizeAtStart = sizeAtStart;
     }
 
     boolean running() {
@@ -649,7 +651,7 @@ public final class Trainer {
         List<Adapter> stack = new ArrayList<>();
         stage.below().forEach(b -> stack.add(adapters.get(b)));
         stack.add(adapter);
-        lane = new Lane(adapter, stack, new OptimizerState(adapter.parameters(), h));
+        lane = new Lane(adapter, stack, new OptimizerState(adapter.parameters(), h), size(adapter));
         lanes.put(name, lane);
       }
     }
@@ -740,7 +742,7 @@ public final class Trainer {
                 h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING,
                 ((h.seed() * 31 + stageIndex) * 1_000_003 + step) * 1_000_003 + pass++);
         LossResult loss = base.loss(tape, packed.batch(), packed.routing(), weights);
-        count(loss, packed, sums, counts, stage, step);
+        count(loss, packed, sums, counts, stage, lanes, step);
         tape.backward();
         engine.resetArena();
       }
@@ -748,9 +750,13 @@ public final class Trainer {
         Parameters p = lane.adapter.parameters();
         double norm = Math.sqrt(engine.sumOfSquares(p.flatGradients()));
         if (!Double.isFinite(norm)) {
-          throw new TrainingException(
-              "stage '%s', step %s: the gradient norm of adapter '%s' is %s; a lower learning rate may help"
-                  .formatted(stage.name(), step + 1, lane.adapter.name(), norm));
+          throw diverged(
+              stage,
+              step + 1,
+              "gradient norm of adapter '%s'".formatted(lane.adapter.name()),
+              norm,
+              taskOf(stage, lane),
+              lane);
         }
         norms.put(lane.adapter.name(), norm);
         double laneRate = h.learningRate() * h.schedule().factor(step, lane.steps);
@@ -789,7 +795,13 @@ public final class Trainer {
   }
 
   private void count(
-      LossResult loss, Packer.Packed packed, double[] sums, long[] counts, Stage stage, int step) {
+      LossResult loss,
+      Packer.Packed packed,
+      double[] sums,
+      long[] counts,
+      Stage stage,
+      List<Lane> lanes,
+      int step) {
     int segment = 0;
     for (int i = 0; i < loss.rows().length; i++) {
       while (packed.batch().segmentStart()[segment + 1] <= loss.rows()[i]) {
@@ -797,13 +809,53 @@ public final class Trainer {
       }
       int task = packed.batch().segmentTask()[segment];
       if (!Float.isFinite(loss.losses()[i])) {
-        throw new TrainingException(
-            "stage '%s', step %s: the loss of task '%s' is %s; a lower learning rate may help"
-                .formatted(stage.name(), step + 1, tasks.get(task).name(), loss.losses()[i]));
+        String name = tasks.get(task).name();
+        throw diverged(
+            stage,
+            step + 1,
+            "loss of task '%s'".formatted(name),
+            loss.losses()[i],
+            name,
+            laneOf(stage, lanes, name));
       }
       sums[task] += loss.losses()[i];
       counts[task]++;
     }
+  }
+
+  private static Lane laneOf(Stage stage, List<Lane> lanes, String task) {
+    String adapter = stage.routes().get(task);
+    return lanes.stream().filter(l -> l.adapter.name().equals(adapter)).findFirst().orElseThrow();
+  }
+
+  private static String taskOf(Stage stage, Lane lane) {
+    return stage.routes().entrySet().stream()
+        .filter(r -> r.getValue().equals(lane.adapter.name()))
+        .map(Map.Entry::getKey)
+        .findFirst()
+        .orElseThrow();
+  }
+
+  /** Returns the root mean square of an adapter's parameters. */
+  private double size(Adapter adapter) {
+    Parameters p = adapter.parameters();
+    return locked(() -> Math.sqrt(engine.sumOfSquares(p.flat()) / Math.max(1, p.size())), adapter);
+  }
+
+  /** Describes a value that is no finite number and what led to it. */
+  private TrainingException diverged(
+      Stage stage, int step, String what, double value, String task, Lane lane) {
+    int index = plan.stages().indexOf(stage);
+    Divergence divergence =
+        new Divergence(
+            records.stream().filter(r -> r.stageIndex() == index).toList(),
+            lane.sizeAtStart,
+            size(lane.adapter),
+            engine.precision());
+    return new TrainingException(
+        "stage '%s', step %s: the %s is %s. %s"
+            .formatted(
+                stage.name(), step, what, value, divergence.explain(task, lane.adapter.name())));
   }
 
   private void validate(Stage stage, List<Lane> lanes, int step) {
@@ -839,9 +891,13 @@ public final class Trainer {
               if (name.equals(lane.adapter.name()) && !held.isEmpty()) {
                 double loss = meanLoss(held, lane.stack);
                 if (!Double.isFinite(loss)) {
-                  throw new TrainingException(
-                      "stage '%s', step %s: the validation loss of task '%s' is %s; a lower learning rate may help"
-                          .formatted(stage.name(), lane.trained, task, loss));
+                  throw diverged(
+                      stage,
+                      lane.trained,
+                      "validation loss of task '%s'".formatted(task),
+                      loss,
+                      task,
+                      lane);
                 }
                 losses.put(task, loss);
               }

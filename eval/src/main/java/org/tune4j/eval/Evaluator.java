@@ -495,7 +495,7 @@ public final class Evaluator {
   private List<Likelihood> likelihoods(Task task, Split split, List<? extends Adapter> adapters) {
     int scored = examples(task, split).size();
     List<EncodedExample> encoded =
-        encoder().encode(task, split).examples().stream()
+        encoder().encode(task, split, done -> {}, this::isCancelled).examples().stream()
             .filter(e -> e.example() < scored && e.lossTokens() > 0)
             .toList();
     checkArgument(

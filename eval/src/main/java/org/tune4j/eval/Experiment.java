@@ -262,11 +262,11 @@ public final class Experiment {
       }
     }
     Evaluator e = evaluator();
-    Map<String, Double> meanTokens = meanTokens();
     ImmutableMap<String, Evaluation> untuned = null;
     ImmutableList.Builder<Outcome> outcomes = ImmutableList.builder();
     boolean completed = true;
     try {
+      Map<String, Double> meanTokens = meanTokens();
       untuned = untuned(e);
       for (Map.Entry<String, TrainingStrategy> s : named().entrySet()) {
         Optional<Outcome> outcome = outcome(s.getKey(), s.getValue(), e, untuned, meanTokens);
@@ -379,7 +379,7 @@ public final class Experiment {
             hyperparameters.learnedTurns());
     Map<String, Double> mean = new LinkedHashMap<>();
     for (Task t : tasks) {
-      EncodingReport report = encoder.encode(t, Split.TRAIN).report();
+      EncodingReport report = encoder.encode(t, Split.TRAIN, done -> {}, cancelled).report();
       mean.put(t.name(), (double) report.tokens() / Math.max(1, report.examples()));
     }
     return mean;

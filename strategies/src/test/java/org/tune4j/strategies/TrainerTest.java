@@ -392,6 +392,50 @@ class TrainerTest {
   }
 
   @Test
+  void encodingTellsHowFarItIsAndCanBeCancelled() throws IOException {
+    Hyperparameters h = TinyRuns.hyperparameters().examplesPerStep(64).build();
+    Task many = TinyRuns.task("many", 1500, 600);
+    List<Integer> told = new ArrayList<>();
+    AtomicInteger ends = new AtomicInteger();
+    TrainingListener listener =
+        new TrainingListener() {
+          @Override
+          public void onEncoding(String task, int done, int total) {
+            assertThat(task).isEqualTo("many");
+            assertThat(total).isEqualTo(2100);
+            told.add(done);
+          }
+
+          @Override
+          public void onEnd() {
+            ends.incrementAndGet();
+          }
+        };
+    FineTuner tuner = tuner(h, MultiTask.uniform(), many).listener(listener);
+    try (FineTuningResult result = tuner.cancelled(() -> told.size() == 2).run()) {
+      assertThat(result.completed()).isFalse();
+      assertThat(result.training().stages()).isEmpty();
+      assertThat(result.training().adapters()).isEmpty();
+    }
+    assertThat(told).containsExactly(512, 1024);
+    assertThat(ends).hasValue(1);
+    told.clear();
+    Thread.currentThread().interrupt();
+    try (FineTuningResult result = tuner.cancelled(() -> false).resume().run()) {
+      assertThat(result.completed()).isFalse();
+      assertThat(told).containsExactly(512);
+    } finally {
+      assertThat(Thread.interrupted()).as("the interruption is the caller's to see").isTrue();
+    }
+    told.clear();
+    try (FineTuningResult result = tuner.resume().run()) {
+      assertThat(result.completed()).isTrue();
+      assertThat(told).containsExactly(512, 1024, 1500, 2012, 2100);
+    }
+    assertThat(ends).hasValue(3);
+  }
+
+  @Test
   void progressTellsRateLossesAndTimeLeft() throws IOException {
     ByteArrayOutputStream console = new ByteArrayOutputStream();
     Hyperparameters h = TinyRuns.hyperparameters().validateEvery(4).build();

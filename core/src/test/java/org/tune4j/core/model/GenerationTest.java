@@ -356,6 +356,13 @@ class GenerationTest {
                   .get(0))
           .isEqualTo(free);
 
+      assertThat(model.endTokens()).containsExactly(0);
+      assertThat(model.untilTurnEnds(GenerationConfig.greedy(3)).endTokens().orElseThrow())
+          .as("<|im_end|>, which the template puts after a turn")
+          .containsExactly(0, 2);
+      GenerationConfig own = GenerationConfig.builder().endTokens(Set.of(9)).build();
+      assertThat(model.untilTurnEnds(own)).isEqualTo(own);
+
       List<Message> chat = List.of(new Message("user", "Hello"));
       Generation answer = model.chat(chat, GenerationConfig.greedy(3), List.of(), t -> {});
       assertThat(Ints.toArray(answer.prompt()))

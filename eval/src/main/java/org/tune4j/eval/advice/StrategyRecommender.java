@@ -330,8 +330,10 @@ public final class StrategyRecommender {
       ExampleEncoder encoder = Sample.encoder(model, hyperparameters);
       for (Task t : tasks) {
         interruptions.begin("profile of " + t.name(), 1);
-        ExampleEncoder.Result encoded = encoder.encode(t, Task.Split.TRAIN);
-        ExampleEncoder.Result held = encoder.encode(t, Task.Split.VALIDATION);
+        ExampleEncoder.Result encoded =
+            encoder.encode(t, Task.Split.TRAIN, done -> {}, interruptions::cancelled);
+        ExampleEncoder.Result held =
+            encoder.encode(t, Task.Split.VALIDATION, done -> {}, interruptions::cancelled);
         TaskProfile p =
             TaskProfile.of(model, t, encoded, held, hyperparameters, validationExamples, seed);
         train.put(t.name(), encoded.examples());

@@ -93,20 +93,20 @@ class AdviceForAnyTasksTest {
     String thing = "thing" + (i + shift) % WordModel.WORDS;
     String colour = WordModel.COLOURS.get((i + shift) % 3);
     return switch (form) {
-      case LABELS -> org.tune4j.core.data.Example.of(thing + " colour is", colour);
+      case LABELS -> org.tune4j.core.data.Example.of(thing + " colour is ", colour);
       case ONE_LABEL, SAME_COMPLETION ->
-          org.tune4j.core.data.Example.of(thing + " colour is", "red");
+          org.tune4j.core.data.Example.of(thing + " colour is ", "red");
       case OPEN ->
-          org.tune4j.core.data.Example.of("colour of", thing + " is " + colour + " " + thing);
+          org.tune4j.core.data.Example.of("colour of ", thing + " is " + colour + " " + thing);
       case TEXT -> org.tune4j.core.data.Example.text(thing + " is " + colour);
       case CONVERSATION ->
           org.tune4j.core.data.Example.conversation(
-              Message.user(thing + " colour is"), Message.assistant(colour));
+              Message.user(thing + " colour is "), Message.assistant(colour));
       case LONG ->
           i % 3 == 0
-              ? org.tune4j.core.data.Example.of("size is", colour)
+              ? org.tune4j.core.data.Example.of("size is ", colour)
               : org.tune4j.core.data.Example.of(
-                  "size is", String.join(" ", java.util.Collections.nCopies(80, thing)));
+                  "size is ", String.join(" ", java.util.Collections.nCopies(80, thing)));
     };
   }
 

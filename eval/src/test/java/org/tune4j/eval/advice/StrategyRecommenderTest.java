@@ -235,7 +235,7 @@ class StrategyRecommenderTest {
   void warnsOfSmallSkewedUnvalidatedTasks() throws Exception {
     List<Example> skewed = new ArrayList<>();
     for (int i = 0; i < 40; i++) {
-      skewed.add(Example.of("place" + i % 20 + " size is", i == 0 ? "small" : "large"));
+      skewed.add(Example.of("place" + i % 20 + " size is ", i == 0 ? "small" : "large"));
     }
     Task task =
         Task.builder("skewed")

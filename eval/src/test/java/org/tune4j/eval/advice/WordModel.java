@@ -105,12 +105,12 @@ final class WordModel {
 
   /** Returns a task from things to colours: thing {@code i} has colour {@code (i + shift) % 3}. */
   static Task colours(String name, int shift, int train, long seed) {
-    return task(name, COLOURS, train, seed, i -> "thing" + i + " colour is", i -> (i + shift) % 3);
+    return task(name, COLOURS, train, seed, i -> "thing" + i + " colour is ", i -> (i + shift) % 3);
   }
 
   /** Returns a task from places to sizes, which shares little with colours. */
   static Task sizes(String name, int train, long seed) {
-    return task(name, SIZES, train, seed, i -> "place" + i + " size is", i -> i % 2);
+    return task(name, SIZES, train, seed, i -> "place" + i + " size is ", i -> i % 2);
   }
 
   private static Task task(

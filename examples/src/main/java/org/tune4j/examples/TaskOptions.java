@@ -11,10 +11,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.tune4j.core.data.DataFormat;
+import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskReader;
 import org.tune4j.core.text.ChatTemplate;
+import org.tune4j.core.text.ReadFields;
 import picocli.CommandLine.Help.Visibility;
 import picocli.CommandLine.Option;
 
@@ -79,16 +82,11 @@ final class TaskOptions {
       reader = reader.column(c.getKey(), c.getValue());
     }
     if (skipBadRows) {
+      reader = reader.skippingBadRows();
       Optional<ChatTemplate> template = model.chatTemplate();
-      reader =
-          reader
-              .skippingBadRows()
-              .requiring(
-                  e -> {
-                    if (e.isConversation() && template.isPresent()) {
-                      template.get().render(e.messages(), e.options());
-                    }
-                  });
+      if (template.isPresent()) {
+        reader = reader.requiring(rendered(template.get()));
+      }
     }
     List<Task> all = new ArrayList<>();
     for (String t : tasks.isEmpty() ? Bundled.TASKS : tasks) {
@@ -99,6 +97,16 @@ final class TaskOptions {
     }
     Task.requireDistinctNames(all);
     return ImmutableList.copyOf(all);
+  }
+
+  private static Consumer<Example> rendered(ChatTemplate template) {
+    ReadFields fields = new ReadFields(template);
+    return e -> {
+      if (e.isConversation()) {
+        template.render(e.messages(), e.options());
+        fields.require(e.messages(), e.options());
+      }
+    };
   }
 
   private static int most(int n) {

@@ -48,12 +48,14 @@ public final class ChatEncoder {
 
   private final ChatTemplate template;
   private final Tokenizer tokenizer;
+  private final ReadFields readFields;
   private final Supplier<TurnEnd> turnEnd = Suppliers.memoize(this::findTurnEnd);
 
   /** Puts a template and a tokenizer together. */
   public ChatEncoder(ChatTemplate template, Tokenizer tokenizer) {
     this.template = template;
     this.tokenizer = tokenizer;
+    this.readFields = new ReadFields(template);
   }
 
   /** Returns what ends a turn of the assistant. */
@@ -64,21 +66,25 @@ public final class ChatEncoder {
   /**
    * Returns the text that the assistant is to go on with.
    *
-   * @throws IllegalArgumentException if the template refuses the conversation; with the turn
+   * @throws IllegalArgumentException if the template refuses the conversation, with the turn, or
+   *     passes over tools, calls, reasoning or others that it does not read
    */
   public String prompt(List<Message> messages, ChatOptions options) {
-    return render(messages, options.withGenerationPrompt(true)).text();
+    String text = render(messages, options.withGenerationPrompt(true)).text();
+    readFields.require(messages, options);
+    return text;
   }
 
   /**
    * Encodes a conversation.
    *
    * @param turns for each message whether it is learned
-   * @throws IllegalArgumentException if the template refuses the conversation, or does not show
-   *     where a learned turn is; with the turn
+   * @throws IllegalArgumentException if the template refuses the conversation, passes over tools,
+   *     calls, reasoning or others that it does not read, or does not show where a learned turn is
    */
   public Encoded encode(List<Message> messages, ChatOptions options, boolean[] turns) {
     Rendered rendered = render(messages, options.withGenerationPrompt(false));
+    readFields.require(messages, options);
     TokenizedText tokens = tokenizer.tokenize(rendered.text(), false);
     Turns derived = new Turns(messages, options, rendered.text(), tokens);
     List<Span> spans = new ArrayList<>();

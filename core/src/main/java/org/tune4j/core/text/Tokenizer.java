@@ -26,9 +26,14 @@ public final class Tokenizer implements AutoCloseable {
 
   static {
     // DJL asks the cloud's metadata service who this machine is, and reports it, when the first
-    // tokenizer is made
-    if (System.getProperty("OPT_OUT_TRACKING") == null) {
-      System.setProperty("OPT_OUT_TRACKING", "true");
+    // tokenizer is made; and where it finds CUDA, it downloads a library for that
+    setUnlessSet("OPT_OUT_TRACKING", "true");
+    setUnlessSet("RUST_FLAVOR", "cpu");
+  }
+
+  private static void setUnlessSet(String property, String value) {
+    if (System.getProperty(property) == null) {
+      System.setProperty(property, value);
     }
   }
 

@@ -216,19 +216,20 @@ public record Combination(Method method, double density, Majority majority, long
         if (m == null) {
           continue;
         }
-        int firstRank = first == null ? m.rank() : first.modules().get(module).rank();
+        int rank = a.updateRank(m);
+        int firstRank = first == null ? rank : first.updateRank(first.modules().get(module));
         checkArgument(
-            how.method == Method.CAT || m.rank() == firstRank,
+            how.method == Method.CAT || rank == firstRank,
             "%s has rank %s in '%s' and %s in '%s': only concatenation combines different ranks",
             module,
             firstRank,
             first == null ? a.name() : first.name(),
-            m.rank(),
+            rank,
             a.name());
         first = first == null ? a : first;
-        sum += m.rank();
+        sum += rank;
       }
-      return how.method == Method.CAT ? sum : first.modules().get(module).rank();
+      return how.method == Method.CAT ? sum : first.updateRank(first.modules().get(module));
     }
 
     private List<Part> parts(String module) {
@@ -237,12 +238,8 @@ public record Combination(Method method, double density, Majority majority, long
         LoraAdapter a = adapters.get(i);
         LoraAdapter.Module m = a.modules().get(module);
         if (m != null) {
-          parts.add(
-              new Part(
-                  m.rank(),
-                  weights[i] * m.scale(),
-                  a.values(m.a().name()),
-                  a.values(m.b().name())));
+          BasePart update = a.update(m);
+          parts.add(new Part(update.rank(), weights[i] * m.scale(), update.a(), update.b()));
         }
       }
       return parts;

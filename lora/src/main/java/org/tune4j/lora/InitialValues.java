@@ -29,6 +29,7 @@ record InitialValues(float[] a, float[] b) {
               drawn(rank * in, () -> random.nextGaussian() / rank), new float[out * rank]);
       case MICA -> new InitialValues(new float[rank * in], new float[out * rank]);
       case ORTHOGONAL -> orthogonal(rank, in, out, random);
+      case PISSA, OLORA -> throw new IllegalArgumentException(how + " takes them from the base");
     };
   }
 

@@ -2,14 +2,19 @@ package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSortedMap;
+import com.google.common.collect.Maps;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SplittableRandom;
 import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
@@ -48,6 +53,7 @@ public final class LoraAdapter implements Adapter {
   private final IdentityHashMap<ProjectionGroup, EmbeddingLora> embeddings =
       new IdentityHashMap<>();
   private final IdentityHashMap<ProjectionGroup, SavedTable> saved = new IdentityHashMap<>();
+  private final IdentityHashMap<ProjectionGroup, OnResidual> residuals = new IdentityHashMap<>();
   private boolean trainable = true;
 
   private LoraAdapter(LanguageModel model, LoraConfig config, String name) {
@@ -102,6 +108,24 @@ public final class LoraAdapter implements Adapter {
             groups.put(group, new GroupLora(this, group, made));
           }
         });
+    if (config.initialisation().movesBase()) {
+      groups.forEach(
+          (group, lora) ->
+              residuals.put(
+                  group,
+                  new OnResidual(
+                      model.engine(),
+                      group,
+                      lora,
+                      lora.modules().stream()
+                          .map(m -> basePart(config, group, m.member, m.rank, m.scale))
+                          .toList())));
+    }
+  }
+
+  private static BasePart basePart(
+      LoraConfig config, ProjectionGroup group, int member, int rank, float scale) {
+    return BasePart.of(config.initialisation(), group.sources().get(member), rank, scale);
   }
 
   static String aName(Projection p) {
@@ -127,6 +151,14 @@ public final class LoraAdapter implements Adapter {
   /** Returns an adapter with initial values. */
   static LoraAdapter create(LanguageModel model, LoraConfig config, String name, long seed) {
     Engine engine = model.engine();
+    if (config.initialisation() == LoraConfig.Initialisation.PISSA) {
+      // what takes long is done while others may run steps, and known afterwards
+      for (LoraConfig.Target t : config.resolve(model)) {
+        if (t.group().use() != FrozenMatrix.Use.EMBEDDING) {
+          basePart(config, t.group(), t.member(), t.rank(), (float) t.scale());
+        }
+      }
+    }
     engine.lock().lock();
     try {
       LoraAdapter adapter = zeros(model, config, name);
@@ -142,7 +174,18 @@ public final class LoraAdapter implements Adapter {
 
   private void initialise(long seed) {
     SplittableRandom random = new SplittableRandom(seed);
+    residuals.forEach(
+        (group, residual) -> {
+          for (Module m : groups.get(group).modules()) {
+            BasePart part = residual.moved(m);
+            set(m.a, part.a());
+            set(m.b, part.b());
+          }
+        });
     for (Module m : modules.values()) {
+      if (config.initialisation().movesBase() && !transposed(m.a)) {
+        continue;
+      }
       InitialValues values =
           transposed(m.a)
               ? InitialValues.ofEmbedding(
@@ -223,6 +266,93 @@ public final class LoraAdapter implements Adapter {
         : new long[] {slot.rows(), slot.cols()};
   }
 
+  /** A tensor as PEFT stores it. */
+  record Stored(float[] values, long[] shape) {}
+
+  /**
+   * Returns the update of a module of the decoder or head on the base's own weights, {@code scale B
+   * A}: the module's A and B, behind which stand the parts that were taken from the weights, with
+   * B's negated.
+   */
+  BasePart update(Module m) {
+    float[] a = values(m.a.name());
+    float[] b = values(m.b.name());
+    for (OnResidual residual : residuals.values()) {
+      if (residual.has(m)) {
+        BasePart part = residual.moved(m);
+        int rank = m.rank + part.rank();
+        float[] allA = Arrays.copyOf(a, a.length + part.a().length);
+        System.arraycopy(part.a(), 0, allA, a.length, part.a().length);
+        int out = m.projection.out();
+        float[] allB = new float[out * rank];
+        for (int o = 0; o < out; o++) {
+          System.arraycopy(b, o * m.rank, allB, o * rank, m.rank);
+          for (int k = 0; k < part.rank(); k++) {
+            allB[o * rank + m.rank + k] = -part.b()[o * part.rank() + k];
+          }
+        }
+        return new BasePart(rank, allA, allB);
+      }
+    }
+    return new BasePart(m.rank, a, b);
+  }
+
+  /** Returns the rank of {@link #update}. */
+  int updateRank(Module m) {
+    return residuals.isEmpty() || transposed(m.a) ? m.rank : 2 * m.rank;
+  }
+
+  /** Returns all tensors as plain LoRA on the base's own weights, by name. */
+  ImmutableSortedMap<String, Stored> plainTensors() {
+    ImmutableSortedMap.Builder<String, Stored> all = ImmutableSortedMap.naturalOrder();
+    Set<String> made = new HashSet<>();
+    for (Module m : modules.values()) {
+      if (!residuals.isEmpty() && !transposed(m.a)) {
+        BasePart u = update(m);
+        all.put(m.a.name(), new Stored(u.a(), new long[] {u.rank(), m.projection.in()}));
+        all.put(m.b.name(), new Stored(u.b(), new long[] {m.projection.out(), u.rank()}));
+        made.add(m.a.name());
+        made.add(m.b.name());
+      }
+    }
+    for (String parameter : parameters.names()) {
+      if (!made.contains(parameter)) {
+        all.put(parameter, new Stored(values(parameter), shape(parameter)));
+      }
+    }
+    return all.build();
+  }
+
+  /** Returns the configuration of {@link #plainTensors()}. */
+  LoraConfig plainConfig() {
+    if (residuals.isEmpty()) {
+      return config;
+    }
+    // the scales stay: alpha / r, or alpha / sqrt(r)
+    double factor = config.rslora() ? Math.sqrt(2) : 2;
+    LoraConfig doubled =
+        config.toBuilder()
+            .rank(2 * config.rank())
+            .alpha(factor * config.alpha())
+            .rankPattern(Maps.transformValues(config.rankPattern(), r -> 2 * r))
+            .alphaPattern(Maps.transformValues(config.alphaPattern(), a -> factor * a))
+            .initialisation(LoraConfig.Initialisation.KAIMING)
+            .build();
+    Map<String, Integer> ranks = new LinkedHashMap<>();
+    Map<String, Double> alphas = new LinkedHashMap<>();
+    for (Module m : modules.values()) {
+      int rank = updateRank(m);
+      String module = m.projection.name();
+      if (doubled.rankOf(module) != rank) { // a small matrix, or an embedding
+        ranks.put(module, rank);
+        alphas.put(module, m.scale * (config.rslora() ? Math.sqrt(rank) : rank));
+      }
+    }
+    doubled.rankPattern().forEach(ranks::putIfAbsent);
+    doubled.alphaPattern().forEach(alphas::putIfAbsent);
+    return doubled.toBuilder().rankPattern(ranks).alphaPattern(alphas).build();
+  }
+
   /** Returns its configuration. */
   public LoraConfig config() {
     return config;
@@ -257,7 +387,8 @@ public final class LoraAdapter implements Adapter {
 
   @Override
   public Optional<ProjectionAdapter> on(ProjectionGroup group) {
-    ProjectionAdapter found = groups.get(group);
+    ProjectionAdapter found =
+        residuals.containsKey(group) ? residuals.get(group) : groups.get(group);
     return Optional.ofNullable(
         found == null && group.use() == FrozenMatrix.Use.HEAD ? saved.get(group) : found);
   }
@@ -332,13 +463,14 @@ public final class LoraAdapter implements Adapter {
 
   /** Returns a module's weight with it merged in. */
   MergedSource merge(Module m, MatrixSource into) {
+    BasePart update = update(m);
     return new MergedSource(
         into,
         m.projection.source(),
-        m.rank,
+        update.rank(),
         m.scale,
-        values(m.a.name()),
-        values(m.b.name()),
+        update.a(),
+        update.b(),
         m.magnitude == null ? null : values(m.magnitude.name()));
   }
 
@@ -347,6 +479,7 @@ public final class LoraAdapter implements Adapter {
     model.engine().lock().lock(); // others may be running a step on the same engine
     try {
       groups.values().forEach(g -> g.free(model.engine()));
+      residuals.values().forEach(OnResidual::close);
       parameters.close();
     } finally {
       model.engine().lock().unlock();

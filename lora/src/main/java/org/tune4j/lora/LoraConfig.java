@@ -56,7 +56,19 @@ public final class LoraConfig implements AdapterFactory {
      * B from the base weight's left singular vectors of smallest singular values and frozen, A zero
      * (MiCA). Adapters that began so are loaded; they are not trained.
      */
-    MICA("mica");
+    MICA("mica"),
+    /**
+     * The base weight's largest singular values and their vectors, which are taken from the weight
+     * (PiSSA, Meng et al. 2024): what matters most is learned on. Finding them takes seconds for a
+     * layer of a thousand features, a minute for one of some thousands. Saved as plain LoRA of
+     * twice the rank.
+     */
+    PISSA("pissa"),
+    /**
+     * B orthonormal and A a triangle, of the base weight's QR decomposition, which are taken from
+     * the weight (OLoRA, Büyükakyüz 2024). Saved as plain LoRA of twice the rank.
+     */
+    OLORA("olora");
 
     private final String peft;
 
@@ -67,6 +79,11 @@ public final class LoraConfig implements AdapterFactory {
     /** Returns PEFT's value of {@code init_lora_weights}; true and false stand without quotes. */
     String peft() {
       return peft;
+    }
+
+    /** Returns whether a part of the base weights moves into the adapter. */
+    boolean movesBase() {
+      return this == PISSA || this == OLORA;
     }
   }
 
@@ -207,6 +224,10 @@ public final class LoraConfig implements AdapterFactory {
         "r is %s, rank_pattern %s; orthogonal initialisation needs even ranks",
         rank,
         rankPattern);
+    checkArgument(
+        !initialisation.movesBase() || !dora,
+        "use_dora with initialisation %s: this is not implemented",
+        initialisation);
     targetNames = targetRegex ? ImmutableSet.of() : ImmutableSet.copyOf(targetModules);
     excludedNames = excludeRegex ? ImmutableSet.of() : ImmutableSet.copyOf(excludeModules);
     layers = layersToTransform == null ? ImmutableSet.of() : ImmutableSet.copyOf(layersToTransform);
@@ -636,7 +657,7 @@ public final class LoraConfig implements AdapterFactory {
               !dora || group.use() != FrozenMatrix.Use.EMBEDDING,
               "use_dora with the embedding '%s': this is not implemented",
               name);
-          found.add(new Target(group, i, rankOf(name, steps), scaleOf(name, steps)));
+          found.add(target(group, i, rankOf(name, steps), scaleOf(name, steps)));
         }
       }
     }
@@ -649,6 +670,24 @@ public final class LoraConfig implements AdapterFactory {
         bias == Bias.ALL ? model.projections() : found.stream().map(Target::projection).toList());
     refuseTying(model, found);
     return found;
+  }
+
+  private Target target(ProjectionGroup group, int member, int rank, double scale) {
+    Projection p = group.members().get(member);
+    if (!initialisation.movesBase() || group.use() == FrozenMatrix.Use.EMBEDDING) {
+      return new Target(group, member, rank, scale);
+    }
+    checkArgument(
+        initialisation != Initialisation.PISSA || scale > 0,
+        "lora_alpha makes the scale of '%s' %s; PiSSA needs a positive one",
+        p.name(),
+        scale);
+    checkArgument(
+        initialisation != Initialisation.OLORA || !p.fanInFanOut(),
+        "OLoRA of '%s', which is stored [in, out]: PEFT decomposes that the wrong way round",
+        p.name());
+    // a matrix has no more singular values
+    return new Target(group, member, Math.min(rank, Math.min(p.in(), p.out())), scale);
   }
 
   /**

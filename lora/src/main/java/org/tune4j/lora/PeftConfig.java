@@ -101,10 +101,6 @@ final class PeftConfig {
   /** Initialisations that change the base weights, and how. */
   private static final ImmutableMap<String, String> MUTATING =
       ImmutableMap.of(
-          "pissa",
-          "a part of the base weights moved into the adapter",
-          "olora",
-          "a part of the base weights moved into the adapter",
           "corda",
           "a part of the base weights, found from data, moved into the adapter",
           "lora_ga",
@@ -136,7 +132,7 @@ final class PeftConfig {
 
   /** Returns the configuration as PEFT writes it. */
   static String json(LoraAdapter adapter, String baseModel) throws IOException {
-    LoraConfig c = adapter.config();
+    LoraConfig c = adapter.plainConfig();
     TreeMap<String, JsonNode> fields = new TreeMap<>(OFF);
     ObjectNode o = JSON.createObjectNode();
     o.put("base_model_name_or_path", baseModel);
@@ -352,17 +348,19 @@ final class PeftConfig {
           return i;
         }
       }
-      String method = value.startsWith("pissa_niter_") ? "pissa" : value;
+      if (init.isTextual() && value.matches("pissa_niter_\\d{1,9}")) {
+        return LoraConfig.Initialisation.PISSA; // which that approximates
+      }
       throw malformed(
           "init_lora_weights",
           init,
-          init.isTextual() && MUTATING.containsKey(method)
-              ? "an initialisation that leaves the base weights alone: this one trains on "
-                  + MUTATING.get(method)
+          init.isTextual() && MUTATING.containsKey(value)
+              ? "an initialisation that needs nothing but the base weights: this one trains on "
+                  + MUTATING.get(value)
                   + "; PEFT converts it to plain LoRA when it is saved with"
                   + " path_initial_model_for_weight_conversion"
-              : "true, false, \"gaussian\", \"orthogonal\", \"eva\" or \"mica\": other"
-                  + " initialisations are not implemented");
+              : "true, false, \"gaussian\", \"orthogonal\", \"eva\", \"mica\", \"pissa\","
+                  + " \"pissa_niter_16\" or \"olora\": other initialisations are not implemented");
     }
 
     private LoraConfig.Bias bias(JsonNode bias) throws IOException {

@@ -1,7 +1,6 @@
 package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableSet;
-import com.google.common.collect.ImmutableSortedSet;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -35,7 +34,9 @@ public final class PeftFormat {
 
   /**
    * Writes an adapter, naming the directory of the base model ({@link LanguageModel#source}); what
-   * was there is replaced once everything is written, but for a model card.
+   * was there is replaced once everything is written, but for a model card. One that holds a part
+   * of the base weights (PiSSA, OLoRA) is written as the plain LoRA of twice the rank that it is on
+   * the whole weights, as PEFT's {@code path_initial_model_for_weight_conversion} does.
    *
    * @throws java.nio.file.FileAlreadyExistsException if the directory holds files that are not an
    *     adapter's
@@ -59,9 +60,7 @@ public final class PeftFormat {
     Engine engine = adapter.model().engine();
     engine.lock().lock();
     try {
-      for (String name : ImmutableSortedSet.copyOf(adapter.parameters().names())) {
-        writer.add(PREFIX + name, adapter.values(name), adapter.shape(name));
-      }
+      adapter.plainTensors().forEach((name, t) -> writer.add(PREFIX + name, t.values(), t.shape()));
     } finally {
       engine.lock().unlock();
     }

@@ -64,6 +64,16 @@ public abstract class AdapterContract {
     return true;
   }
 
+  /** Returns whether a fresh one depends on the seed. */
+  protected boolean drawsAtRandom() {
+    return true;
+  }
+
+  /** Returns whether what is saved has the same parameters; else it only does the same. */
+  protected boolean savesParameters() {
+    return true;
+  }
+
   /** Model families, each on every engine. */
   static Stream<Arguments> everywhere() {
     return Stream.of("gpt2", "llama", "qwen2")
@@ -215,7 +225,9 @@ public abstract class AdapterContract {
         Adapter again = create(model, "b", 1);
         Adapter other = create(model, "c", 2)) {
       assertThat(TestModels.get(again)).isEqualTo(TestModels.get(first));
-      assertThat(TestModels.get(other)).isNotEqualTo(TestModels.get(first));
+      if (drawsAtRandom()) {
+        assertThat(TestModels.get(other)).isNotEqualTo(TestModels.get(first));
+      }
     }
   }
 
@@ -373,9 +385,15 @@ public abstract class AdapterContract {
       adapter.save(directory);
       try (Adapter loaded = load(model, "b", directory)) {
         assertThat(loaded.name()).isEqualTo("b");
-        assertThat(loaded.parameters().names()).isEqualTo(adapter.parameters().names());
-        assertThat(TestModels.get(loaded)).isEqualTo(TestModels.get(adapter));
-        assertThat(TestModels.logits(model, loaded)).isEqualTo(TestModels.logits(model, adapter));
+        float[] applied = TestModels.logits(model, adapter);
+        if (savesParameters()) {
+          assertThat(loaded.parameters().names()).isEqualTo(adapter.parameters().names());
+          assertThat(TestModels.get(loaded)).isEqualTo(TestModels.get(adapter));
+          assertThat(TestModels.logits(model, loaded)).isEqualTo(applied);
+        } else {
+          assertThat(TestModels.relativeError(TestModels.logits(model, loaded), applied))
+              .isLessThan(1e-5);
+        }
         loaded.save(folder.resolve("again"));
       }
       try (Stream<Path> files = Files.list(directory)) {

@@ -217,4 +217,62 @@ class LoraAdapterTest {
           .build();
     }
   }
+
+  abstract static class OnResidual extends Variant {
+    @Override
+    protected boolean savesParameters() {
+      return false; // but as plain LoRA of twice the rank
+    }
+
+    @Override
+    protected boolean drawsAtRandom() {
+      return false;
+    }
+  }
+
+  @Nested
+  class Pissa extends OnResidual {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .initialisation(LoraConfig.Initialisation.PISSA)
+          .targetModulesRegex(".*(c_attn|c_proj|[qkv]_proj|down_proj|lm_head)")
+          .rankPattern(ImmutableMap.of("v_proj|c_proj", 50)) // more than there are
+          .build();
+    }
+  }
+
+  @Nested
+  class PissaWithDropoutAndAnEmbedding extends OnResidual {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .alpha(3)
+          .dropout(0.3)
+          .initialisation(LoraConfig.Initialisation.PISSA)
+          .targetModulesRegex(".*(c_attn|[qv]_proj|embed_tokens|wte)")
+          .build();
+    }
+
+    @Override
+    protected boolean drawsAtRandom() {
+      return true; // the embedding's
+    }
+  }
+
+  @Nested
+  class Olora extends OnResidual {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .alpha(2)
+          .rslora(true)
+          .initialisation(LoraConfig.Initialisation.OLORA)
+          .targetModulesRegex(".*(q_proj|v_proj|up_proj|down_proj|lm_head)")
+          .build();
+    }
+  }
 }

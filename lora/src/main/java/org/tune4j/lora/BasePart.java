@@ -1,0 +1,199 @@
+package org.tune4j.lora;
+
+import com.google.common.collect.MapMaker;
+import java.util.Arrays;
+import java.util.concurrent.ConcurrentMap;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.tune4j.core.engine.MatrixSource;
+
+/**
+ * The part of a base weight that an initialisation moves into the adapter: {@code s B A}, which is
+ * taken from the weight and learned on. The weight itself is others' too and stays as it is: the
+ * adapter subtracts the part, which is the same.
+ *
+ * <ul>
+ *   <li>PiSSA (Meng et al. 2024, "PiSSA", section 3): the {@code r} largest singular values, half
+ *       of each in A and half in B.
+ *   <li>OLoRA (Büyükakyüz 2024, "OLoRA", section 2): B is Q's first {@code r} columns and A is R's
+ *       first rows of {@code W = Q R}.
+ * </ul>
+ *
+ * @param rank {@code r}
+ * @param a {@code [r, in]}, row-major
+ * @param b {@code [out, r]}, row-major
+ */
+record BasePart(int rank, float[] a, float[] b) {
+  private static final Logger LOG = LoggerFactory.getLogger(BasePart.class);
+
+  /** By weight, as the decomposition takes seconds: several adapters begin from one model. */
+  private static final ConcurrentMap<MatrixSource, Principal> KNOWN =
+      new MapMaker().weakKeys().makeMap();
+
+  /**
+   * Largest singular values.
+   *
+   * @param values descending, {@code [r]}
+   * @param left their left vectors, {@code [r, out]}
+   * @param right their right vectors times their values, {@code [r, in]}
+   */
+  private record Principal(double[] values, double[] left, double[] right) {}
+
+  /**
+   * Returns the part of a weight.
+   *
+   * @param how {@link LoraConfig.Initialisation#PISSA} or {@link LoraConfig.Initialisation#OLORA}
+   * @param weight {@code [out, in]}
+   * @param rank at most {@code min(out, in)}
+   * @param scale {@code s}, positive
+   */
+  static BasePart of(LoraConfig.Initialisation how, MatrixSource weight, int rank, double scale) {
+    return how == LoraConfig.Initialisation.PISSA
+        ? pissa(weight, rank, scale)
+        : olora(weight, rank);
+  }
+
+  private static BasePart pissa(MatrixSource weight, int rank, double scale) {
+    Principal p = KNOWN.get(weight);
+    if (p == null || p.values.length < rank) {
+      p = principal(weight, rank);
+      KNOWN.put(weight, p);
+    }
+    int out = weight.rows();
+    int in = weight.cols();
+    float[] a = new float[rank * in];
+    float[] b = new float[out * rank];
+    for (int k = 0; k < rank; k++) {
+      double root = Math.sqrt(p.values[k] / scale); // in A and in B
+      for (int c = 0; c < in && root > 0; c++) {
+        a[k * in + c] = (float) (p.right[k * in + c] / (root * scale));
+      }
+      for (int o = 0; o < out; o++) {
+        b[o * rank + k] = (float) (p.left[k * out + o] * root);
+      }
+    }
+    return new BasePart(rank, a, b);
+  }
+
+  /**
+   * Decomposes by the eigenvectors of {@code W W'}, or of {@code W' W} if that is smaller, in
+   * double precision: the product of a left vector with its right one times value, {@code u (u'
+   * W)}, is exact in the value whatever the precision of that.
+   */
+  private static Principal principal(MatrixSource weight, int rank) {
+    int out = weight.rows();
+    int in = weight.cols();
+    long start = System.nanoTime();
+    INDArray w = Nd4j.createFromArray(matrix(weight)).castTo(DataType.DOUBLE).reshape(out, in);
+    boolean wide = out <= in;
+    INDArray vectors = (wide ? w.mmul(w.transpose()) : w.transpose().mmul(w)).dup('f');
+    INDArray eigenvalues = Nd4j.create(DataType.DOUBLE, new long[] {Math.min(out, in)}, 'f');
+    int info = Nd4j.getBlasWrapper().lapack().syev('V', 'U', vectors, eigenvalues); // ascending
+    if (info != 0) {
+      throw new ArithmeticException("the singular values of a weight do not converge: " + info);
+    }
+    int n = Math.min(out, in);
+    double[] values = new double[rank];
+    double[] left = new double[rank * out];
+    double[] right = new double[rank * in];
+    for (int k = 0; k < rank; k++) {
+      INDArray v = vectors.getColumn(n - 1 - k).dup().reshape(1, n);
+      double[] own = v.toDoubleVector();
+      double[] other = (wide ? v.mmul(w) : v.mmul(w.transpose())).toDoubleVector();
+      double norm = 0;
+      for (double x : other) {
+        norm += x * x;
+      }
+      values[k] = Math.sqrt(norm);
+      for (int c = 0; c < in; c++) {
+        right[k * in + c] = wide ? other[c] : own[c] * values[k];
+      }
+      for (int o = 0; o < out; o++) {
+        left[k * out + o] = wide ? own[o] : values[k] == 0 ? 0 : other[o] / values[k];
+      }
+    }
+    LOG.debug(
+        "decomposed a weight of {} x {} in {} ms", out, in, (System.nanoTime() - start) / 1000000);
+    return new Principal(values, left, right);
+  }
+
+  private static float[] matrix(MatrixSource weight) {
+    float[] values = new float[Math.multiplyExact(weight.rows(), weight.cols())];
+    weight.read(0, weight.rows(), values);
+    return values;
+  }
+
+  /** Householder reflections of the first columns, as LAPACK makes them. */
+  private static BasePart olora(MatrixSource weight, int rank) {
+    int out = weight.rows();
+    int in = weight.cols();
+    float[] w = matrix(weight);
+    double[][] columns = new double[rank][out];
+    for (int k = 0; k < rank; k++) {
+      for (int o = 0; o < out; o++) {
+        columns[k][o] = w[o * in + k];
+      }
+    }
+    double[][] reflectors = new double[rank][];
+    for (int k = 0; k < rank; k++) {
+      double[] x = columns[k];
+      double below = 0;
+      for (int o = k + 1; o < out; o++) {
+        below += x[o] * x[o];
+      }
+      if (below == 0) {
+        continue; // no reflection
+      }
+      double[] v = new double[out];
+      double norm = Math.sqrt(below + x[k] * x[k]);
+      v[k] = x[k] + Math.copySign(norm, x[k]);
+      System.arraycopy(x, k + 1, v, k + 1, out - k - 1);
+      reflectors[k] = v;
+      for (int j = k; j < rank; j++) {
+        reflect(v, columns[j]);
+      }
+    }
+    double[][] q = new double[rank][out];
+    for (int k = 0; k < rank; k++) {
+      q[k][k] = 1;
+      for (int j = rank - 1; j >= 0; j--) {
+        if (reflectors[j] != null) {
+          reflect(reflectors[j], q[k]);
+        }
+      }
+    }
+    float[] a = new float[rank * in];
+    float[] b = new float[out * rank];
+    double[] row = new double[in];
+    for (int k = 0; k < rank; k++) {
+      Arrays.fill(row, 0);
+      for (int o = 0; o < out; o++) {
+        b[o * rank + k] = (float) q[k][o];
+        for (int c = 0; c < in; c++) {
+          row[c] += q[k][o] * w[o * in + c]; // R = Q' W
+        }
+      }
+      for (int c = 0; c < in; c++) {
+        a[k * in + c] = (float) row[c];
+      }
+    }
+    return new BasePart(rank, a, b);
+  }
+
+  /** {@code x -= 2 v (v' x) / (v' v)}. */
+  private static void reflect(double[] v, double[] x) {
+    double dot = 0;
+    double square = 0;
+    for (int i = 0; i < v.length; i++) {
+      dot += v[i] * x[i];
+      square += v[i] * v[i];
+    }
+    double factor = 2 * dot / square;
+    for (int i = 0; i < v.length; i++) {
+      x[i] -= factor * v[i];
+    }
+  }
+}

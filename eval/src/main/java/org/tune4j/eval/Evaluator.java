@@ -368,9 +368,10 @@ public final class Evaluator {
         }
       }
       if (best < 0) {
-        throw new IllegalStateException(
-            "task '%s', example %d: the labels' log-likelihoods are %s; the model or an adapter holds weights that are no numbers"
-                .formatted(task.name(), predictions.size(), Arrays.toString(ofLabels)));
+        throw noNumbers(
+            task,
+            predictions.size(),
+            "the labels' log-likelihoods are " + Arrays.toString(ofLabels));
       }
       String predicted = task.labels().asList().get(best);
       predictions.add(
@@ -537,6 +538,9 @@ public final class Evaluator {
         sum -= loss.losses()[at];
         tokens++;
       }
+      if (Double.isNaN(sum)) {
+        throw noNumbers(task, chunk.get(s).example(), "its log-likelihood is NaN");
+      }
       all.add(new Likelihood(chunk.get(s).example(), sum, tokens));
     }
     chunk.clear();
@@ -577,6 +581,12 @@ public final class Evaluator {
     }
     segmentStart[segments] = n;
     return new Batch(ids, positions, segmentStart, targets, segmentTask, null);
+  }
+
+  private static IllegalStateException noNumbers(Task task, int example, String found) {
+    return new IllegalStateException(
+        "task '%s', example %d: %s; the model or an adapter holds weights that are no numbers"
+            .formatted(task.name(), example, found));
   }
 
   private boolean isCancelled() {

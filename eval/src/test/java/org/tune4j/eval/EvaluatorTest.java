@@ -339,6 +339,46 @@ class EvaluatorTest {
   }
 
   @Test
+  void weightsThatAreNoNumbersAreSaidAndNotScored() {
+    Task text =
+        Task.builder("text")
+            .train(List.of(Example.text("abc")))
+            .validation(List.of(Example.text("abcd")))
+            .build();
+    try (LoraAdapter broken = LoraConfig.builder().rank(4).build().create(model, "broken", 1)) {
+      float[] values = new float[broken.parameters().size()];
+      java.util.Arrays.fill(values, Float.NaN);
+      model.engine().lock().lock();
+      try {
+        model.engine().write(broken.parameters().flat(), values);
+        broken.parameters().changed();
+      } finally {
+        model.engine().lock().unlock();
+      }
+      for (Task task : List.of(text, LETTERS)) {
+        assertThatThrownBy(() -> Evaluator.of(model).evaluate(task, List.of(broken)))
+            .isInstanceOf(IllegalStateException.class)
+            .hasMessageContaining("'" + task.name() + "', example 0")
+            .hasMessageContaining("no numbers");
+      }
+    }
+  }
+
+  @Test
+  void aSingleLabelIsAlwaysRight() {
+    Task one =
+        Task.builder("one")
+            .labels(java.util.Set.of(" yes"))
+            .train(List.of(Example.of("a:", " yes")))
+            .validation(List.of(Example.of("b:", " yes"), Example.of("c:", " yes")))
+            .build();
+    Evaluation e = Evaluator.of(model).evaluate(one, List.of());
+    assertThat(e.score()).isEqualTo(1);
+    assertThat(e.metrics().get(Metrics.MACRO_F1)).isEqualTo(1);
+    assertThat(e.classification().getConfusion().getCount(0, 0)).isEqualTo(2);
+  }
+
+  @Test
   void perplexityIsOfWhatTrainingLearns() {
     double sum = 0;
     double tokens = 0;

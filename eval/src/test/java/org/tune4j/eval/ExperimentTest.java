@@ -187,7 +187,21 @@ class ExperimentTest {
         .isInstanceOf(IOException.class)
         .hasMessageContaining("untuned.json");
     Path file = output.resolve("sequential").resolve("outcome.json");
-    Files.writeString(file, Files.readString(file).substring(0, 1000));
+    String kept = Files.readString(file);
+    String seconds = "(\"cost\"[^}]*\"tokens\" : )[0-9]+";
+    for (String altered :
+        List.of(
+            kept.replaceFirst(seconds, "$1null"),
+            kept.replaceFirst(seconds, "$12.5"),
+            kept.replaceFirst(seconds + ",", "\"cost\" : {"),
+            kept + " {}")) {
+      assertThat(altered).isNotEqualTo(kept);
+      Files.writeString(file, altered);
+      assertThatThrownBy(() -> longer(output).resume().run())
+          .isInstanceOf(MalformedFileException.class)
+          .hasMessageContaining(file.toString());
+    }
+    Files.writeString(file, kept.substring(0, 1000));
     assertThatThrownBy(() -> longer(output).resume().run())
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining(file.toString())

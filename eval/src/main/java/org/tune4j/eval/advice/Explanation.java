@@ -18,6 +18,9 @@ final class Explanation {
   /** Evidence that leans less is said to lean to neither side. */
   private static final double INDIFFERENT = 0.005;
 
+  /** Less is not told apart from nothing. */
+  private static final double FORGETTING = 0.01;
+
   private static final double LOW_RELIABILITY = 0.3;
   private static final double CONFLICT = -0.2;
 
@@ -139,11 +142,11 @@ final class Explanation {
                   ? "adapters of their own cannot build on one another"
                   : apart() ? leaning() + ", but it gets less done within the limits" : leaning();
           case SEQUENTIAL ->
-              pilot.isPresent()
+              pilot.isPresent() && pilot.get().forgetting() >= FORGETTING
                   ? say(
                       "forgets: in the pilot it ended with a validation loss %.0f %% above an adapter each",
                       100 * pilot.get().forgetting())
-                  : "forgets earlier tasks while it learns later ones";
+                  : "earlier tasks are forgotten while later ones are learned, the more the longer it trains";
           case SEQUENTIAL_REPLAY ->
               arriving
                   ? say("sharing one adapter costs more than it gives here (%+.2f)", lean)

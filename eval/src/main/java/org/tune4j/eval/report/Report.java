@@ -15,9 +15,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.eval.Bootstrap;
 import org.tune4j.eval.ConfidenceInterval;
@@ -55,6 +57,10 @@ public final class Report {
   private static final String ECHARTS =
       "META-INF/resources/webjars/echarts/5.3.1/dist/echarts.min.js";
   private static final String UNTUNED = "untuned";
+
+  /** Probability from which a strategy is said to be clearly better. */
+  private static final double CLEAR = 0.95;
+
   private static final int IMPROVED = 3;
   private static final int NOT_IMPROVED = 1;
 
@@ -168,14 +174,17 @@ public final class Report {
     Html body = new Html();
     header(body);
     body.raw("<main>\n");
-    if (recommendation != null) {
-      recommendation(body);
-    }
-    if (!tests.isEmpty()) {
-      scores(body, data);
+    // what came out first, then why
+    if (experiment != null || !tests.isEmpty()) {
+      result(body, data);
     }
     if (experiment != null) {
       comparison(body, data);
+    }
+    if (recommendation != null) {
+      recommendation(body);
+    }
+    if (experiment != null) {
       stages(body, data);
       losses(body, data);
     }
@@ -253,7 +262,8 @@ public final class Report {
     out.raw("<p class=\"confidence\"><span>Confidence " + confidence + "</span>");
     out.raw("<meter min=\"0.5\" max=\"1\" value=\"" + confidence + "\">");
     out.text(confidence).raw("</meter><span class=\"note\">");
-    out.text("0.5: the evidence does not tell it from the next best plan; 1: it is clear.");
+    out.text(
+        "0.5: the evidence does not tell it from the next best plan; 1: it is clear. At most 0.75 where no short training got beyond the form of answers.");
     out.raw("</span></p>\n").element("p", sentence(r.recommended().verdict()));
     out.raw("<ul class=\"reasons\">\n");
     r.reasons().forEach(reason -> out.element("li", reason));
@@ -266,6 +276,9 @@ public final class Report {
               + String.join(", ", r.worthTrying().stream().map(Object::toString).toList())
               + ".");
     }
+    out.element(
+        "p class=\"note\"",
+        "A plan's rating says how well it suits the evidence and the budget, from about -1 to 1. It was made before training.");
     plans(out, r);
     out.fold("Evidence, tasks and pilot");
     evidence(out, r.scorecard());
@@ -281,7 +294,7 @@ public final class Report {
   private static void plans(Html out, Recommendation r) {
     out.raw("<div class=\"scroll\"><table>");
     out.head(
-        List.of("plan", "score", "tokens", "seconds", "memory, MiB", "adapters, KiB", "verdict"));
+        List.of("plan", "rating", "tokens", "seconds", "memory, MiB", "adapters, KiB", "verdict"));
     out.raw("<tbody>\n");
     plan(out, r.recommended(), true);
     r.alternatives().forEach(a -> plan(out, a, false));
@@ -290,7 +303,7 @@ public final class Report {
 
   private static void plan(Html out, Assessment a, boolean recommended) {
     out.raw(recommended ? "<tr class=\"best\">" : "<tr>");
-    out.element("th scope=\"row\"", a.kind().toString());
+    out.heading(a.kind().toString());
     out.element(
         "td", a.feasible() ? String.format(Locale.ROOT, "%+.2f", a.score()) : "not possible");
     out.cell("%,d", a.price().tokens())
@@ -305,7 +318,7 @@ public final class Report {
     out.head(List.of("evidence", "value", "from -1 to 1", "weight", "favours", "what was found"));
     out.raw("<tbody>\n");
     for (Scorecard.Factor f : scorecard.factors()) {
-      out.raw("<tr>").element("th scope=\"row\"", f.name());
+      out.raw("<tr>").heading(f.name());
       out.cell("%.3f", f.value()).cell("%+.2f", f.evidence()).cell("%.1f", f.weight());
       out.element("td", f.favours().name().toLowerCase(Locale.ROOT).replace('_', '-'));
       out.element("td class=\"text verdicts\"", f.sentence()).raw("</tr>\n");
@@ -328,7 +341,7 @@ public final class Report {
             "untuned loss"));
     out.raw("<tbody>\n");
     for (TaskProfile p : profiles) {
-      out.raw("<tr>").element("th scope=\"row\"", p.name());
+      out.raw("<tr>").heading(p.name());
       out.element("td", p.type().name().toLowerCase(Locale.ROOT));
       out.cell("%,d", p.examples())
           .cell("%.1f", p.meanTokens())
@@ -336,7 +349,7 @@ public final class Report {
           .cell("%.1f", p.lossTokens())
           .cell("%d", p.labels().size())
           .cell("%.2f", p.labelBalance())
-          .cell("%.3f", p.untunedLoss())
+          .number("%.3f", p.untunedLoss())
           .raw("</tr>\n");
     }
     out.raw("</tbody></table></div>\n");
@@ -350,7 +363,7 @@ public final class Report {
     out.head(List.of("task", "examples", UNTUNED, "alone", "all tasks together", "in turn"));
     out.raw("<tbody>\n");
     for (String t : p.tasks()) {
-      out.raw("<tr>").element("th scope=\"row\"", t).cell("%,d", p.examples().get(t));
+      out.raw("<tr>").heading(t).cell("%,d", p.examples().get(t));
       losses(out, p.untuned().get(t), p.alone().get(t), p.joint().get(t), p.sequential().get(t));
     }
     out.raw("</tbody></table></div>\n");
@@ -379,6 +392,98 @@ public final class Report {
         bootstrap.interval(byTask.values().stream().map(Evaluation::scores).toList()));
   }
 
+  private void result(Html out, ObjectNode data) {
+    out.raw("<section class=\"result\">\n").element("h2", "Result");
+    if (experiment != null) {
+      Outcome best = experiment.best();
+      out.element("p class=\"verdict\"", best.strategy());
+      out.element("p", verdict(best));
+      if (recommendation != null) {
+        out.element("p class=\"foreseen\"", foreseen(best));
+      }
+    }
+    out.element("p class=\"note\"", meaningOfScores());
+    if (!tests.isEmpty()) {
+      scores(out, data);
+    } else {
+      List<Scored> all = new ArrayList<>();
+      all.add(scored(UNTUNED, experiment.untuned()));
+      experiment
+          .outcomes()
+          .forEach(o -> all.add(new Scored(o.strategy(), o.intervals(), o.average())));
+      scoresChart(out, data, all, experiment.untuned().keySet());
+    }
+    out.raw("</section>\n");
+  }
+
+  private String verdict(Outcome best) {
+    boolean tested = tests.containsKey(best.strategy());
+    ImmutableMap<String, Evaluation> untuned =
+        tested ? tests.get(UNTUNED) : experiment.untuned(); // may be null
+    double score = tested ? average(tests.get(best.strategy())) : best.average().mean();
+    StringBuilder said =
+        new StringBuilder(
+            String.format(
+                Locale.ROOT,
+                "Its average score is %.3f on the %s splits",
+                score,
+                tested ? "test" : "validation"));
+    if (untuned != null) {
+      said.append(String.format(Locale.ROOT, ", that of the untuned model %.3f", average(untuned)));
+    }
+    said.append('.');
+    if (experiment.outcomes().size() > 1) {
+      said.append(
+          tested
+              ? " It was chosen by the validation splits, where it had the best average of all."
+              : " That is the best average of all.");
+    }
+    return said.toString();
+  }
+
+  /** Says how the result goes with what was recommended. */
+  private String foreseen(Outcome best) {
+    String recommended = recommendation.strategy().name();
+    if (recommended.equals(best.strategy())) {
+      return "It is what was recommended before training.";
+    }
+    boolean tried = experiment.outcomes().stream().anyMatch(o -> o.strategy().equals(recommended));
+    if (!tried) {
+      return "Recommended before training was %s, which was not tried.".formatted(recommended);
+    }
+    double probability = experiment.winProbability(best.strategy(), recommended);
+    return String.format(
+        Locale.ROOT,
+        "Recommended before training was %s, with a confidence of %.2f; it came to %.3f on the validation splits, where %s came to %.3f: %s (probability that it is better: %.2f).",
+        recommended,
+        recommendation.confidence(),
+        experiment.outcome(recommended).average().mean(),
+        best.strategy(),
+        best.average().mean(),
+        probability < CLEAR ? "a difference that may be chance" : "a clear difference",
+        probability);
+  }
+
+  private static double average(ImmutableMap<String, Evaluation> byTask) {
+    return byTask.values().stream().mapToDouble(Evaluation::score).average().orElse(Double.NaN);
+  }
+
+  /** Says what a score is, of the kinds of tasks that there are. */
+  private String meaningOfScores() {
+    ImmutableMap<String, Evaluation> any =
+        experiment != null ? experiment.untuned() : tests.values().iterator().next();
+    Set<String> kinds = new LinkedHashSet<>();
+    for (Evaluation e : any.values()) {
+      kinds.add(
+          switch (e.type()) {
+            case CLASSIFICATION -> "the accuracy of a classification";
+            case GENERATION -> "the " + e.primary().replace('-', ' ') + " of a generation";
+            case TEXT -> "the mean probability of a token of text";
+          });
+    }
+    return "Scores are from 0 to 1, higher is better: " + String.join(", ", kinds) + ".";
+  }
+
   private void scores(Html out, ObjectNode data) {
     List<Scored> all = new ArrayList<>();
     if (tests.containsKey(UNTUNED)) {
@@ -393,14 +498,12 @@ public final class Report {
     ImmutableSet<String> tasks = all.get(0).byTask().keySet();
     int examples =
         tests.values().iterator().next().values().stream().mapToInt(Evaluation::count).sum();
-    out.raw("<section>\n").element("h2", "Final scores");
     out.element(
         "p class=\"note\"",
         String.format(
             Locale.ROOT,
-            "On the test splits, %,d examples in all, which nothing was decided by. Accuracy of"
-                + " classifications, exact match of generations. Lines mark 95 %% intervals over the"
-                + " examples.",
+            "On the test splits, %,d examples in all, which nothing was decided by. Lines mark 95 %%"
+                + " intervals over the examples.",
             examples));
     scoresChart(out, data, all, tasks);
     out.raw("<div class=\"scroll\"><table>");
@@ -411,13 +514,13 @@ public final class Report {
     out.head(headings).raw("<tbody>\n");
     for (Scored s : all) {
       boolean best = experiment != null && s.name().equals(experiment.best().strategy());
-      out.raw(best ? "<tr class=\"best\">" : "<tr>").element("th scope=\"row\"", s.name());
-      tasks.forEach(t -> out.cell("%.3f", s.byTask().get(t).mean()));
-      out.cell("%.3f", s.average().mean())
+      out.raw(best ? "<tr class=\"best\">" : "<tr>").heading(s.name());
+      tasks.forEach(t -> out.number("%.3f", s.byTask().get(t).mean()));
+      out.number("%.3f", s.average().mean())
           .cell("%.3f to %.3f", s.average().low(), s.average().high());
       out.raw("</tr>\n");
     }
-    out.raw("</tbody></table></div>\n</section>\n");
+    out.raw("</tbody></table></div>\n");
   }
 
   private static void scoresChart(
@@ -436,11 +539,42 @@ public final class Report {
       add(values, s.average());
     }
     out.raw("<div class=\"charts wide\">");
-    out.chart("Score of each task by strategy", "scores", 0, "", true).raw("</div>\n");
+    out.chart(
+            "Score of each task by strategy",
+            "scores",
+            0,
+            "",
+            true,
+            legend(all.stream().map(Scored::name).toList()))
+        .raw("</div>\n");
+  }
+
+  /**
+   * Gives names their colours by number, as the script does; those of the untuned model are grey.
+   */
+  private static ImmutableMap<String, Integer> legend(List<String> names) {
+    ImmutableMap.Builder<String, Integer> colours = ImmutableMap.builder();
+    int next = 0;
+    for (String name : names) {
+      colours.put(name, name.equals(UNTUNED) ? Html.GREY : next++ % Html.COLOURS);
+    }
+    return colours.buildOrThrow();
   }
 
   private static void add(ArrayNode values, ConfidenceInterval v) {
-    values.addArray().add(v.mean()).add(v.low()).add(v.high());
+    ArrayNode interval = values.addArray();
+    add(interval, v.mean());
+    add(interval, v.low());
+    add(interval, v.high());
+  }
+
+  /** JSON has no NaN; the script leaves out what is null. */
+  private static void add(ArrayNode values, double v) {
+    if (Double.isFinite(v)) {
+      values.add(v);
+    } else {
+      values.addNull();
+    }
   }
 
   // ---- comparison on validation
@@ -450,12 +584,6 @@ public final class Report {
     Outcome best = experiment.best();
     out.raw("<section>\n").element("h2", "Strategies compared");
     note(out, best);
-    if (tests.isEmpty()) {
-      List<Scored> all = new ArrayList<>();
-      all.add(scored(UNTUNED, experiment.untuned()));
-      outcomes.forEach(o -> all.add(new Scored(o.strategy(), o.intervals(), o.average())));
-      scoresChart(out, data, all, experiment.untuned().keySet());
-    }
     ArrayNode costs = data.putArray("costs");
     for (Outcome o : outcomes) {
       costs
@@ -486,7 +614,8 @@ public final class Report {
         "costs",
         0,
         "Higher and further to the left is better.",
-        false);
+        false,
+        legend(outcomes.stream().map(Outcome::strategy).toList()));
     out.raw("</div>\n</section>\n");
   }
 
@@ -495,7 +624,7 @@ public final class Report {
     List<String> headings = new ArrayList<>(List.of("strategy"));
     headings.addAll(experiment.untuned().keySet());
     headings.addAll(List.of("average", "95 %", "BWT", "forgetting"));
-    out.head(headings).raw("<tbody>\n<tr>").element("th scope=\"row\"", UNTUNED);
+    out.head(headings).raw("<tbody>\n<tr>").heading(UNTUNED);
     experiment.untuned().values().forEach(e -> out.cell("%.3f", e.score()));
     out.cell(
         "%.3f",
@@ -541,7 +670,7 @@ public final class Report {
 
   private static void begin(Html out, Outcome o, Outcome best) {
     boolean isBest = o.strategy().equals(best.strategy());
-    out.raw(isBest ? "<tr class=\"best\">" : "<tr>").element("th scope=\"row\"", o.strategy());
+    out.raw(isBest ? "<tr class=\"best\">" : "<tr>").heading(o.strategy());
   }
 
   private static void note(Html out, Outcome best) {
@@ -577,7 +706,7 @@ public final class Report {
       ArrayNode rows = heat.putArray("rows").add(UNTUNED);
       ArrayNode values = heat.putArray("values");
       ArrayNode first = values.addArray();
-      m.untuned().forEach(first::add);
+      m.untuned().forEach(v -> add(first, v));
       List<String> headings = new ArrayList<>(List.of(o.strategy() + ", after"));
       headings.addAll(m.tasks());
       tables.raw("<div class=\"scroll\"><table>").head(headings).raw("<tbody>\n");
@@ -585,12 +714,12 @@ public final class Report {
       for (int i = 0; i < m.stages().size(); i++) {
         rows.add(m.stages().get(i));
         ArrayNode row = values.addArray();
-        m.scores().get(i).forEach(row::add);
+        m.scores().get(i).forEach(v -> add(row, v));
         row(tables, m.stages().get(i), m.scores().get(i));
         most = Math.max(most, m.scores().get(i).stream().mapToDouble(v -> v).max().orElse(0));
       }
       tables.raw("</tbody></table></div>\n");
-      out.chart(o.strategy(), "heat", index++, transfer(m), false);
+      out.chart(o.strategy(), "heat", index++, transfer(m), false, ImmutableMap.of());
     }
     data.put("mostScore", most > 0 ? most : 1);
     out.raw("</div>\n").fold("Numbers").raw(tables.toString()).raw("</details>\n</section>\n");
@@ -608,8 +737,8 @@ public final class Report {
   }
 
   private static void row(Html out, String name, List<Double> values) {
-    out.raw("<tr>").element("th scope=\"row\"", name);
-    values.forEach(v -> out.cell("%.3f", v));
+    out.raw("<tr>").heading(name);
+    values.forEach(v -> out.number("%.3f", v));
     out.raw("</tr>\n");
   }
 
@@ -644,14 +773,17 @@ public final class Report {
               (task, points) -> {
                 ArrayNode xy = series.addObject().put("task", task).putArray("points");
                 points.forEach(p -> xy.addArray().add(p[0]).add(p[1]));
-                tables.raw("<tr>").element("th scope=\"row\"", task);
+                tables.raw("<tr>").heading(task);
                 tables.cell("%.3f", points.get(0)[1]);
                 tables.cell("%.3f", points.get(points.size() - 1)[1]);
                 tables.cell("%.3f", points.stream().mapToDouble(p -> p[1]).min().orElseThrow());
                 tables.raw("</tr>\n");
               });
       tables.raw("</tbody></table></div>\n");
-      out.chart(o.strategy(), "losses", index++, "", false);
+      ImmutableMap<String, Integer> colours = legend(experiment.untuned().keySet().asList());
+      ImmutableMap.Builder<String, Integer> drawn = ImmutableMap.builder();
+      losses.byTask().keySet().forEach(t -> drawn.put(t, colours.get(t)));
+      out.chart(o.strategy(), "losses", index++, "", false, drawn.buildOrThrow());
     }
     data.put("mostLoss", Math.ceil(most));
     out.raw("</div>\n").fold("Numbers").raw(tables.toString()).raw("</details>\n</section>\n");
@@ -681,13 +813,13 @@ public final class Report {
         ArrayNode row = values.addArray();
         List<Double> cells = new ArrayList<>();
         for (double v : s.values()[i]) {
-          row.add(v);
+          add(row, v);
           cells.add(v);
         }
         row(tables, s.tasks().get(i), cells);
       }
       tables.raw("</tbody></table></div>\n");
-      out.chart(s.name(), "similarity", index++, s.meaning(), false);
+      out.chart(s.name(), "similarity", index++, s.meaning(), false, ImmutableMap.of());
     }
     out.raw("</div>\n").fold("Numbers").raw(tables.toString()).raw("</details>\n</section>\n");
   }
@@ -772,7 +904,7 @@ public final class Report {
     out.raw("<tbody>\n");
     for (Outcome o : experiment.outcomes()) {
       for (String task : experiment.untuned().keySet()) {
-        out.raw("<tr>").element("th scope=\"row\"", o.strategy());
+        out.raw("<tr>").heading(o.strategy());
         out.element("td class=\"text\"", task).raw("<td class=\"text\">");
         String separator = "";
         for (Path p : o.adaptersFor(task)) {

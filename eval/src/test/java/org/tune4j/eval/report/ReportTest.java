@@ -178,6 +178,77 @@ class ReportTest {
     assertThat(file).hasContent(report.html());
   }
 
+  @Test
+  void whatCameOutStandsBeforeWhatWasExpected() {
+    Synthetic s = new Synthetic(6, TASKS, 40, "");
+    ExperimentResult result = s.result("multi-task", "sequential", "independent");
+    Document page =
+        Jsoup.parse(whole(s, result).recommendation(Synthetic.recommendation(TASKS)).html());
+    assertThat(page.select("section > h2").eachText())
+        .containsSubsequence("Result", "Strategies compared", "Recommended before training");
+    assertThat(page.selectFirst("section.result p.verdict").text())
+        .isEqualTo(result.best().strategy());
+    String foreseen = page.selectFirst("section.result p.foreseen").text();
+    if (result.best().strategy().equals("independent")) {
+      assertThat(foreseen).isEqualTo("It is what was recommended before training.");
+    } else {
+      assertThat(foreseen)
+          .contains("Recommended before training was independent")
+          .contains("probability that it is better");
+    }
+    Document expected =
+        Jsoup.parse(
+            Report.titled("x")
+                .recommendation(Synthetic.recommendation(List.of("multi-task", "b")))
+                .html());
+    assertThat(expected.select("section > h2").eachText())
+        .startsWith("Recommended before training");
+  }
+
+  @Test
+  void aScoreIsOfPredictionsAndAPlanHasARating() {
+    Synthetic s = new Synthetic(6, TASKS, 40, "");
+    Document page =
+        Jsoup.parse(
+            whole(s, s.result("multi-task", "independent"))
+                .recommendation(Synthetic.recommendation(TASKS))
+                .html());
+    Element advice = page.selectFirst("section.advice");
+    assertThat(advice.text()).doesNotContainIgnoringCase("score");
+    assertThat(advice.select("th").eachText()).contains("rating");
+    assertThat(page.selectFirst("section.result").text())
+        .contains("Scores are from 0 to 1, higher is better: the exact match of a generation.");
+  }
+
+  @Test
+  void legendsAreTextWithTheColoursOfTheChart() {
+    Synthetic s = new Synthetic(7, TASKS, 40, "");
+    Document page = Jsoup.parse(whole(s, s.result("multi-task", "independent")).html());
+    Element scores = page.selectFirst("figure:has([data-chart=scores 0]) ul.legend");
+    assertThat(scores.select("li").eachText())
+        .containsExactly("untuned", "multi-task", "independent");
+    assertThat(scores.select("i").eachAttr("class")).containsExactly("grey", "c0", "c1");
+    assertThat(page.select("figure:has([data-chart=losses 1]) ul.legend li").eachText())
+        .containsExactlyElementsOf(TASKS);
+    assertThat(page.select("figure:has([data-chart^=heat]) ul.legend")).isEmpty();
+  }
+
+  @Test
+  void whatIsNoNumberIsADash() throws IOException {
+    Document page =
+        Jsoup.parse(
+            Report.titled("x")
+                .similarity(
+                    "gradients",
+                    "Cosine.",
+                    List.of("a", "b"),
+                    new double[][] {{1, Double.NaN}, {Double.NaN, 1}})
+                .html());
+    JsonNode data = new ObjectMapper().readTree(page.getElementById("data").data());
+    assertThat(data.get("similarity").get(0).get("values").get(0).get(1).isNull()).isTrue();
+    assertThat(page.select("td").eachText()).containsExactly("1.000", "–", "–", "1.000");
+  }
+
   private static String number(double v) {
     return String.format(Locale.ROOT, "%.3f", v);
   }

@@ -7,8 +7,10 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingPlan;
@@ -20,6 +22,19 @@ import org.tune4j.eval.ExperimentResult;
 import org.tune4j.eval.Outcome;
 import org.tune4j.eval.Prediction;
 import org.tune4j.eval.StageMatrix;
+import org.tune4j.eval.advice.Assessment;
+import org.tune4j.eval.advice.ComputeBudget;
+import org.tune4j.eval.advice.Pilot;
+import org.tune4j.eval.advice.PlanKind;
+import org.tune4j.eval.advice.PlanPrice;
+import org.tune4j.eval.advice.Recommendation;
+import org.tune4j.eval.advice.Scorecard;
+import org.tune4j.eval.advice.SimilarityMatrix;
+import org.tune4j.eval.advice.TaskProfile;
+import org.tune4j.eval.advice.TaskSimilarity;
+import org.tune4j.strategies.Independent;
+import org.tune4j.strategies.MultiTask;
+import org.tune4j.strategies.Sequential;
 
 /** Results of experiments that were never run, drawn by a seed. */
 final class Synthetic {
@@ -74,6 +89,83 @@ final class Synthetic {
               1));
     }
     return all.buildOrThrow();
+  }
+
+  /** An adapter each is recommended, with everything that a recommendation may hold. */
+  static Recommendation recommendation(List<String> names) {
+    ImmutableList<String> tasks = ImmutableList.copyOf(names);
+    int n = tasks.size();
+    double[][] alike = new double[n][n];
+    ImmutableMap.Builder<String, Double> numbers = ImmutableMap.builder();
+    ImmutableMap.Builder<String, Integer> counts = ImmutableMap.builder();
+    ImmutableList.Builder<TaskProfile> profiles = ImmutableList.builder();
+    for (int i = 0; i < n; i++) {
+      for (int j = 0; j < n; j++) {
+        alike[i][j] = i == j ? 1 : -0.3 + 0.1 * ((i + j) % 5);
+      }
+      String t = tasks.get(i);
+      numbers.put(t, 1.0 + i);
+      counts.put(t, 300);
+      profiles.add(
+          new TaskProfile(
+              t,
+              Task.Type.GENERATION,
+              1500,
+              200,
+              0,
+              0,
+              22.4,
+              41,
+              60,
+              3.2,
+              ImmutableMap.of(),
+              1,
+              5.4,
+              64));
+    }
+    SimilarityMatrix m = new SimilarityMatrix(tasks, alike);
+    ImmutableMap<String, Double> losses = numbers.buildOrThrow();
+    List<Assessment> plans = new ArrayList<>();
+    for (PlanKind kind :
+        List.of(
+            PlanKind.INDEPENDENT,
+            PlanKind.MULTI_TASK,
+            PlanKind.SEQUENTIAL_STACKED,
+            PlanKind.SEQUENTIAL_REPLAY,
+            PlanKind.SEQUENTIAL)) {
+      plans.add(
+          new Assessment(
+              kind,
+              kind == PlanKind.INDEPENDENT ? Independent.perTask() : Sequential.inOrder(names),
+              Hyperparameters.defaults(),
+              0.5 - 0.2 * plans.size(),
+              1,
+              new PlanPrice(6000, 123_456, 375, 61.5, 400L << 20, 2L << 20),
+              "the evidence leans to task-specific training (-0.31)"));
+    }
+    return new Recommendation(
+        plans.get(0),
+        0.72,
+        ImmutableList.of("The untrained model sees the tasks as unlike: combined similarity 0.10."),
+        ImmutableList.copyOf(plans.subList(1, plans.size())),
+        ImmutableList.of(
+            "Task " + tasks.get(0) + " has 40 training examples: too few to judge by."),
+        ImmutableList.of(Independent.perTask(), MultiTask.proportional()),
+        Scorecard.of(Scorecard.Evidence.of(0.1, 1500)),
+        profiles.build(),
+        new TaskSimilarity(m, m, losses, m, m, m),
+        Optional.of(
+            new Pilot(
+                tasks,
+                counts.buildOrThrow(),
+                losses,
+                losses,
+                losses,
+                losses,
+                losses,
+                new double[n][n],
+                m)),
+        ComputeBudget.unlimited());
   }
 
   private Outcome outcome(String name, ImmutableMap<String, Evaluation> untuned, boolean staged) {

@@ -38,6 +38,7 @@ import picocli.CommandLine.ScopeType;
       Evaluate.class,
       Generate.class,
       Golden.class,
+      Templates.class,
       Bench.class,
       CommandLine.HelpCommand.class
     })

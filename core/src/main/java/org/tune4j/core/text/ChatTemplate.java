@@ -1,131 +1,215 @@
 package org.tune4j.core.text;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
+import static com.google.common.collect.ImmutableList.toImmutableList;
+
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableMap;
-import com.hubspot.jinjava.Jinjava;
-import com.hubspot.jinjava.JinjavaConfig;
-import com.hubspot.jinjava.LegacyOverrides;
-import com.hubspot.jinjava.interpret.JinjavaInterpreter;
-import com.hubspot.jinjava.interpret.RenderResult;
-import com.hubspot.jinjava.interpret.TemplateError;
-import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
+import com.google.common.collect.ImmutableSet;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Clock;
+import java.time.ZoneId;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.text.jinja.Limits;
+import org.tune4j.core.text.jinja.Template;
+import org.tune4j.core.text.jinja.TemplateException;
 
 /**
- * A model's chat template: Jinja, rendered as transformers' {@code apply_chat_template} does
- * (blocks trimmed, {@code raise_exception} available). A construct that cannot be rendered
- * faithfully is an exception, never a prompt that differs silently. Thread-safe.
+ * A model's chat templates, rendered as transformers' {@code apply_chat_template} renders them.
+ * What a template may do is bounded ({@link Limits}): it reaches nothing but its values, and it
+ * ends. A construct that cannot be rendered faithfully is an exception, never a prompt that differs
+ * silently. A template is not looked at before it is used. Thread-safe.
  */
 public final class ChatTemplate {
-  private static final Pattern METHOD =
-      Pattern.compile(
-          "\\.(startswith|endswith|strip|lstrip|rstrip|upper|lower|title|items|split)\\(");
-  private static final Pattern REVERSED = Pattern.compile("([\\w.]+)\\s*\\[\\s*::\\s*-1\\s*\\]");
+  private static final String DEFAULT = "default";
+  private static final String TOOL_USE = "tool_use";
+  private static final ImmutableSet<String> NAMED_TOKENS =
+      ImmutableSet.of(
+          "bos_token",
+          "eos_token",
+          "unk_token",
+          "sep_token",
+          "pad_token",
+          "cls_token",
+          "mask_token");
 
-  private final Path file;
-  private final String template;
+  /**
+   * A template as it was read.
+   *
+   * @param origin what errors call it
+   */
+  private record Source(String origin, String text) {}
+
+  private final ImmutableMap<String, Source> sources;
   private final ImmutableMap<String, String> specialTokens;
-  private final Jinjava jinjava;
+  private final Clock clock;
+  private final Map<String, Template> compiled = new ConcurrentHashMap<>();
 
-  private ChatTemplate(Path file, String template, Map<String, String> specialTokens) {
-    this.file = file;
+  private ChatTemplate(
+      Map<String, Source> sources, Map<String, String> specialTokens, Clock clock) {
+    this.sources = ImmutableMap.copyOf(sources);
     this.specialTokens = ImmutableMap.copyOf(specialTokens);
-    this.template = translate(template);
-    jinjava =
-        new Jinjava(
-            JinjavaConfig.newBuilder()
-                .withTrimBlocks(true)
-                .withLstripBlocks(true)
-                .withFailOnUnknownTokens(false)
-                .withLegacyOverrides(
-                    LegacyOverrides.newBuilder()
-                        .withEvaluateMapKeys(true)
-                        .withIterateOverMapKeys(true)
-                        .withUsePyishObjectMapper(true)
-                        .withWhitespaceRequiredWithinTokens(false)
-                        .build())
-                .build());
-    jinjava
-        .getGlobalContext()
-        .registerFunction(
-            new ELFunctionDefinition(
-                "", "raise_exception", ChatTemplate.class, "raise", Object.class));
-    jinjava
-        .getGlobalContext()
-        .registerFunction(
-            new ELFunctionDefinition(
-                "", "strftime_now", ChatTemplate.class, "strftimeNow", String.class));
-    for (String filter : List.of("startswith", "endswith", "lstrip", "rstrip")) {
-      jinjava.getGlobalContext().registerFilter(new PythonStringFilter(filter));
-    }
+    this.clock = clock;
   }
 
   /**
-   * Returns the template of a model directory: {@code chat_template.jinja}, or {@code
-   * chat_template} of {@code tokenizer_config.json} (of several named ones, {@code default});
-   * nothing if there is none.
+   * Returns the templates of a model directory: {@code chat_template.jinja} ({@code default}) and
+   * those in {@code additional_chat_templates}, by their files' names; without any, {@code
+   * chat_template} of {@code tokenizer_config.json}, one or several by their names. Nothing if
+   * there is none.
    *
-   * @throws MalformedFileException if the configuration cannot be understood
+   * @throws MalformedFileException if a file cannot be understood
    */
   public static Optional<ChatTemplate> load(Path directory) throws IOException {
-    Path jinja = directory.resolve("chat_template.jinja");
-    Path config = directory.resolve("tokenizer_config.json");
-    JsonNode root = new ObjectMapper().createObjectNode();
-    if (Files.exists(config)) {
-      try {
-        root = new ObjectMapper().readTree(Files.readAllBytes(config));
-      } catch (JsonProcessingException e) {
-        throw new MalformedFileException(
-            config, "", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
-      }
+    Path configFile = directory.resolve("tokenizer_config.json");
+    JsonNode config = object(configFile);
+    Map<String, Source> sources = files(directory);
+    if (sources.isEmpty()) {
+      sources = configured(configFile, config.path("chat_template"));
     }
-    Map<String, String> tokens = new LinkedHashMap<>();
-    for (String name : List.of("bos_token", "eos_token", "pad_token", "unk_token")) {
-      JsonNode t = root.path(name);
-      String content = t.isObject() ? t.path("content").asText("") : t.asText("");
-      if (!content.isEmpty()) {
-        tokens.put(name, content);
-      }
+    return sources.isEmpty()
+        ? Optional.empty()
+        : Optional.of(
+            new ChatTemplate(
+                sources, specialTokens(directory, config), Clock.system(ZoneId.systemDefault())));
+  }
+
+  private static ObjectNode object(Path file) throws IOException {
+    if (!Files.exists(file)) {
+      return JsonNodeFactory.instance.objectNode();
     }
-    if (Files.exists(jinja)) {
-      return Optional.of(new ChatTemplate(jinja, Files.readString(jinja), tokens));
+    if (!(JsonFile.read(file) instanceof ObjectNode object)) {
+      throw new MalformedFileException(file, "", "no JSON object", "a JSON object");
     }
-    JsonNode node = root.path("chat_template");
-    if (node.isArray()) {
-      for (JsonNode named : node) {
-        if (named.path("name").asText().equals("default")) {
-          node = named.path("template");
+    return object;
+  }
+
+  private static Map<String, Source> files(Path directory) throws IOException {
+    Map<String, Source> sources = new TreeMap<>();
+    Path more = directory.resolve("additional_chat_templates");
+    if (Files.isDirectory(more)) {
+      try (DirectoryStream<Path> all = Files.newDirectoryStream(more, "*.jinja")) {
+        for (Path file : all) {
+          String name = file.getFileName().toString();
+          sources.put(name.substring(0, name.length() - ".jinja".length()), source(file));
         }
       }
     }
-    return node.isTextual()
-        ? Optional.of(new ChatTemplate(config, node.asText(), tokens))
-        : Optional.empty();
+    Path main = directory.resolve("chat_template.jinja");
+    if (Files.exists(main)) {
+      sources.put(DEFAULT, source(main));
+    }
+    return sources;
+  }
+
+  private static Source source(Path file) throws IOException {
+    String text = JsonFile.text(file, JsonFile.LIMIT);
+    // a byte order mark is part of the text to Python
+    try (InputStream in = Files.newInputStream(file)) {
+      return new Source(
+          file.toString(), in.read() == 0xEF && in.read() == 0xBB ? mark(text) : text);
+    }
+  }
+
+  private static String mark(String text) {
+    return text.startsWith("\uFEFF") ? text : "\uFEFF" + text;
+  }
+
+  private static Map<String, Source> configured(Path file, JsonNode node)
+      throws MalformedFileException {
+    if (node.isMissingNode() || node.isNull()) {
+      return Map.of();
+    }
+    String origin = file + ", chat_template";
+    if (node.isTextual()) {
+      return Map.of(DEFAULT, new Source(origin, node.textValue()));
+    }
+    Map<String, Source> sources = new LinkedHashMap<>();
+    for (int i = 0; i < node.size(); i++) {
+      JsonNode name = node.path(i).path("name");
+      JsonNode template = node.path(i).path("template");
+      if (!name.isTextual() || !template.isTextual()) {
+        throw new MalformedFileException(
+            file,
+            "field 'chat_template[%d]'".formatted(i),
+            String.valueOf(node.path(i)),
+            "an object with the texts 'name' and 'template'");
+      }
+      sources.put(
+          name.textValue(), new Source(origin + " " + name.textValue(), template.textValue()));
+    }
+    if (!node.isArray()) {
+      throw new MalformedFileException(
+          file,
+          "field 'chat_template'",
+          node.getNodeType().toString(),
+          "a text, or an array of named templates");
+    }
+    return sources;
+  }
+
+  /** Returns the special tokens that have names, which templates use as variables. */
+  private static Map<String, String> specialTokens(Path directory, JsonNode config)
+      throws IOException {
+    Map<String, String> tokens = new LinkedHashMap<>();
+    addTokens(config, tokens);
+    addTokens(config.path("extra_special_tokens"), tokens);
+    addTokens(config.path("model_specific_special_tokens"), tokens);
+    if (!config.has("added_tokens_decoder")) { // else transformers does not look at this file
+      addTokens(object(directory.resolve("special_tokens_map.json")), tokens);
+    }
+    return tokens;
+  }
+
+  private static void addTokens(JsonNode from, Map<String, String> into) {
+    from.properties()
+        .forEach(
+            e -> {
+              JsonNode content =
+                  e.getValue().isObject() ? e.getValue().path("content") : e.getValue();
+              boolean named = NAMED_TOKENS.contains(e.getKey()) || e.getKey().endsWith("_token");
+              if (named && content.isTextual()) {
+                into.put(e.getKey(), content.textValue());
+              }
+            });
   }
 
   /** Returns a template given as text. */
   public static ChatTemplate of(String template, Map<String, String> specialTokens) {
-    return new ChatTemplate(Path.of("(chat template)"), template, specialTokens);
+    return new ChatTemplate(
+        Map.of(DEFAULT, new Source("(chat template)", template)),
+        specialTokens,
+        Clock.system(ZoneId.systemDefault()));
+  }
+
+  /** Returns the same templates with another clock, which {@code strftime_now} asks. */
+  public ChatTemplate withClock(Clock other) {
+    return new ChatTemplate(sources, specialTokens, other);
+  }
+
+  /** Returns the names of the templates; a single one is {@code default}. */
+  public ImmutableSet<String> names() {
+    return sources.keySet();
   }
 
   /**
-   * Returns the prompt of a conversation.
+   * Returns the prompt of a conversation, without tools or other variables.
    *
    * @param addGenerationPrompt whether it ends where the assistant begins to answer
-   * @throws IllegalArgumentException if the template refuses the conversation, or uses what cannot
-   *     be rendered; with the reason
+   * @throws TemplateException as {@link #render(List, ChatOptions)}
    */
   public String render(List<Message> messages, boolean addGenerationPrompt) {
     return render(messages, ChatOptions.defaults().withGenerationPrompt(addGenerationPrompt))
@@ -135,122 +219,46 @@ public final class ChatTemplate {
   /**
    * Returns the text of a conversation, and what in it the template marks as the assistant's.
    *
-   * @throws IllegalArgumentException if the template refuses the conversation, or uses what cannot
-   *     be rendered; with the reason
+   * @throws TemplateException if the template is not well-formed, refuses the conversation, fails
+   *     on it, or reaches a limit; with the line and column. It is an {@link
+   *     IllegalArgumentException}
+   * @throws IllegalArgumentException if there is no template of the name asked for
    */
   public Rendered render(List<Message> messages, ChatOptions options) {
-    Map<String, Object> context = new HashMap<>(specialTokens);
-    context.put("tools", options.tools().orElse(null));
-    context.put("documents", options.documents().orElse(null));
-    context.putAll(options.variables());
-    context.put("messages", messages.stream().map(Message::fields).toList());
-    context.put("add_generation_prompt", options.addGenerationPrompt());
-    RenderResult result = jinjava.renderForResult(template, context);
-    for (TemplateError error : result.getErrors()) {
-      Throwable cause = error.getException();
-      while (cause != null && !(cause instanceof Refusal) && cause.getCause() != null) {
-        cause = cause.getCause();
-      }
-      String reason =
-          cause instanceof Refusal
-              ? "the template says: " + cause.getMessage()
-              : error.getMessage();
+    Template template = compiled.computeIfAbsent(choose(options), this::compile);
+    Map<String, Object> variables = new HashMap<>(specialTokens);
+    variables.putAll(options.variables());
+    variables.put("messages", messages.stream().map(Message::fields).toList());
+    variables.put("tools", options.tools().orElse(null));
+    variables.put("documents", options.documents().orElse(null));
+    variables.put("add_generation_prompt", options.addGenerationPrompt());
+    Template.Result result = template.render(variables, clock);
+    boolean marked = template.hasGenerationBlocks() && result.spansComplete();
+    return new Rendered(
+        result.text(),
+        marked
+            ? result.spans().stream()
+                .map(s -> new Rendered.Span(s.start(), s.end()))
+                .collect(toImmutableList())
+            : List.of(),
+        marked);
+  }
+
+  private Template compile(String name) {
+    Source source = sources.get(name);
+    return Template.compile(source.text, source.origin, Limits.defaults());
+  }
+
+  private String choose(ChatOptions options) {
+    String name =
+        options
+            .template()
+            .orElse(
+                options.tools().isPresent() && sources.containsKey(TOOL_USE) ? TOOL_USE : DEFAULT);
+    if (!sources.containsKey(name)) {
       throw new IllegalArgumentException(
-          "%s, line %s: cannot render this conversation: %s"
-              .formatted(file, error.getLineno(), reason),
-          error.getException());
+          "there is no chat template '%s'; there are %s".formatted(name, sources.keySet()));
     }
-    return new Rendered(result.getOutput(), List.of(), false);
-  }
-
-  /**
-   * Applies whitespace control and rewrites Python's string methods and reversal, which Jinja
-   * inherits from Python, to filters.
-   */
-  private static String translate(String template) {
-    // whitespace control is applied here: the renderer knows it in {% %} only
-    String trimmed =
-        template.replaceAll("\\s*(\\{[{%#])-", "$1").replaceAll("-([}%#]\\})\\s*", "$1");
-    String text = REVERSED.matcher(trimmed).replaceAll("$1|reverse|list");
-    if (text.contains("[::")) {
-      throw new IllegalArgumentException(
-          "the chat template slices with a step, which is not supported");
-    }
-    Matcher m = METHOD.matcher(text);
-    StringBuilder out = new StringBuilder();
-    while (m.find()) {
-      String method = m.group(1);
-      String filter =
-          switch (method) {
-            case "strip" -> "trim";
-            default -> method;
-          };
-      // strip with an argument has no faithful filter: left as it is, it is an error when reached
-      boolean bare = text.startsWith(")", m.end());
-      boolean needsArgument =
-          method.equals("startswith") || method.equals("endswith") || method.equals("split");
-      m.appendReplacement(
-          out, Matcher.quoteReplacement(bare || needsArgument ? "|" + filter + "(" : m.group()));
-    }
-    m.appendTail(out);
-    return out.toString();
-  }
-
-  /** What a template's {@code raise_exception} throws. */
-  private static final class Refusal extends RuntimeException {
-    private static final long serialVersionUID = 1L;
-
-    Refusal(String message) {
-      super(message);
-    }
-  }
-
-  /** The function {@code raise_exception}; public for the template engine only. */
-  public static Object raise(Object message) {
-    throw new Refusal(String.valueOf(message));
-  }
-
-  /** The function {@code strftime_now}; public for the template engine only. */
-  public static String strftimeNow(String format) {
-    java.time.LocalDateTime now = java.time.LocalDateTime.now(java.time.ZoneId.systemDefault());
-    Map<Character, String> patterns =
-        Map.of(
-            'd', "dd", 'b', "MMM", 'B', "MMMM", 'Y', "yyyy", 'm', "MM", 'y', "yy", 'H', "HH", 'M',
-            "mm");
-    StringBuilder out = new StringBuilder();
-    for (int i = 0; i < format.length(); i++) {
-      char c = format.charAt(i);
-      if (c == '%' && i + 1 < format.length()) {
-        String pattern = patterns.get(format.charAt(++i));
-        if (pattern == null) {
-          throw new Refusal("strftime_now: %" + format.charAt(i) + " is not supported");
-        }
-        out.append(
-            now.format(
-                java.time.format.DateTimeFormatter.ofPattern(pattern, java.util.Locale.ENGLISH)));
-      } else {
-        out.append(c);
-      }
-    }
-    return out.toString();
-  }
-
-  /** Python's string methods as filters. */
-  private record PythonStringFilter(String name) implements com.hubspot.jinjava.lib.filter.Filter {
-    @Override
-    public String getName() {
-      return name;
-    }
-
-    @Override
-    public Object filter(Object value, JinjavaInterpreter interpreter, String... args) {
-      String text = String.valueOf(value);
-      return switch (name) {
-        case "startswith" -> text.startsWith(args[0]);
-        case "endswith" -> text.endsWith(args[0]);
-        case "lstrip" -> text.stripLeading();
-        default -> text.stripTrailing();
-      };
-    }
+    return name;
   }
 }

@@ -11,7 +11,8 @@ import java.util.List;
  *     %}}), in the order of rendering, in UTF-16 offsets of {@code text}
  * @param hasGenerationBlocks whether the template marks anything at all, so that {@code
  *     assistantSpans} tells the assistant's text from the rest; without, it is empty and says
- *     nothing
+ *     nothing. Also false if a block was rendered within a macro, captured text or another block,
+ *     where its place is not known
  */
 public record Rendered(String text, List<Span> assistantSpans, boolean hasGenerationBlocks) {
   /**

@@ -89,13 +89,14 @@ class GoldenTokenizerTest {
         .isEqualTo("3");
     assertThat(render("{% if messages[2].content.startswith('He') %}yes{% else %}no{% endif %}"))
         .isEqualTo("yes");
-    assertThat(render("{% if tools is defined %}tools{% else %}none{% endif %}")).isEqualTo("none");
+    assertThat(render("{% if tools is defined %}tools{% else %}none{% endif %}"))
+        .isEqualTo("tools");
     assertThat(render("{% if add_generation_prompt %}\n    {{- '<|assistant|>' }}\n{% endif %}\nX"))
         .isEqualTo("<|assistant|>\nX");
     assertThat(
             render(
                 "{{ messages[2].content | upper }}{{ 'a' ~ 'b' }}{{ messages|length % 2 == 1 }}"))
-        .isIn("HELLOabtrue", "HELLOabTrue");
+        .isEqualTo("HELLOabTrue");
   }
 
   @Test
@@ -103,9 +104,7 @@ class GoldenTokenizerTest {
     assertThatThrownBy(() -> render("{{ raise_exception('roles must alternate') }}"))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("roles must alternate");
-    assertThatThrownBy(() -> render("{{ messages[0].content.rstrip('x') }}"))
-        .isInstanceOf(IllegalArgumentException.class);
-    assertThatThrownBy(() -> render("{{ messages[::2] }}"))
+    assertThatThrownBy(() -> render("{{ messages[0].content.encode('utf-8') }}"))
         .isInstanceOf(IllegalArgumentException.class);
     assertThatThrownBy(() -> render("{{ unknown_function(1) }}"))
         .isInstanceOf(IllegalArgumentException.class);

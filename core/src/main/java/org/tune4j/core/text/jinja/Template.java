@@ -1,0 +1,118 @@
+package org.tune4j.core.text.jinja;
+
+import com.google.common.collect.ImmutableList;
+import java.time.Clock;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.tune4j.core.text.jinja.Statement.Block;
+import org.tune4j.core.text.jinja.Statement.FunctionScope;
+import org.tune4j.core.text.jinja.TemplateException.Kind;
+
+/**
+ * A template that can be rendered any number of times, by any threads.
+ *
+ * <p>The language is that of Jinja 3.1 with {@code trim_blocks}, {@code lstrip_blocks}, loop
+ * controls, {@code generation} blocks, {@code raise_exception}, {@code strftime_now} and {@code
+ * tojson} as transformers has them, in Jinja's immutable sandbox. Not known, and refused by name:
+ * automatic escaping, other templates ({@code include}, {@code import}, {@code extends}), {@code
+ * lipsum}, complex numbers.
+ *
+ * <p>Values are data: a text that looks like a template is printed as it is.
+ */
+public final class Template {
+  private final String name;
+  private final Limits limits;
+  private final List<Statement> body;
+  private final Map<String, Block> blocks = new LinkedHashMap<>();
+  private final FunctionScope root;
+  private final boolean generation;
+
+  private Template(String source, String name, Limits limits) {
+    this.name = name;
+    this.limits = limits;
+    body = Parser.parse(Lexer.lex(source));
+    root = Binder.bind(body, blocks);
+    boolean[] found = {false};
+    body.forEach(s -> s.walk(n -> found[0] |= n instanceof MacroStatement.Generation));
+    generation = found[0];
+  }
+
+  /**
+   * Parses a template, in time proportional to its length.
+   *
+   * @param name what errors call it, as a rule its file
+   * @throws TemplateException if it is not well-formed or nested too deeply
+   */
+  public static Template compile(String source, String name, Limits limits) {
+    try {
+      return new Template(source, name, limits);
+    } catch (Failure e) {
+      throw located(name, e, e.at);
+    } catch (StackOverflowError e) {
+      throw new TemplateException(Kind.LIMIT, name, 1, 1, "it is nested too deeply", null);
+    }
+  }
+
+  /** Returns whether the template marks what the assistant generates. */
+  public boolean hasGenerationBlocks() {
+    return generation;
+  }
+
+  /**
+   * What a template renders to.
+   *
+   * @param spans what generation blocks rendered, in UTF-16 offsets, in the order of rendering
+   * @param spansComplete false if a generation block was rendered into a macro, a captured text or
+   *     another one, so that its place is not known
+   */
+  public record Result(String text, List<Span> spans, boolean spansComplete) {}
+
+  /**
+   * A stretch of text.
+   *
+   * @param start of its first character
+   * @param end after its last character
+   */
+  public record Span(int start, int end) {}
+
+  /**
+   * Renders the template.
+   *
+   * @param variables values as {@link org.tune4j.core.text.JsonValues} has them
+   * @param clock of {@code strftime_now}
+   * @throws TemplateException if it refuses or fails, a limit is reached, or the thread is
+   *     interrupted
+   */
+  public Result render(Map<String, ?> variables, Clock clock) {
+    Run run = new Run(limits, clock);
+    Map<String, Object> context = new HashMap<>(variables);
+    Frame frame = Frame.top(run, context, root.slotCount, run.output);
+    context.put("self", new Statement.Blocks(blocks, frame));
+    Run before = Run.makeCurrent(run);
+    try {
+      root.scope.enter(frame);
+      Statement.all(body, frame);
+    } catch (Failure e) {
+      throw located(name, e, e.at == null ? run.at : e.at);
+    } catch (StackOverflowError e) {
+      throw located(name, Failure.limit("calls are nested too deeply for this thread"), run.at);
+    } finally {
+      Run.makeCurrent(before);
+    }
+    ImmutableList.Builder<Span> spans = ImmutableList.builder();
+    run.spans.forEach(s -> spans.add(new Span(s[0], s[1])));
+    return new Result(run.output.toString(), spans.build(), !run.spansLost);
+  }
+
+  private static TemplateException located(String name, Failure failure, Node at) {
+    return new TemplateException(
+        failure.kind,
+        name,
+        at == null ? 1 : at.line,
+        at == null ? 1 : at.column,
+        failure.getMessage(),
+        null);
+  }
+}

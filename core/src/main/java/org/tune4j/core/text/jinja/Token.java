@@ -1,0 +1,27 @@
+package org.tune4j.core.text.jinja;
+
+/**
+ * A token of a template.
+ *
+ * @param text an operator, a name, or text between tags
+ * @param value of a literal: a String, Long, BigInteger or Double
+ */
+record Token(TokenType type, String text, Object value, int line, int column) {
+
+  boolean is(TokenType other) {
+    return type == other;
+  }
+
+  boolean isOperator(String operator) {
+    return type == TokenType.OPERATOR && text.equals(operator);
+  }
+
+  boolean isName(String name) {
+    return type == TokenType.NAME && text.equals(name);
+  }
+
+  /** Returns what an error calls it. */
+  String describe() {
+    return type == TokenType.NAME || type == TokenType.OPERATOR ? text : type.description;
+  }
+}

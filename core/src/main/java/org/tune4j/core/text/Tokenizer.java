@@ -1,8 +1,8 @@
 package org.tune4j.core.text;
 
-import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import java.io.ByteArrayInputStream;
@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.LongFunction;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
@@ -156,7 +157,7 @@ public final class Tokenizer implements AutoCloseable {
    * adds them and it is asked for.
    */
   public int[] encode(String text, boolean addSpecialTokens) {
-    return ids(tokenizer.encode(wellFormed(text), addSpecialTokens, false));
+    return encoded(text, addSpecialTokens, e -> ids(TokenizersLibrary.LIB.getTokenIds(e)));
   }
 
   /** Returns the ids of a text as Hugging Face's {@code tokenizer(text)} gives them. */
@@ -184,8 +185,17 @@ public final class Tokenizer implements AutoCloseable {
 
   /** Like {@link #encode(String, boolean)}, with the part of the text that each token covers. */
   public TokenizedText tokenize(String text, boolean addSpecialTokens) {
-    Encoding encoding = tokenizer.encode(wellFormed(text), addSpecialTokens, false);
-    CharSpan[] spans = encoding.getCharTokenSpans();
+    return encoded(
+        text,
+        addSpecialTokens,
+        e ->
+            tokenized(
+                text,
+                ids(TokenizersLibrary.LIB.getTokenIds(e)),
+                TokenizersLibrary.LIB.getTokenCharSpans(e)));
+  }
+
+  private static TokenizedText tokenized(String text, int[] ids, CharSpan[] spans) {
     int[] start = new int[spans.length];
     int[] end = new int[spans.length];
     int[] offsets = offsets(text);
@@ -194,11 +204,24 @@ public final class Tokenizer implements AutoCloseable {
       start[i] = span == null ? -1 : offsets == null ? span.getStart() : offsets[span.getStart()];
       end[i] = span == null ? -1 : offsets == null ? span.getEnd() : offsets[span.getEnd()];
     }
-    return new TokenizedText(ids(encoding), start, end);
+    return new TokenizedText(ids, start, end);
   }
 
-  private static int[] ids(Encoding encoding) {
-    long[] ids = encoding.getIds();
+  /**
+   * Takes from an encoding what is needed, by the library's own calls: its {@code Encoding} copies
+   * all there is, tokens' texts included, which takes half of the time.
+   */
+  private <T> T encoded(String text, boolean addSpecialTokens, LongFunction<T> taken) {
+    long encoding =
+        TokenizersLibrary.LIB.encode(tokenizer.getHandle(), wellFormed(text), addSpecialTokens);
+    try {
+      return taken.apply(encoding);
+    } finally {
+      TokenizersLibrary.LIB.deleteEncoding(encoding);
+    }
+  }
+
+  private static int[] ids(long[] ids) {
     int[] out = new int[ids.length];
     for (int i = 0; i < ids.length; i++) {
       out[i] = (int) ids[i];

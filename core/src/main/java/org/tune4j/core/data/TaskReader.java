@@ -334,8 +334,9 @@ public final class TaskReader {
         throws MalformedFileException {
       Row row = new Row(file, place, line, node, columns);
       DataFormat found = named == null ? Rows.detect(row) : named;
-      Example example = Rows.read(row, found, named != null);
+      Example example;
       try {
+        example = Rows.read(row, found, named != null);
         condition.accept(example);
       } catch (IllegalArgumentException e) {
         throw row.bad("what cannot be used (" + e.getMessage() + ")", "what can", e);

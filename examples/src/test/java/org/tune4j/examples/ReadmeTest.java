@@ -14,11 +14,13 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.model.Generation;
 import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.text.Message;
 import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
@@ -48,23 +50,49 @@ class ReadmeTest {
   private static final Path THIS =
       Path.of("src", "test", "java", "org", "tune4j", "examples", "ReadmeTest.java");
 
+  private static final Pattern IMPORT = Pattern.compile("^import ([\\w.]+);\\n", Pattern.MULTILINE);
+
   @TempDir private Path runs;
 
   @Test
   void examplesAreThoseOfThisFile() throws IOException {
     String source = Files.readString(THIS).replaceAll("\\s", "");
-    Matcher blocks =
-        Pattern.compile("```java\\n(.*?)```", Pattern.DOTALL).matcher(Files.readString(README));
-    List<String> missing = new ArrayList<>();
-    int count = 0;
-    while (blocks.find()) {
-      count++;
-      if (!source.contains(blocks.group(1).replaceAll("\\s", ""))) {
-        missing.add(blocks.group(1));
-      }
+    List<String> blocks = blocks();
+    assertThat(blocks).hasSizeGreaterThanOrEqualTo(7);
+    for (String block : blocks) {
+      assertThat(source).contains(IMPORT.matcher(block).replaceAll("").replaceAll("\\s", ""));
     }
-    assertThat(count).isGreaterThanOrEqualTo(5);
-    assertThat(missing).isEmpty();
+  }
+
+  /** Whoever copies an example knows where its types are from. */
+  @Test
+  void examplesImportWhatTheyUse() throws IOException {
+    List<String> imports =
+        IMPORT
+            .matcher(Files.readString(THIS))
+            .results()
+            .map(r -> r.group(1))
+            .filter(i -> i.matches("(org\\.tune4j|java\\.util\\.[A-Z]|com\\.google).*"))
+            .toList();
+    assertThat(imports).hasSizeGreaterThan(30);
+    for (String block : blocks()) {
+      String body = IMPORT.matcher(block).replaceAll("").replaceAll("//.*|\"[^\"]*\"", "");
+      List<String> needed =
+          imports.stream()
+              .filter(
+                  i -> body.matches("(?s).*\\b" + i.substring(i.lastIndexOf('.') + 1) + "\\b.*"))
+              .toList();
+      List<String> given = IMPORT.matcher(block).results().map(r -> r.group(1)).toList();
+      assertThat(given).as(block).containsExactlyElementsOf(needed);
+    }
+  }
+
+  private static List<String> blocks() throws IOException {
+    return Pattern.compile("```java\\n(.*?)```", Pattern.DOTALL)
+        .matcher(Files.readString(README))
+        .results()
+        .map(r -> r.group(1))
+        .toList();
   }
 
   @Test
@@ -82,6 +110,30 @@ class ReadmeTest {
       }
     }
     assertThat(count).isGreaterThanOrEqualTo(5);
+  }
+
+  @Test
+  void tasksAreMadeFromCode() {
+    List<Example> examples = new ArrayList<>();
+    for (String verb : List.of("give", "take", "bring", "carry", "send")) {
+      examples.add(Example.of("to " + verb + "\nPart of speech:", " verb"));
+      examples.add(Example.of("one who can " + verb + "\nPart of speech:", " noun"));
+    }
+    Task words =
+        Task.builder("words")
+            .split(examples, 0.2, 0.2, 0) // shares for validation and test, and a seed
+            .build(); // few different completions: a classification
+    Task chats =
+        Task.builder("chats") // for a model with a chat template
+            .train(
+                List.of(
+                    Example.conversation(
+                        Message.user("What is a dog?"), Message.assistant("An animal."))))
+            .build();
+    assertThat(words.type()).isEqualTo(Task.Type.CLASSIFICATION);
+    assertThat(words.validation()).hasSize(2);
+    assertThat(words.test()).hasSize(2);
+    assertThat(chats.train()).hasSize(1);
   }
 
   @Test

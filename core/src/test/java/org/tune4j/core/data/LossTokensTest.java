@@ -125,10 +125,7 @@ class LossTokensTest {
   Stream<DynamicTest> conversations() throws IOException {
     List<DynamicTest> tests = new ArrayList<>();
     for (JsonNode c : cases("conversations.json")) {
-      if (c.toString().contains("{{ name }}")) {
-        continue;
-      }
-      for (String template : List.of("template")) {
+      for (String template : List.of("template", "template_with_generation")) {
         List<Message> messages = new ArrayList<>();
         c.path("messages")
             .forEach(
@@ -237,6 +234,37 @@ class LossTokensTest {
       assertThat(learned(tokenizer, encode(all, divided)))
           .isEqualTo("two<|im_end|>three<|im_end|>");
       assertThat(learned(tokenizer, encode(last, divided))).isEqualTo("three<|im_end|>");
+    }
+  }
+
+  @Test
+  void turnsThatTheTemplateMarksAreChosenLikewise() throws IOException {
+    String marked =
+        "{% for m in messages %}{{'<|im_start|>' + m.role + '\\n'}}{% if m.role == 'assistant' %}"
+            + "{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
+            + "{% else %}{{ m.content + '<|im_end|>\\n' }}{% endif %}{% endfor %}";
+    // several marks a turn: they belong to the turn that they stand in
+    String parts =
+        marked.replace(
+            "{% generation %}{{ m.content",
+            "{% generation %}{{ 'say ' }}{% endgeneration %}{% generation %}{{ m.content");
+    try (Tokenizer tokenizer = tokenizer("qwen2")) {
+      ExampleEncoder all =
+          encoder(tokenizer, Optional.of(ChatTemplate.of(marked, Map.of())), LearnedTurns.ALL);
+      assertThat(learned(tokenizer, encode(all, talk(List.of(), OptionalInt.empty()))))
+          .isEqualTo("one<|im_end|>two<|im_end|>three<|im_end|>");
+      assertThat(
+              learned(
+                  tokenizer,
+                  encode(all.learning(LearnedTurns.LAST), talk(List.of(), OptionalInt.empty()))))
+          .isEqualTo("three<|im_end|>");
+      Example weighted = talk(List.of(false, true, false, false, true, true), OptionalInt.empty());
+      assertThat(learned(tokenizer, encode(all, weighted)))
+          .isEqualTo("one<|im_end|>c<|im_end|>three<|im_end|>");
+      ExampleEncoder several =
+          encoder(tokenizer, Optional.of(ChatTemplate.of(parts, Map.of())), LearnedTurns.ALL);
+      assertThat(learned(tokenizer, encode(several, weighted)))
+          .isEqualTo("say one<|im_end|>c<|im_end|>say three<|im_end|>");
     }
   }
 

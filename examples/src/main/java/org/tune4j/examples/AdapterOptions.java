@@ -27,8 +27,23 @@ final class AdapterOptions {
       paramLabel = "NAME",
       split = ",",
       defaultValue = LoraConfig.ALL_LINEAR,
-      description = "Modules to adapt, such as q_proj,v_proj.")
+      description = "Modules to adapt, such as q_proj,v_proj; lm_head and embed_tokens, too.")
   private List<String> targetModules;
+
+  @Option(
+      names = "--modules-to-save",
+      paramLabel = "NAME",
+      split = ",",
+      description = "Output head or embeddings to train whole: lm_head, embed_tokens.")
+  private List<String> modulesToSave = List.of();
+
+  @Option(
+      names = "--init",
+      paramLabel = "METHOD",
+      defaultValue = "KAIMING",
+      description =
+          "Initial values: KAIMING, GAUSSIAN, ORTHOGONAL; PISSA, OLORA, which begin from the base weights. Default: KAIMING.")
+  private LoraConfig.Initialisation initialisation;
 
   @Option(names = "--rslora", description = "Scale by alpha / sqrt(rank) (rank-stabilised LoRA).")
   private boolean rslora;
@@ -42,6 +57,8 @@ final class AdapterOptions {
         .alpha(alpha == null ? 2.0 * rank : alpha)
         .dropout(dropout)
         .targetModules(targetModules)
+        .modulesToSave(modulesToSave)
+        .initialisation(initialisation)
         .rslora(rslora)
         .dora(dora)
         .build();

@@ -10,8 +10,8 @@ import org.tune4j.strategies.FineTuningResult;
  * @param tokens trained on, filler not counted
  * @param examples trained on
  * @param seconds of training, without validation, evaluation and saving
- * @param peakBytes most memory that the engine held outside the heap, the base model's weights
- *     included
+ * @param peakBytes most memory that training used outside the heap at once, the base model's
+ *     weights included
  * @param adapterBytes of all adapters' parameters, in F32 as saved
  */
 public record Cost(long tokens, long examples, double seconds, long peakBytes, long adapterBytes) {

@@ -96,6 +96,7 @@ public final class Experiment {
   private boolean resume;
   private boolean overwrite;
   private BooleanSupplier cancelled = () -> false;
+  private double servingShare = 0.5;
 
   private Experiment(LanguageModel model) {
     this.model = model;
@@ -193,6 +194,19 @@ public final class Experiment {
    */
   public Experiment cancelled(BooleanSupplier value) {
     cancelled = value;
+    return this;
+  }
+
+  /**
+   * Sets how much of the time others may have who use the model while it trains; see {@link
+   * FineTuner#servingShare}. The default is 0.5.
+   *
+   * @param value in [0, 1)
+   */
+  public Experiment servingShare(double value) {
+    checkArgument(
+        value >= 0 && value < 1, "the share of others is %s; it must be in [0, 1)", value);
+    servingShare = value;
     return this;
   }
 
@@ -335,15 +349,6 @@ public final class Experiment {
       loaded.put(directory, a);
     }
     return a;
-  }
-
-  private void freeArena() {
-    model.engine().lock().lock();
-    try {
-      model.engine().freeArena();
-    } finally {
-      model.engine().lock().unlock();
-    }
   }
 
   private Evaluator evaluator() {
@@ -505,9 +510,9 @@ public final class Experiment {
             .output(directory)
             .resume()
             .cancelled(cancelled)
+            .servingShare(servingShare)
             .listener(stages);
     listeners.forEach(tuner::listener);
-    freeArena(); // so that the peak is this strategy's own
     try (FineTuningResult result = tuner.run()) {
       if (!result.completed()) {
         return Optional.empty();

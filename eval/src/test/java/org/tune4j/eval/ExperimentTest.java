@@ -365,18 +365,46 @@ class ExperimentTest {
         .peakBytes();
   }
 
-  @Test
-  void aStrategysPeakIsItsOwn() throws IOException {
-    long alone = peakOfFew("alone");
+  /** Makes the engine reserve 100 MB. */
+  private static void useMuch() {
     model.engine().lock().lock();
     try {
       for (int i = 0; i < 100; i++) {
-        model.engine().allocate(1 << 10, 1 << 8, DType.F32); // 100 MB
+        model.engine().allocate(1 << 10, 1 << 8, DType.F32);
       }
       model.engine().resetArena();
     } finally {
       model.engine().lock().unlock();
     }
+  }
+
+  private static long peakOfSequential(String name, Runnable betweenStages) throws IOException {
+    return experiment(directory.resolve(name))
+        .strategies(Sequential.inOrder(A, B))
+        .listener(
+            new TrainingListener() {
+              @Override
+              public void onStageEnd(StageResult stage) {
+                betweenStages.run();
+              }
+            })
+        .run()
+        .outcome("sequential")
+        .cost()
+        .peakBytes();
+  }
+
+  /** As evaluations do, which the quickstart's peaks once were mostly made of. */
+  @Test
+  void whatOthersTakeBetweenStagesIsNotTheStrategysPeak() throws IOException {
+    assertThat(peakOfSequential("much-between", ExperimentTest::useMuch))
+        .isEqualTo(peakOfSequential("little-between", () -> {}));
+  }
+
+  @Test
+  void aStrategysPeakIsItsOwn() throws IOException {
+    long alone = peakOfFew("alone");
+    useMuch();
     assertThat(peakOfFew("after-much")).isEqualTo(alone);
   }
 

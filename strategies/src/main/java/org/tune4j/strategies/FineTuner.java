@@ -52,6 +52,7 @@ public final class FineTuner {
   private boolean resume;
   private boolean overwrite;
   private BooleanSupplier cancelled = () -> false;
+  private double servingShare = 0.5;
 
   private FineTuner(LanguageModel model) {
     this.model = model;
@@ -138,6 +139,19 @@ public final class FineTuner {
   }
 
   /**
+   * Sets how much of the time others may have who generate or score with the model while it trains;
+   * see {@link Trainer.Builder#servingShare}. The default is 0.5.
+   *
+   * @param value in [0, 1)
+   */
+  public FineTuner servingShare(double value) {
+    checkArgument(
+        value >= 0 && value < 1, "the share of others is %s; it must be in [0, 1)", value);
+    servingShare = value;
+    return this;
+  }
+
+  /**
    * Returns the plan that {@link #run} would execute.
    *
    * @throws IllegalArgumentException if the strategy does not fit the tasks
@@ -169,6 +183,7 @@ public final class FineTuner {
             .output(directory)
             .resume(resume)
             .overwrite(overwrite)
+            .servingShare(servingShare)
             .cancelled(cancelled);
     listeners.forEach(trainer::listener);
     return new FineTuningResult(model, trainer.build().run(), directory);

@@ -95,10 +95,12 @@ final class AdaptedHead {
    *     nor of {@code h}
    * @param dh takes the gradient by {@code h}: compute type {@code [n, in]}; null if nobody needs
    *     it
+   * @param between run before each chunk
    */
-  float[] loss(Tensor h, int[] targets, float[] weights, Tensor dh) {
+  float[] loss(Tensor h, int[] targets, float[] weights, Tensor dh, Runnable between) {
     float[] losses = new float[h.rows()];
     for (Part p : parts(h.rows(), Math.max(FEWEST_ROWS, LOGITS_IN_CHUNK / head.out()))) {
+      between.run();
       boolean back = weights != null && (dh != null || p.trains());
       float[] own =
           loss(

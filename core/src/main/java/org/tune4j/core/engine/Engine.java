@@ -13,8 +13,8 @@ import org.nd4j.linalg.api.ndarray.INDArray;
  * "compute type" below is {@code precision().computeType()}; everything else is {@link DType#F32}.
  *
  * <p><b>Threads.</b> An engine is a single stream of work: callers serialise a whole step, from its
- * first operation to {@link #resetArena()}, with {@link #lock()}. Operations use the machine's
- * cores inside.
+ * first operation to {@link #resetArena()}, with {@link #lock()}. Between two operations a long
+ * step may {@linkplain #giveWay let others in}. Operations use the machine's cores inside.
  *
  * <p><b>Determinism.</b> The same calls with the same number of threads give the same bits.
  *
@@ -55,6 +55,15 @@ public interface Engine extends AutoCloseable {
 
   /** Ends a step: all arena tensors die, their storage is reused by the next step. */
   void resetArena();
+
+  /**
+   * Between two operations of a step: lets those that wait for the lock run steps of their own, and
+   * comes back when each of them has had a turn. They use another arena; all of this step is as it
+   * was, so that its results are the same bits. What belongs to no step, such as adapters or the
+   * model, may have been closed meanwhile. Does nothing if nobody waits, or if the caller holds the
+   * lock more than once, as somebody further up then counts on it.
+   */
+  void giveWay();
 
   /**
    * Gives the arena's storage back, between steps, and forgets its peak: the next step takes what
@@ -314,7 +323,16 @@ public interface Engine extends AutoCloseable {
    * @param targets vocabulary index of each row
    * @param weights factor of each row's loss in the gradient; null: no gradient is formed
    */
-  HeadLoss headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights);
+  default HeadLoss headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights) {
+    return headLoss(h, head, targets, weights, () -> {});
+  }
+
+  /**
+   * Like {@link #headLoss(Tensor, FrozenMatrix, int[], float[])}.
+   *
+   * @param between run before each chunk; it may {@link #giveWay}
+   */
+  HeadLoss headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights, Runnable between);
 
   /**
    * Losses of logits.

@@ -42,6 +42,7 @@ public final class Tape {
   private final IdentityHashMap<Tensor, Tensor> gradients = new IdentityHashMap<>();
   private final Set<Tensor> active = Collections.newSetFromMap(new IdentityHashMap<>());
   private final List<Tensor> owned = new ArrayList<>();
+  private Runnable pause = () -> {};
   private long seed;
 
   private Tape(Engine engine, Mode mode, boolean dropout, long seed) {
@@ -66,6 +67,15 @@ public final class Tape {
     return new Tape(engine, mode, true, seed);
   }
 
+  /**
+   * Sets what is run between operations, forward and backward: it may {@linkplain Engine#giveWay
+   * give way} to others, and end the step by an exception.
+   */
+  public Tape pausing(Runnable value) {
+    pause = value;
+    return this;
+  }
+
   /** Returns the engine. */
   public Engine engine() {
     return engine;
@@ -79,8 +89,10 @@ public final class Tape {
     return records() && active.contains(x);
   }
 
+  /** Takes note of the result of an operation. */
   private Tensor own(Tensor t) {
     owned.add(t);
+    pause.run();
     return t;
   }
 
@@ -513,14 +525,14 @@ public final class Tape {
       float[] weights) {
     boolean intoH = records(h);
     if (slices.isEmpty()) {
-      Engine.HeadLoss loss = engine.headLoss(h, head, targets, intoH ? weights : null);
+      Engine.HeadLoss loss = engine.headLoss(h, head, targets, intoH ? weights : null, pause);
       if (intoH) {
         accumulate(h, loss.dHidden());
       }
       return loss.losses();
     }
     Tensor dh = intoH ? engine.allocate(h.rows(), h.cols(), engine.computeType()) : null;
-    float[] losses = adapted(head, slices).loss(h, targets, records() ? weights : null, dh);
+    float[] losses = adapted(head, slices).loss(h, targets, records() ? weights : null, dh, pause);
     if (intoH) {
       accumulate(h, dh);
     }
@@ -544,7 +556,7 @@ public final class Tape {
     if (mode == Mode.RECORDING) {
       return body.apply(this, x);
     }
-    Tape inner = new Tape(engine, Mode.INFERENCE, dropout, seed);
+    Tape inner = new Tape(engine, Mode.INFERENCE, dropout, seed).pausing(pause);
     if (active.contains(x)) {
       inner.active.add(x);
     }
@@ -564,7 +576,7 @@ public final class Tape {
             if (dy == null) {
               return;
             }
-            Tape again = new Tape(engine, Mode.RECORDING, dropout, seedBefore);
+            Tape again = new Tape(engine, Mode.RECORDING, dropout, seedBefore).pausing(pause);
             boolean intoX = active.contains(x);
             if (intoX) {
               again.active.add(x);
@@ -593,6 +605,7 @@ public final class Tape {
     checkState(mode != Mode.INFERENCE, "an inference tape has no backward pass");
     for (int i = backward.size() - 1; i >= 0; i--) {
       backward.get(i).run();
+      pause.run();
     }
     backward.clear();
   }

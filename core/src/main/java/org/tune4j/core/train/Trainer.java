@@ -33,6 +33,7 @@ import org.tune4j.core.engine.Tape;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
+import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.MemoryEstimate;
@@ -81,6 +82,7 @@ public final class Trainer {
   private final Map<String, EncodingReport> reports = new LinkedHashMap<>();
   private final int filler;
   private final int maxLength;
+  private final Turns turns;
   private LanguageModel base; // the one given, or the run's own with adapters merged
   private final Set<String> merged = new LinkedHashSet<>();
   private String fingerprint;
@@ -102,6 +104,7 @@ public final class Trainer {
     cancelled = b.cancelled;
     base = model;
     engine = model.engine();
+    turns = new Turns(engine, b.servingShare, this::requireOpen);
     filler = model.tokenizer().eos().stream().findFirst().orElse(0);
     maxLength = Math.min(h.maxLength(), model.config().maxPositions());
   }
@@ -129,6 +132,7 @@ public final class Trainer {
     private boolean resume;
     private boolean overwrite;
     private BooleanSupplier cancelled = () -> false;
+    private double servingShare = 0.5;
 
     private Builder(
         LanguageModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
@@ -180,6 +184,20 @@ public final class Trainer {
      */
     public Builder cancelled(BooleanSupplier value) {
       cancelled = value;
+      return this;
+    }
+
+    /**
+     * Sets how much of the time others may have who use the model while it trains: generation and
+     * scores then run between the operations of a step, in the share that this is of the whole
+     * while they ask for it. With 0 they wait for the end of the step that is running; the default
+     * is 0.5. Results are the same bits in any case. It takes an arena for the steps of others
+     * beside that of the training.
+     *
+     * @param value in [0, 1)
+     */
+    public Builder servingShare(double value) {
+      servingShare = Turns.check(value);
       return this;
     }
 
@@ -546,19 +564,20 @@ public final class Trainer {
   }
 
   /** Works with adapters' values under the engine's lock, unless they or the model were closed. */
-  private <T> T locked(Supplier<T> work, Adapter... used) {
+  private <T> T locked(Supplier<T> work) {
     engine.lock().lock();
     try {
-      requireOpen(Arrays.asList(used));
+      requireOpen();
       return work.get();
     } finally {
       engine.lock().unlock();
     }
   }
 
-  private void requireOpen(Iterable<Adapter> used) {
+  /** Checks that nobody has closed what the run works with. */
+  private void requireOpen() {
     model.requireOpen();
-    for (Adapter a : used) {
+    for (Adapter a : adapters.values()) {
       checkState(!a.parameters().closed(), "adapter '%s' is closed", a.name());
     }
   }
@@ -569,12 +588,11 @@ public final class Trainer {
           engine.write(adapter.parameters().flat(), weights);
           adapter.parameters().changed();
           return null;
-        },
-        adapter);
+        });
   }
 
   private float[] weightsOf(Adapter adapter) {
-    return locked(() -> engine.read(adapter.parameters().flat()), adapter);
+    return locked(() -> engine.read(adapter.parameters().flat()));
   }
 
   private boolean stage(int index, Checkpoint from) throws IOException {
@@ -722,11 +740,9 @@ public final class Trainer {
     long tokens = 0;
     Map<String, Double> norms = new LinkedHashMap<>();
     double rate = 0;
-    engine.lock().lock();
+    turns.begin();
     try {
-      for (Lane lane : lanes) {
-        requireOpen(lane.stack);
-      }
+      requireOpen();
       running.forEach(l -> l.adapter.parameters().zeroGradients());
       int pass = 0;
       for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
@@ -738,15 +754,18 @@ public final class Trainer {
         }
         Tape tape =
             Tape.training(
-                engine,
-                h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING,
-                ((h.seed() * 31 + stageIndex) * 1_000_003 + step) * 1_000_003 + pass++);
+                    engine,
+                    h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING,
+                    ((h.seed() * 31 + stageIndex) * 1_000_003 + step) * 1_000_003 + pass++)
+                .pausing(turns::pause);
         LossResult loss = base.loss(tape, packed.batch(), packed.routing(), weights);
         count(loss, packed, sums, counts, stage, lanes, step);
         tape.backward();
+        peakBytes = Math.max(peakBytes, engine.memory().step());
         engine.resetArena();
       }
       for (Lane lane : running) {
+        turns.pause();
         Parameters p = lane.adapter.parameters();
         double norm = Math.sqrt(engine.sumOfSquares(p.flatGradients()));
         if (!Double.isFinite(norm)) {
@@ -763,12 +782,9 @@ public final class Trainer {
         rate = Math.max(rate, laneRate);
         lane.optimizer.apply(laneRate, Math.min(1, h.maxGradientNorm() / (norm + 1e-6)), step + 1);
       }
-      peakBytes = Math.max(peakBytes, engine.memory().total());
+      peakBytes = Math.max(peakBytes, engine.memory().step());
     } finally {
-      if (engine.lock().getHoldCount() == 1) {
-        engine.resetArena();
-      }
-      engine.lock().unlock();
+      finish();
     }
     ImmutableMap.Builder<String, Double> byTask = ImmutableMap.builder();
     for (int t = 0; t < tasks.size(); t++) {
@@ -839,7 +855,7 @@ public final class Trainer {
   /** Returns the root mean square of an adapter's parameters. */
   private double size(Adapter adapter) {
     Parameters p = adapter.parameters();
-    return locked(() -> Math.sqrt(engine.sumOfSquares(p.flat()) / Math.max(1, p.size())), adapter);
+    return locked(() -> Math.sqrt(engine.sumOfSquares(p.flat()) / Math.max(1, p.size())));
   }
 
   /** Describes a value that is no finite number and what led to it. */
@@ -912,13 +928,30 @@ public final class Trainer {
     long n = 0;
     for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
       Packer.Packed packed = Packer.pack(part, List.of(stack), filler);
-      LossResult loss = base.loss(packed.batch(), Routing.all(packed.batch().rows(), stack));
+      LossResult loss = lossOf(packed.batch(), Routing.all(packed.batch().rows(), stack));
       for (float l : loss.losses()) {
         sum += l;
       }
       n += loss.losses().length;
     }
     return sum / n;
+  }
+
+  private LossResult lossOf(Batch batch, Routing routing) {
+    turns.begin();
+    try {
+      requireOpen();
+      return base.loss(Tape.inference(engine).pausing(turns::pause), batch, routing, null);
+    } finally {
+      finish();
+    }
+  }
+
+  private void finish() {
+    if (engine.lock().getHoldCount() == 1) {
+      engine.resetArena();
+    }
+    engine.lock().unlock();
   }
 
   private void end(Stage stage, int index, List<Lane> lanes, Map<String, Double> losses)
@@ -981,8 +1014,7 @@ public final class Trainer {
         () -> {
           kept.forEach(lane.optimizer::restore);
           return null;
-        },
-        lane.adapter);
+        });
     lane.stopped = state.stopped();
     lane.trained = lane.stopped ? state.measuredAt() : Math.min(from.step(), lane.steps);
     lane.measuredAt = state.measuredAt();
@@ -1005,8 +1037,7 @@ public final class Trainer {
                 .forEach((kind, values) -> tensors.put(kind + "." + lane.adapter.name(), values));
           }
           return null;
-        },
-        adapters.values().toArray(new Adapter[0]));
+        });
     for (Lane lane : lanes) {
       String name = lane.adapter.name();
       if (lane.bestWeights != null) {

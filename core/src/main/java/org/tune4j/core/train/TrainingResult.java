@@ -17,7 +17,8 @@ import org.tune4j.core.model.LanguageModel;
  * @param adapters all adapters by name, frozen
  * @param encoded what encoding did to each task's training split
  * @param seconds of training, without validation and saving
- * @param peakBytes most memory held outside the heap
+ * @param peakBytes most memory used outside the heap at once: the model's weights, what is trained,
+ *     and the arena of the largest step; not what the engine has in reserve from before
  * @param merged the run's own model with earlier adapters merged, to which those of the last stage
  *     belong; empty if the plan merged none
  */

@@ -13,6 +13,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import net.jqwik.api.Example;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.GenerationMode;
@@ -1408,6 +1410,101 @@ abstract class EngineContract {
         assertThat(e.memory().arenaPeak()).isBetween(40_000L, 50_000L);
         e.resetArena();
       }
+    }
+  }
+
+  /** Runs something under an engine's lock. */
+  private static void locked(Engine e, Runnable work) {
+    e.lock().lock();
+    try {
+      work.run();
+    } finally {
+      e.lock().unlock();
+    }
+  }
+
+  private static void untilSomebodyWaits(Engine e) {
+    while (!e.lock().hasQueuedThreads()) {
+      Thread.onSpinWait();
+    }
+  }
+
+  /** Steps of two threads, one of which lets the other in between any two of its operations. */
+  @Example
+  void aStepThatGivesWayGoesOnAsItWas() throws InterruptedException {
+    for (EnginePath path : paths()) {
+      try (Engine e = path.create();
+          TestNetwork mine = new TestNetwork(e, 70, 0.2f, 0, new Random(1));
+          TestNetwork theirs = new TestNetwork(e, 45, 0, 0, new Random(2))) {
+        float[] expected = theirs.losses(Tape.inference(e));
+        e.resetArena();
+        AtomicInteger steps = new AtomicInteger();
+        AtomicInteger different = new AtomicInteger();
+        AtomicBoolean done = new AtomicBoolean();
+        Runnable step =
+            () -> {
+              if (!Arrays.equals(theirs.losses(Tape.inference(e)), expected)) {
+                different.incrementAndGet();
+              }
+              e.resetArena();
+              steps.incrementAndGet();
+            };
+        Thread other =
+            new Thread(
+                () -> {
+                  while (!done.get()) {
+                    locked(e, step);
+                  }
+                });
+        locked(
+            e,
+            () -> {
+              other.start();
+              long reserved = 0;
+              for (int round = 0; round < 3; round++) {
+                for (Tape.Mode mode : List.of(Tape.Mode.RECORDING, Tape.Mode.CHECKPOINTING)) {
+                  float[] alone = mine.gradients(Tape.training(e, mode, 3));
+                  int before = steps.get();
+                  AtomicInteger pauses = new AtomicInteger();
+                  Runnable pause =
+                      () -> {
+                        untilSomebodyWaits(e);
+                        pauses.incrementAndGet();
+                        e.giveWay();
+                      };
+                  float[] beside = mine.gradients(Tape.training(e, mode, 3).pausing(pause));
+                  assertThat(beside).as("%s on %s", mode, path).isEqualTo(alone);
+                  assertThat(pauses.get()).isGreaterThan(40);
+                  assertThat(steps.get() - before).isGreaterThanOrEqualTo(pauses.get());
+                }
+                reserved = round == 0 ? e.memory().arenaReserved() : reserved;
+              }
+              assertThat(e.memory().arenaReserved()).as("used again").isEqualTo(reserved);
+              done.set(true);
+            });
+        other.join();
+        assertThat(different).hasValue(0);
+      }
+    }
+  }
+
+  @Example
+  void nothingIsGivenWhereSomebodyCountsOnTheLock() throws InterruptedException {
+    try (Engine e = paths().get(0).create()) {
+      Thread other = new Thread(() -> locked(e, () -> {}));
+      locked(
+          e,
+          () ->
+              locked(
+                  e,
+                  () -> {
+                    other.start();
+                    untilSomebodyWaits(e);
+                    e.giveWay();
+                    assertThat(e.lock().hasQueuedThreads()).as("it still waits").isTrue();
+                    assertThat(e.lock().getHoldCount()).isEqualTo(2);
+                  }));
+      other.join();
     }
   }
 

@@ -45,6 +45,7 @@ final class Arena implements AutoCloseable {
   private long mark;
   private long used;
   private long peak;
+  private long stepPeak;
   private int generation;
 
   static INDArray slab(long bytes) {
@@ -70,6 +71,7 @@ final class Arena implements AutoCloseable {
 
   private Block find(long size) {
     used += size;
+    stepPeak = Math.max(stepPeak, used);
     peak = Math.max(peak, used);
     ArrayDeque<Block> spare = free.get(size);
     if (spare != null && !spare.isEmpty()) {
@@ -108,12 +110,18 @@ final class Arena implements AutoCloseable {
     generation++;
     free.clear();
     used = 0;
+    stepPeak = 0;
     current = 0;
     mark = slabs.isEmpty() ? 0 : firstAligned(slabs.get(0));
   }
 
   long peak() {
     return peak;
+  }
+
+  /** Returns the most used since the last reset. */
+  long stepPeak() {
+    return stepPeak;
   }
 
   long reserved() {

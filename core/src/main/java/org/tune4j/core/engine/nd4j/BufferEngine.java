@@ -2,7 +2,10 @@ package org.tune4j.core.engine.nd4j;
 
 import static com.google.common.base.Preconditions.checkArgument;
 
+import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Deque;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.concurrent.locks.ReentrantLock;
@@ -34,7 +37,9 @@ import org.tune4j.core.io.Floats;
 public abstract class BufferEngine implements Engine {
   private final Precision precision;
   private final ReentrantLock lock = new ReentrantLock(true); // fair: generations take turns
-  private final Arena arena = new Arena();
+  private Arena arena = new Arena(); // of the step in progress; guarded by the lock, as those below
+  private final List<Arena> arenas = new ArrayList<>(List.of(arena)); // guarded by itself
+  private final Deque<Arena> spare = new ArrayDeque<>();
   private final IdentityHashMap<INDArray, Long> persistent = new IdentityHashMap<>();
   private final boolean hostMemory;
   private long weightBytes;
@@ -108,10 +113,45 @@ public abstract class BufferEngine implements Engine {
     arena.reset();
   }
 
+  /**
+   * Takes what an engine keeps for the length of a step out of the way of another step; {@link
+   * #takeBack} puts it back.
+   */
+  protected Object setAside() {
+    return null;
+  }
+
+  /** Puts back what {@link #setAside} returned, in place of what another step left. */
+  protected void takeBack(Object kept) {}
+
+  @Override
+  public final void giveWay() {
+    if (lock.getHoldCount() != 1 || !lock.hasQueuedThreads()) {
+      return;
+    }
+    Arena mine = arena;
+    Object kept = setAside();
+    arena = spare.isEmpty() ? added(new Arena()) : spare.pop();
+    lock.unlock();
+    lock.lock(); // fair: behind all that wait by now
+    resetArena();
+    spare.push(arena);
+    arena = mine;
+    takeBack(kept);
+  }
+
+  private Arena added(Arena fresh) {
+    synchronized (arenas) {
+      arenas.add(fresh);
+    }
+    return fresh;
+  }
+
   @Override
   public void freeArena() {
     resetArena();
     arena.close();
+    spare.forEach(Arena::close);
   }
 
   @Override
@@ -120,7 +160,14 @@ public abstract class BufferEngine implements Engine {
     synchronized (persistent) {
       held = persistent.values().stream().mapToLong(Long::longValue).sum();
     }
-    return new MemoryUsage(weightBytes, held, arena.peak(), arena.reserved());
+    synchronized (arenas) {
+      return new MemoryUsage(
+          weightBytes,
+          held,
+          arena.stepPeak(),
+          arenas.stream().mapToLong(Arena::peak).max().orElse(0),
+          arenas.stream().mapToLong(Arena::reserved).sum());
+    }
   }
 
   @Override
@@ -840,13 +887,15 @@ public abstract class BufferEngine implements Engine {
   }
 
   @Override
-  public HeadLoss headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights) {
+  public HeadLoss headLoss(
+      Tensor h, FrozenMatrix head, int[] targets, float[] weights, Runnable between) {
     int n = h.rows();
     int vocabulary = head.out();
     float[] losses = new float[n];
     Tensor dh = weights == null ? null : allocate(n, h.cols(), computeType());
     int chunk = Math.max(1, Math.min(n, (8 << 20) / vocabulary));
     for (int from = 0; from < n; from += chunk) {
+      between.run();
       int count = Math.min(chunk, n - from);
       Tensor z = logits(rows(h, from, count), head); // [count, vocabulary]
       float[] v = read(z);
@@ -980,7 +1029,9 @@ public abstract class BufferEngine implements Engine {
 
   @Override
   public void close() {
-    arena.close();
+    synchronized (arenas) {
+      arenas.forEach(Arena::close); // also of steps that gave way and come back to find it closed
+    }
     synchronized (persistent) {
       closed = true;
       persistent.keySet().forEach(INDArray::close);

@@ -41,7 +41,7 @@ public final class OneDnnEngine extends BufferEngine {
   private static final int LEAST_ROUNDED = 32; // with fewer rows reading the weights is what takes
 
   private final Dnnl dnnl = new Dnnl();
-  private final TiledAttention attention = new TiledAttention(this, dnnl);
+  private TiledAttention attention = new TiledAttention(this, dnnl);
   private final boolean widen;
   private final boolean roundInputs;
   private final Tensor scalar;
@@ -152,6 +152,24 @@ public final class OneDnnEngine extends BufferEngine {
     super.resetArena();
     attention.forget();
     angles = null;
+  }
+
+  /** What lies in a step's arena and is used by several of its operations. */
+  private record StepState(TiledAttention attention, Angles angles) {}
+
+  @Override
+  protected Object setAside() {
+    StepState state = new StepState(attention, angles);
+    attention = new TiledAttention(this, dnnl);
+    angles = null;
+    return state;
+  }
+
+  @Override
+  protected void takeBack(Object kept) {
+    StepState state = (StepState) kept;
+    attention = state.attention;
+    angles = state.angles;
   }
 
   @Override
@@ -1063,7 +1081,8 @@ public final class OneDnnEngine extends BufferEngine {
   }
 
   @Override
-  public HeadLoss headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights) {
+  public HeadLoss headLoss(
+      Tensor h, FrozenMatrix head, int[] targets, float[] weights, Runnable between) {
     int n = h.rows();
     int vocabulary = head.out();
     int in = h.cols();
@@ -1072,6 +1091,7 @@ public final class OneDnnEngine extends BufferEngine {
     int most = Math.max(HEAD_ROWS, LOGITS_IN_CHUNK / vocabulary);
     int chunk = padded((n + (n - 1) / most) / ((n - 1) / most + 1)); // about equal ones
     for (int from = 0; from < n; from += chunk) {
+      between.run();
       int count = Math.min(chunk, n - from);
       int padded = padded(count);
       Tensor x = rows(h, from, count);

@@ -33,7 +33,7 @@ import java.util.Set;
  * collector.
  */
 public final class Safetensors implements AutoCloseable {
-  private static final int BUFFER = 1 << 20;
+  private static final int BUFFER = 1 << 18;
 
   /**
    * One tensor.

@@ -22,7 +22,7 @@ import org.tune4j.core.io.WeightFiles;
 final class FileWeights implements Weights {
   private static final Logger LOG = LoggerFactory.getLogger(FileWeights.class);
   private static final String HEAD = "lm_head.weight";
-  private static final int COMPARED = 1 << 18; // elements a time
+  private static final int AT_ONCE = 1 << 18; // elements
 
   private final WeightFiles files;
   private final String embedding;
@@ -73,7 +73,7 @@ final class FileWeights implements Weights {
     int cols = config.hiddenSize();
     MatrixSource tokens = matrix(embedding, config.vocabularySize(), cols);
     MatrixSource head = matrix(HEAD, config.vocabularySize(), cols);
-    int block = Math.max(1, Math.min(config.vocabularySize(), COMPARED / cols));
+    int block = Math.max(1, Math.min(config.vocabularySize(), AT_ONCE / cols));
     float[] a = new float[block * cols];
     float[] b = new float[block * cols];
     for (int row = 0; row < config.vocabularySize(); row += block) {
@@ -160,11 +160,19 @@ final class FileWeights implements Weights {
       implements MatrixSource {
     @Override
     public void read(int row, int count, float[] into) {
-      float[] line = new float[count]; // of the file: one input feature, count output features
-      for (int c = 0; c < cols; c++) {
-        file.readFloats(name, (long) c * rows + row, line, 0, count);
+      // lines of the file: one input feature each; whole and several a time if most is wanted
+      boolean whole = 4L * count >= rows;
+      int width = whole ? rows : count;
+      int lines = whole ? Math.max(1, Math.min(cols, AT_ONCE / rows)) : 1;
+      float[] block = new float[lines * width]; // [lines, width]
+      for (int c = 0; c < cols; c += lines) {
+        int n = Math.min(lines, cols - c);
+        file.readFloats(name, (long) c * rows + (whole ? 0 : row), block, 0, n * width);
         for (int r = 0; r < count; r++) {
-          into[r * cols + c] = line[r];
+          int at = whole ? row + r : r;
+          for (int l = 0; l < n; l++) {
+            into[r * cols + c + l] = block[l * width + at];
+          }
         }
       }
     }

@@ -133,25 +133,22 @@ public record ModelConfig(
       f.refuse(quantised, "an unquantised checkpoint");
     }
     f.refuse("per_layer_config", "layers that are all alike");
+    f.refuseNull(NEVER_NULL);
     f.require("is_causal", true);
     return architecture == Architecture.GPT2 ? gpt2(f, json) : llama(architecture, f, json);
   }
 
-  /** Refuses null where transformers does: an absent field has a default, null is no value. */
+  /** Null is no value of these; flags that are false unless they are set may be null. */
   private static final String[] NEVER_NULL = {
+    "is_causal",
     "vocab_size",
-    "tie_word_embeddings",
     "initializer_range",
-    "use_sliding_window",
     "n_embd",
     "n_head",
     "n_layer",
     "n_positions",
     "activation_function",
     "layer_norm_epsilon",
-    "scale_attn_weights",
-    "scale_attn_by_inverse_layer_idx",
-    "add_cross_attention",
     "hidden_size",
     "num_hidden_layers",
     "num_attention_heads",
@@ -159,8 +156,6 @@ public record ModelConfig(
     "hidden_act",
     "max_position_embeddings",
     "rms_norm_eps",
-    "attention_bias",
-    "mlp_bias",
     "rope_theta"
   };
 
@@ -182,7 +177,7 @@ public record ModelConfig(
   }
 
   private static ModelConfig gpt2(JsonFields f, String json) throws MalformedFileException {
-    f.refuseNull(NEVER_NULL);
+    f.refuseNull("tie_word_embeddings", "scale_attn_weights");
     f.require("add_cross_attention", false);
     int hidden = size(f, name(f, "n_embd", "hidden_size"), 768, MOST_HIDDEN);
     String headsField = name(f, "n_head", "num_attention_heads");
@@ -229,7 +224,6 @@ public record ModelConfig(
   private static ModelConfig llama(Architecture a, JsonFields f, String json)
       throws MalformedFileException {
     // defaults of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig
-    f.refuseNull(NEVER_NULL);
     boolean qwen = a == Architecture.QWEN2 || a == Architecture.QWEN3;
     int hidden = size(f, "hidden_size", 4096, MOST_HIDDEN);
     int layers = size(f, "num_hidden_layers", 32, MOST_LAYERS);

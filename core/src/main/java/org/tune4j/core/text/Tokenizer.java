@@ -1,12 +1,16 @@
 package org.tune4j.core.text;
 
+import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
+import ai.djl.util.Utils;
+import com.google.common.base.Throwables;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
@@ -83,6 +87,8 @@ public final class Tokenizer implements AutoCloseable {
           HuggingFaceTokenizer.newInstance(
               new ByteArrayInputStream(files.json()),
               Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
+    } catch (EngineException | LinkageError e) {
+      throw withoutLibrary(files.file(), e);
     } catch (RuntimeException e) {
       throw new MalformedFileException(
           files.file(),
@@ -92,6 +98,21 @@ public final class Tokenizer implements AutoCloseable {
           e);
     }
     return new Tokenizer(files, tokenizer);
+  }
+
+  /** The native library is missing, which is no fault of the file. */
+  private static IOException withoutLibrary(Path file, Throwable failure) {
+    Path cache = Utils.getEngineCacheDir("tokenizers");
+    String why = Throwables.getRootCause(failure).toString();
+    try {
+      Files.createDirectories(cache);
+    } catch (IOException e) {
+      why = "the folder cannot be written (" + e + ")";
+    }
+    return new IOException(
+        "the native library that reads %s cannot be extracted to %s and loaded from there; DJL_CACHE_DIR names another folder: %s"
+            .formatted(file, cache, why),
+        failure);
   }
 
   private Optional<Anchor> findAnchor() {

@@ -106,6 +106,37 @@ class ModelConfigTest {
   }
 
   @Test
+  void nullIsFalseOrTheDefaultWhereTransformersHasIt() throws Exception {
+    ModelConfig config =
+        parse(
+            """
+            {"model_type": "llama", "attention_bias": null, "mlp_bias": null, "tie_word_embeddings": null, "head_dim": null,
+             "num_key_value_heads": null, "rope_scaling": null, "eos_token_id": null, "quantization_config": null, "layer_types": null}
+            """);
+    assertThat(config)
+        .usingRecursiveComparison()
+        .ignoringFields("json", "endTokens")
+        .isEqualTo(parse("{\"model_type\": \"llama\"}"));
+    assertThat(config.endTokens()).isEmpty();
+  }
+
+  @Test
+  void gpt2UnderGeneralNames() throws Exception {
+    ModelConfig config =
+        parse(
+            """
+            {"model_type": "gpt2", "hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 3, "max_position_embeddings": 64,
+             "n_head": 4, "activation_function": "gelu_fast"}
+            """);
+    assertThat(config.hiddenSize()).isEqualTo(32);
+    assertThat(config.heads()).isEqualTo(2); // the general name counts last
+    assertThat(config.layers()).isEqualTo(3);
+    assertThat(config.maxPositions()).isEqualTo(64);
+    assertThat(config.intermediateSize()).isEqualTo(128);
+    assertThat(config.activation()).isEqualTo(Activation.GELU_TANH);
+  }
+
+  @Test
   void gpt2Variants() throws Exception {
     ModelConfig config =
         parse(
@@ -147,6 +178,12 @@ class ModelConfigTest {
         "{'model_type': 'llama', 'quantization_config': {'bits': 4}} | field 'quantization_config' | bits | unquantised",
         "{'model_type': 'qwen3', 'num_hidden_layers': 2, 'layer_types': ['full_attention']} | field 'layer_types' | 1 entries | 2",
         "{'model_type': 'qwen3', 'num_hidden_layers': 1, 'layer_types': ['odd']} | layer_types[0] | 'odd' | sliding_attention",
+        "{'model_type': 'llama', 'is_causal': null} | field 'is_causal' | null | value",
+        "{'model_type': 'llama', 'compression_config': {'bits': 4}} | field 'compression_config' | bits | unquantised",
+        "{'model_type': 'gpt2', 'tie_word_embeddings': null} | field 'tie_word_embeddings' | null | value",
+        "{'model_type': 'gpt2', 'hidden_size': 10} | field 'n_head' | '12' | a divisor of n_embd = 10",
+        "{'model_type': 'mistral', 'sliding_window': null, 'num_hidden_layers': 1, 'layer_types': ['sliding_attention']} | layer_types[0] | sliding_attention | no sliding_window",
+        "{'model_type': 'qwen2', 'num_hidden_layers': 1, 'layer_types': ['sliding_attention']} | layer_types[0] | sliding_attention | no sliding_window",
         "{'model_type': 'llama', 'eos_token_id': 'end'} | field 'eos_token_id' | end | token ids"
       })
   void refusalsNameFileFieldAndWhatIsSupported(

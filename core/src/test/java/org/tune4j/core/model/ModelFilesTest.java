@@ -187,7 +187,7 @@ class ModelFilesTest {
       byte[] bytes = Files.readAllBytes(file);
       Files.write(file, bytes);
       Files.setLastModifiedTime(file, FileTime.fromMillis(1_000_000_000_000L));
-      ioException(() -> model.groups().get(0).restore(), file);
+      ioException(() -> model.groups().forEach(ProjectionGroup::restore), file);
     }
   }
 

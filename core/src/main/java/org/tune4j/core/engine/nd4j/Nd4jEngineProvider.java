@@ -1,5 +1,8 @@
 package org.tune4j.core.engine.nd4j;
 
+import com.google.common.base.Supplier;
+import com.google.common.base.Suppliers;
+import com.google.common.base.Throwables;
 import java.util.Optional;
 import org.nd4j.common.config.ND4JSystemProperties;
 import org.nd4j.linalg.factory.Nd4j;
@@ -18,6 +21,10 @@ public final class Nd4jEngineProvider implements EngineProvider {
       System.setProperty(ND4JSystemProperties.LOG_INITIALIZATION, "false");
     }
   }
+
+  // a class that failed to start says why the first time only
+  private static final Supplier<Optional<String>> PROBLEM =
+      Suppliers.memoize(Nd4jEngineProvider::start);
 
   @Override
   public String name() {
@@ -39,14 +46,24 @@ public final class Nd4jEngineProvider implements EngineProvider {
 
   /** Returns why ND4J cannot be used, or nothing if it can. */
   public static Optional<String> backendProblem() {
+    return PROBLEM.get();
+  }
+
+  private static Optional<String> start() {
     try {
       Nd4j.getBackend();
       return Optional.empty();
     } catch (LinkageError | RuntimeException e) {
       return Optional.of(
           "no ND4J backend could be loaded (add org.nd4j:nd4j-native with your platform's classifier): "
-              + e);
+              + cause(e));
     }
+  }
+
+  /** Returns what a failure to load native libraries began with. */
+  public static String cause(Throwable failure) {
+    return Throwables.getRootCause(failure)
+        + "; native libraries are extracted to ~/.javacpp/cache, or to the folder that -Dorg.bytedeco.javacpp.cachedir names";
   }
 
   @Override

@@ -44,7 +44,7 @@ public final class OneDnnEngineProvider implements EngineProvider {
     } catch (LinkageError | RuntimeException e) {
       return Optional.of(
           "oneDNN could not be loaded (add org.bytedeco:dnnl and opencl with your platform's classifier): "
-              + e);
+              + Nd4jEngineProvider.cause(e));
     }
   }
 

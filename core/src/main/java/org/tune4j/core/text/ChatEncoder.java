@@ -7,6 +7,7 @@ import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.List;
 import org.tune4j.core.text.Rendered.Span;
+import org.tune4j.core.text.jinja.TemplateException;
 
 /**
  * Conversations as tokens: what a chat template makes of them, tokenized whole, so that training
@@ -26,6 +27,13 @@ import org.tune4j.core.text.Rendered.Span;
 public final class ChatEncoder {
   /** Private use, so that no conversation begins with it. */
   private static final String MARK = "\uE0F1\uE0F2\uE0F3";
+
+  /** What no turn is to blame for, and fewer turns would not mend. */
+  private static final ImmutableSet<TemplateException.Kind> NO_TURNS =
+      ImmutableSet.of(
+          TemplateException.Kind.SYNTAX,
+          TemplateException.Kind.LIMIT,
+          TemplateException.Kind.INTERRUPTED);
 
   private static final String QUESTION = "qvquestion";
   private static final String ANSWER = "qvanswer";
@@ -108,7 +116,10 @@ public final class ChatEncoder {
   private Rendered render(List<Message> messages, ChatOptions options) {
     try {
       return template.render(messages, options);
-    } catch (IllegalArgumentException e) {
+    } catch (TemplateException e) {
+      if (NO_TURNS.contains(e.kind())) {
+        throw e;
+      }
       int turn = messages.size();
       for (int n = 1; n < messages.size() && turn == messages.size(); n++) {
         if (rendered(messages.subList(0, n), options) == null) {
@@ -134,7 +145,10 @@ public final class ChatEncoder {
   private String rendered(List<Message> messages, ChatOptions options) {
     try {
       return template.render(messages, options).text();
-    } catch (IllegalArgumentException e) {
+    } catch (TemplateException e) {
+      if (NO_TURNS.contains(e.kind())) {
+        throw e;
+      }
       return null;
     }
   }

@@ -11,7 +11,7 @@ import org.tune4j.core.data.EncodingReport;
 public interface TrainingListener {
   /**
    * Examples are being encoded, before training begins: {@code done} of {@code total} of a task's
-   * training and validation examples, told every few hundred.
+   * training and validation examples, told every few hundred or seconds.
    */
   default void onEncoding(String task, int done, int total) {}
 

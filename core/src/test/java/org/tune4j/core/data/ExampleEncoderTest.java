@@ -8,7 +8,10 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
@@ -188,6 +191,36 @@ class ExampleEncoderTest {
     assertThat(shortened).hasSize(15).startsWith(bos);
     assertThat(encoder(200, LengthPolicy.TRUNCATE_PROMPT).prompt(prompt, 5))
         .isEqualTo(tokenizer.encode(prompt));
+  }
+
+  /** A template that takes long ends with the thread's interruption, and blames no turn. */
+  @net.jqwik.api.Example
+  void anInterruptionEndsATemplate() throws Exception {
+    String slow =
+        "{% for i in range(3000) %}{% for k in range(3000) %}{% endfor %}{% endfor %}{{ messages[0].content }}";
+    ExampleEncoder encoder =
+        new ExampleEncoder(
+            tokenizer, Optional.of(ChatTemplate.of(slow, Map.of())), 100, LengthPolicy.FAIL);
+    Task task = task(Example.conversation(Message.user("a"), Message.assistant("b")));
+    AtomicReference<Throwable> thrown = new AtomicReference<>();
+    Thread thread =
+        new Thread(
+            () -> {
+              Thread.currentThread().interrupt();
+              try {
+                encoder.encode(task, Task.Split.TRAIN);
+              } catch (RuntimeException e) {
+                thrown.set(e);
+              }
+            });
+    thread.start();
+    thread.join(60_000);
+    assertThat(thrown.get())
+        .isInstanceOf(CancellationException.class)
+        .hasMessageContaining("the encoding of task 't' was cancelled");
+    assertThatThrownBy(() -> encoder.encode(task, Task.Split.TRAIN))
+        .hasMessageContaining("more than")
+        .hasMessageNotContaining("messages[");
   }
 
   @net.jqwik.api.Example

@@ -242,8 +242,9 @@ public interface Engine extends AutoCloseable {
 
   /**
    * Softmax attention over spans. Queries, keys and values may be views of one packed tensor, or
-   * keys and values of a cache. A row of {@code q} that is in no span gets zeros. {@code
-   * spans.branch()} is not combined with a window.
+   * keys and values of a cache. A row of {@code q} that is in no span gets zeros; rows of {@code k}
+   * and {@code v} that no query sees may be read, with a weight of zero, and have to be finite.
+   * {@code spans.branch()} is not combined with a window.
    *
    * @param q compute type {@code [queries, heads * headDim]}
    * @param k compute type {@code [keys, kvHeads * headDim]}

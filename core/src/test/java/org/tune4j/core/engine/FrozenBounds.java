@@ -72,4 +72,46 @@ final class FrozenBounds {
     }
     return ErrorBounds.plus(bounds, operands, result);
   }
+
+  /**
+   * Returns those of the gradient by {@code h} of {@code sum(weights * crossEntropy)}, with this
+   * weight as output head: of a product whose left operand is {@code weights * (softmax - onehot)},
+   * as inexact as logits are and rounded to the compute type.
+   */
+  double[] lossGradient(double[] h, int[] targets, float[] weights, DType result) {
+    int n = targets.length;
+    double[] z = Reference.linear(h, w, null, null, n, in, out);
+    double[] zBounds = forward(h, null, null, DType.F32);
+    double[] exact = Reference.crossEntropyGradient(h, w, in, targets, weights, false);
+    double[] size = new double[n * out];
+    double[] error = new double[n * out];
+    double rounding = path.precision() == Precision.F32 ? 0 : ErrorBounds.BF16;
+    for (int r = 0; r < n; r++) {
+      double most = Double.NEGATIVE_INFINITY;
+      double off = 0;
+      for (int v = r * out; v < (r + 1) * out; v++) {
+        most = Math.max(most, z[v]);
+        off = Math.max(off, zBounds[v]);
+      }
+      double sum = 0;
+      for (int v = r * out; v < (r + 1) * out; v++) {
+        sum += Math.exp(z[v] - most);
+      }
+      for (int v = 0; v < out; v++) {
+        double p = Math.exp(z[r * out + v] - most) / sum;
+        double hot = v == targets[r] ? 1 : 0;
+        int i = r * out + v;
+        size[i] = Math.abs(weights[r]) * (p + hot);
+        // exponentials are exact to a few units; those of inexact logits differ as they do
+        error[i] = Math.abs(weights[r]) * (Math.abs(p - hot) * rounding + 1e-6 * (p + hot));
+        error[i] += Math.abs(weights[r]) * p * Math.expm1(2 * off);
+      }
+    }
+    double[] stored = Reference.plus(Reference.abs(w), ErrorBounds.rows(steps, in));
+    double[] terms = Reference.product(size, stored, n, out, in);
+    double[] operands = Reference.product(error, stored, n, out, in);
+    operands =
+        Reference.plus(operands, Reference.product(size, ErrorBounds.rows(steps, in), n, out, in));
+    return ErrorBounds.plus(ErrorBounds.sum(exact, terms, out, result), operands, result);
+  }
 }

@@ -2,6 +2,7 @@ package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableSet;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -114,7 +115,16 @@ public final class PeftFormat {
               : "no such adapter weights";
       throw new NoSuchFileException(file.toString(), null, hint);
     }
-    Safetensors weights = Safetensors.open(file);
+    try (Safetensors weights = Safetensors.open(file)) {
+      return load(model, name, directory, config, weights);
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+  }
+
+  private static LoraAdapter load(
+      LanguageModel model, String name, Path directory, LoraConfig config, Safetensors weights)
+      throws IOException {
     PeftTensors tensors;
     try {
       tensors = PeftTensors.check(model, config, weights, name);

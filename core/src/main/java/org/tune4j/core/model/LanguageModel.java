@@ -790,6 +790,8 @@ public final class LanguageModel implements AutoCloseable {
           file -> ModelWriter.belongs(file, directory()),
           into -> ModelWriter.write(this, tensors, tied, into, type));
       saved = Optional.of(target);
+    } catch (UncheckedIOException e) {
+      throw new IOException("cannot save to " + target + ": " + e.getCause().getMessage(), e);
     } finally {
       weights.release();
     }

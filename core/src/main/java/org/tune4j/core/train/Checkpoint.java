@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.hash.Hashing;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -244,9 +245,12 @@ record Checkpoint(
     if (ended.size() != stage) {
       throw root.malformed("ended", "the " + stage + " stages that ended before stage " + stage);
     }
-    Safetensors stored = Safetensors.open(directory.resolve(TENSORS));
     Map<String, float[]> tensors = new LinkedHashMap<>();
-    stored.names().forEach(n -> tensors.put(n, stored.floats(n)));
+    try (Safetensors stored = Safetensors.open(directory.resolve(TENSORS))) {
+      stored.names().forEach(n -> tensors.put(n, stored.floats(n)));
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
     return new Checkpoint(
         root.text("fingerprint"),
         stage,

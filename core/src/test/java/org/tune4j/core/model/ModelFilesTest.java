@@ -173,6 +173,9 @@ class ModelFilesTest {
         truncate(file);
         ioException(() -> model.groups().forEach(ProjectionGroup::restore), file);
         ioException(() -> model.save(temporary.resolve("saved"), ElementType.F32), file);
+        assertThatThrownBy(() -> model.save(temporary.resolve("saved"), ElementType.F32))
+            .isInstanceOf(IOException.class)
+            .hasMessageContaining(file.toString());
         assertThat(logits(model)).as("what was read stays").isEqualTo(before);
       }
       assertThat(temporary.resolve("saved")).doesNotExist();

@@ -313,10 +313,10 @@ public final class LanguageModel implements AutoCloseable {
   }
 
   /**
-   * Returns the chat template, if the model has one.
+   * Returns the chat templates, if the model has any; they are read here and parsed when they are
+   * used.
    *
-   * @throws UncheckedIOException if it cannot be read
-   * @throws IllegalArgumentException if it has constructs that cannot be rendered
+   * @throws UncheckedIOException if they cannot be read
    */
   public Optional<ChatTemplate> chatTemplate() {
     return origin.template.get();

@@ -23,6 +23,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.model.Generation.Finish;
+import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.Message;
 
 class GenerationTest {
@@ -370,6 +371,12 @@ class GenerationTest {
               model
                   .tokenizer()
                   .encode(model.chatTemplate().orElseThrow().render(chat, true), false));
+
+      // what the template is given beside the messages comes to it
+      ChatOptions other = ChatOptions.builder().template("none-of-that-name").build();
+      assertThatThrownBy(
+              () -> model.chat(chat, other, GenerationConfig.greedy(3), List.of(), t -> {}))
+          .hasMessageContaining("'none-of-that-name'");
     }
   }
 }

@@ -12,6 +12,9 @@ package org.tune4j.core.text.jinja;
  * @param depth deepest nesting of calls, in levels of expressions and statements
  */
 public record Limits(int output, int value, long produced, long steps, int depth) {
+  /** Most characters of a template itself; the longest in use have about 50,000. */
+  static final int TEMPLATE = 1 << 20;
+
   /** Returns what is used unless said otherwise; at most a quarter of the heap is produced. */
   public static Limits defaults() {
     return new Limits(

@@ -32,6 +32,10 @@ public final class Template {
   private Template(String source, String name, Limits limits) {
     this.name = name;
     this.limits = limits;
+    if (source.length() > Limits.TEMPLATE) {
+      throw Failure.limit(
+          "a template of %d characters; at most %d are read", source.length(), Limits.TEMPLATE);
+    }
     body = Parser.parse(Lexer.lex(source));
     root = Binder.bind(body, blocks);
     boolean[] found = {false};

@@ -162,6 +162,8 @@ final class Text {
                 out.appendCodePoint(Character.toLowerCase(c));
               } else if (c == 0x131 || (c >= 0x13A0 && c <= 0x13F5)) {
                 out.appendCodePoint(c); // dotless i and Cherokee fold to themselves
+              } else if (c == 0x1E9E) {
+                out.append("ss");
               } else if (c >= 0xAB70 && c <= 0xABBF) {
                 out.appendCodePoint(Character.toUpperCase(c));
               } else if (c >= 0x13F8 && c <= 0x13FD) {
@@ -178,12 +180,12 @@ final class Text {
   /** Returns a character as the first of a word. */
   static String title(int c) {
     int simple = Character.toTitleCase(c);
-    if (simple != c) {
-      return Character.toString(simple);
-    }
     String upper = upper(Character.toString(c));
     int first = upper.codePointAt(0);
     String rest = upper.substring(Character.charCount(first));
+    if (simple != c || rest.isEmpty()) {
+      return Character.toString(simple); // which need not be upper case
+    }
     boolean letters =
         Character.isUpperCase(first) && rest.codePoints().allMatch(Character::isLetter);
     return letters ? Character.toString(first) + lower(rest) : upper;

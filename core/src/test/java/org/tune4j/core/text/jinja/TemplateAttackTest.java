@@ -27,8 +27,11 @@ class TemplateAttackTest {
   private static final Map<String, Object> VARIABLES =
       Map.of("messages", List.of(Message.user("Hi").fields()), "s", "text");
 
+  /** A part of the usual, for tests that take no longer than they must. */
+  private static final Limits TIGHT = new Limits(1 << 24, 1 << 23, 1 << 26, 400_000, 1500);
+
   private static String render(String template) {
-    return Template.compile(template, "hostile", Limits.defaults()).render(VARIABLES, CLOCK).text();
+    return Template.compile(template, "hostile", TIGHT).render(VARIABLES, CLOCK).text();
   }
 
   private static TemplateException failure(String template) {
@@ -260,6 +263,12 @@ class TemplateAttackTest {
   void whatExhaustsMemoryEnds(String template) {
     TemplateException e = failure(template);
     assertThat(e.kind()).as(e.getMessage()).isEqualTo(Kind.LIMIT);
+  }
+
+  @Test
+  void overlongTemplatesAreRefused() {
+    assertThat(failure("{{x}}".repeat(300_000)))
+        .hasMessageContaining("a template of 1500000 characters");
   }
 
   @Test

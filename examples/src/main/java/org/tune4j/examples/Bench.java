@@ -92,6 +92,15 @@ public final class Bench implements Callable<Integer> {
       description = "Train an adapter for each task of the workload side by side, not one on all.")
   private boolean independent;
 
+  @Option(
+      names = "--serving",
+      paramLabel = "SHARE",
+      split = ",",
+      description =
+          "With --workload: how fast texts are generated while it trains, and how fast it then trains, by the share of"
+              + " the time that training gives (0: none within a step).")
+  private List<Double> serving = List.of();
+
   @Option(names = "--batch", paramLabel = "N", defaultValue = "4", description = "Sequences.")
   private int batch;
 
@@ -314,6 +323,13 @@ public final class Bench implements Callable<Integer> {
               ? Bundled.task(name)
               : Task.fromDirectory(Path.of(workload, name));
       tasks.add(task.limit(examples, 1, 1));
+    }
+    if (!serving.isEmpty()) {
+      try (LanguageModel m = load(engine)) {
+        result.put("workload", workload);
+        result.putAll(new ServingBench(m, tasks, lora()).run(serving));
+      }
+      return;
     }
     Path output = Files.createTempDirectory("tune4j-bench");
     List<StepRecord> records = new ArrayList<>();

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -124,5 +125,48 @@ class CommandsTest {
         .contains("Alternatives");
     assertThat(advice.get("pilot")).isNull();
     assertThat(advice.get("tasks")).hasSize(2);
+  }
+
+  @Test
+  void aRunIsReplacedOnlyIfAskedFor() throws IOException {
+    String run = directory.resolve("run").toString();
+    String[] args = {
+      "train",
+      "--task",
+      "part-of-speech",
+      "--train",
+      "8",
+      "--strategy",
+      "sequential",
+      "--output",
+      run
+    };
+    assertThat(Cli.run(args).status()).isZero();
+    Path adapter = Path.of(run, "adapters/sequential/adapter_model.safetensors");
+    byte[] before = Files.readAllBytes(adapter);
+
+    Cli again = Cli.run(args);
+    assertThat(again.status()).isNotZero();
+    assertThat(again.err()).contains(run).contains("--resume").contains("--overwrite");
+    assertThat(Files.readAllBytes(adapter)).isEqualTo(before);
+
+    String[] resume = Arrays.copyOf(args, args.length + 1);
+    resume[args.length] = "--resume";
+    assertThat(Cli.run(resume).status()).isZero();
+    String[] overwrite = Arrays.copyOf(args, args.length + 3);
+    System.arraycopy(new String[] {"--overwrite", "--seed", "3"}, 0, overwrite, args.length, 3);
+    assertThat(Cli.run(overwrite).status()).isZero();
+    assertThat(Files.readAllBytes(adapter)).isNotEqualTo(before);
+  }
+
+  @Test
+  void servingBesideTrainingIsMeasured() throws IOException {
+    Cli bench = Cli.run("bench", "--workload", "bundled", "--examples", "40", "--serving", "0,0.6");
+    assertThat(bench.status()).as(bench.err()).isZero();
+    JsonNode result = new ObjectMapper().readTree(bench.out());
+    assertThat(result.get("seconds_of_40_tokens_alone").asDouble()).isPositive();
+    assertThat(result.get("beside")).hasSize(2);
+    assertThat(result.get("beside").get(1).get("share").asDouble()).isEqualTo(0.6);
+    assertThat(result.get("beside").get(1).get("seconds_of_40_tokens").asDouble()).isPositive();
   }
 }

@@ -14,10 +14,12 @@ import org.tune4j.core.engine.Tensor;
 final class EmbeddingLora implements EmbeddingAdapter {
   private final LoraAdapter adapter;
   private final LoraAdapter.Module module;
+  private final int untrained;
 
   EmbeddingLora(LoraAdapter adapter, LoraAdapter.Module module) {
     this.adapter = adapter;
     this.module = module;
+    untrained = adapter.model().config().untrainedToken();
   }
 
   @Override
@@ -40,7 +42,7 @@ final class EmbeddingLora implements EmbeddingAdapter {
     Tensor u = e.gatherRows(p.compute(module.a()), ids); // [n, r]
     Tensor du = e.allocate(ids.length, module.rank(), DType.F32);
     e.gemm(module.scale(), g, false, p.compute(module.b()), false, 0, du);
-    RowSums.add(e, ids, adapter.model().config().untrainedToken(), du, p.gradient(module.a()));
+    RowSums.add(e, ids, untrained, du, p.gradient(module.a()));
     e.gemm(module.scale(), g, true, u, false, 1, p.gradient(module.b()));
     e.release(du);
     e.release(u);

@@ -19,11 +19,13 @@ final class SavedTable implements EmbeddingAdapter, ProjectionAdapter {
   private final LoraAdapter adapter;
   private final ProjectionGroup group;
   private final Slot table;
+  private final int untrained;
 
   SavedTable(LoraAdapter adapter, ProjectionGroup group, Slot table) {
     this.adapter = adapter;
     this.group = group;
     this.table = table;
+    untrained = adapter.model().config().untrainedToken();
   }
 
   String name() {
@@ -73,8 +75,7 @@ final class SavedTable implements EmbeddingAdapter, ProjectionAdapter {
 
   @Override
   public void backward(Engine e, int[] ids, Tensor dx) {
-    RowSums.add(
-        e, ids, adapter.model().config().untrainedToken(), dx, parameters().gradient(table));
+    RowSums.add(e, ids, untrained, dx, parameters().gradient(table));
   }
 
   // ---- as an output head

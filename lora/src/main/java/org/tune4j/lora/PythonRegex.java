@@ -71,7 +71,7 @@ final class PythonRegex {
    * more than there will ever be time for.
    */
   static final class Steps {
-    private static final long ALL = 50_000_000;
+    private static final long ALL = 20_000_000;
     private long left = ALL;
 
     void take(PythonRegex regex, String name) {

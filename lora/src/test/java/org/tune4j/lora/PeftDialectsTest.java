@@ -231,7 +231,7 @@ class PeftDialectsTest {
         directory.resolve(PeftFormat.CONFIG),
         root -> root.put("target_modules", ".*.*.*.*.*.*.*.*.*.*X"));
     assertTimeoutPreemptively(
-        Duration.ofSeconds(20),
+        Duration.ofSeconds(60),
         () ->
             assertThatThrownBy(() -> PeftFormat.load(model, "a", directory))
                 .isInstanceOf(MalformedFileException.class)

@@ -17,7 +17,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Expressions mean what they mean to Python, and cannot hold up whoever loads an adapter. */
 class PythonRegexTest {
-  private static final Duration SOON = Duration.ofSeconds(20);
+  private static final Duration SOON = Duration.ofSeconds(60);
   private static final String Q0 = "model.layers.0.self_attn.q_proj";
 
   private static boolean matches(String regex, String name) {

@@ -48,7 +48,8 @@ class MergedEqualsAppliedTest {
             Arbitraries.integers().between(1, 5),
             Arbitraries.doubles().between(0.5, 6).ofScale(1),
             Arbitraries.of(
-                ".*",
+                ".*(c_attn|c_fc|[a-z]_proj|(gate|up|down)_proj)",
+                ".*(lm_head|v_proj|c_attn)",
                 ".*(c_attn|q_proj|v_proj)",
                 ".*(c_proj|o_proj|down_proj)",
                 ".*\\.1\\..*(c_fc|c_attn|up_proj|k_proj)"),

@@ -141,6 +141,11 @@ final class Globals {
       };
     }
 
+    @Override
+    public String toString() {
+      return "<Cycler object>";
+    }
+
     private Object next() {
       Object item = items.get(at);
       at = (at + 1) % items.size();
@@ -172,6 +177,11 @@ final class Globals {
     @Override
     public String typeName() {
       return "Joiner";
+    }
+
+    @Override
+    public String toString() {
+      return "<Joiner object>";
     }
 
     /** Returns an attribute; {@link Frame#MISSING} if there is none of that name. */

@@ -1,5 +1,6 @@
 package org.tune4j.core.text.jinja;
 
+import com.google.common.collect.Iterators;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -395,18 +396,14 @@ final class SequenceFilters {
     Arguments rest = a.drop(1);
     return generator(
         run,
-        () -> Values.truth(value) ? Values.iterator(value) : Collections.emptyIterator(),
-        new Function<>() {
-          private Function<Object, Object> function;
-
-          @Override
-          public Object apply(Iterator<Object> items) {
-            if (function == null && Values.truth(value)) {
-              function = mapping(run, rest);
-            }
-            return items.hasNext() ? function.apply(items.next()) : Frame.MISSING;
+        () -> {
+          if (!Values.truth(value)) {
+            return Collections.emptyIterator();
           }
-        });
+          Function<Object, Object> function = mapping(run, rest); // fails before the value does
+          return Iterators.transform(Values.iterator(value), function::apply);
+        },
+        items -> items.hasNext() ? items.next() : Frame.MISSING);
   }
 
   private static Object value(Arguments a) {
@@ -449,25 +446,19 @@ final class SequenceFilters {
     Arguments rest = a.drop(1);
     return generator(
         run,
-        () -> Values.truth(value) ? Values.iterator(value) : Collections.emptyIterator(),
-        new Function<>() {
-          private Predicate<Object> test;
-
-          @Override
-          public Object apply(Iterator<Object> items) {
-            if (test == null && Values.truth(value)) {
-              test = test(run, rest, byAttribute);
-            }
-            while (items.hasNext()) {
-              Object item = items.next();
-              run.step();
-              if (test.test(item) == keep) {
-                return item;
-              }
-            }
-            return Frame.MISSING;
+        () -> {
+          if (!Values.truth(value)) {
+            return Collections.emptyIterator();
           }
-        });
+          Predicate<Object> test = test(run, rest, byAttribute); // fails before the value does
+          return Iterators.filter(
+              Values.iterator(value),
+              item -> {
+                run.step();
+                return test.test(item) == keep;
+              });
+        },
+        items -> items.hasNext() ? items.next() : Frame.MISSING);
   }
 
   private static Predicate<Object> test(Run run, Arguments a, boolean byAttribute) {

@@ -367,5 +367,11 @@ abstract class Statement extends Node {
           ? Frame.MISSING
           : Builtin.function(name, "", (run, v) -> block.again(frame));
     }
+
+    /** As Jinja prints it where a template is compiled from a text. */
+    @Override
+    public String toString() {
+      return "<TemplateReference None>";
+    }
   }
 }

@@ -10,30 +10,24 @@ import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.strategies.TrainingStrategy;
 
 /**
- * Puts a decision into words. What it says follows from the plan that is recommended and from the
- * sign of the lean: it never claims that evidence leans to a side that it does not lean to, nor
- * warns of what the recommended plan does not do.
+ * Puts a decision into words; those on a plan itself are its {@link Candidate}'s. What it says
+ * follows from the plan that is recommended and from the sign of the lean: it never claims that
+ * evidence leans to a side that it does not lean to, nor warns of what the recommended plan does
+ * not do.
  */
 final class Explanation {
-  /** Evidence that leans less is said to lean to neither side. */
-  private static final double INDIFFERENT = 0.005;
-
-  /** Less is not told apart from nothing. */
-  private static final double FORGETTING = 0.01;
-
   private static final double LOW_RELIABILITY = 0.3;
   private static final double CONFLICT = -0.2;
 
   /** A pilot with less is said to have seen the form of answers only. */
   static final double MATURE = 0.25;
 
+  private final Situation situation;
+  private final Optional<Pilot> pilot;
   private final int tasks;
-  private final boolean arriving;
   private final Hyperparameters asked;
   private final ComputeBudget budget;
   private final long memoryLimit;
-  private final double lean;
-  private final Optional<Pilot> pilot;
 
   /**
    * Takes what the decision rests on.
@@ -41,77 +35,22 @@ final class Explanation {
    * @param asked hyperparameters of the caller's
    * @param memoryLimit bytes outside the heap that there are
    */
-  Explanation(
-      int tasks,
-      boolean arriving,
-      Hyperparameters asked,
-      ComputeBudget budget,
-      long memoryLimit,
-      double lean,
-      Optional<Pilot> pilot) {
-    this.tasks = tasks;
-    this.arriving = arriving;
+  Explanation(Situation situation, Hyperparameters asked, ComputeBudget budget, long memoryLimit) {
+    this.situation = situation;
+    this.pilot = situation.pilot();
+    this.tasks = situation.profiles().size();
     this.asked = asked;
     this.budget = budget;
     this.memoryLimit = memoryLimit;
-    this.lean = lean;
-    this.pilot = pilot;
   }
 
   // ---- verdicts
 
-  private boolean sharing() {
-    return lean > INDIFFERENT;
-  }
-
-  private boolean apart() {
-    return lean < -INDIFFERENT;
-  }
-
-  /** Returns what the evidence as a whole says, to be used in a sentence. */
-  private String leaning() {
-    return sharing()
-        ? say("the evidence leans to sharing an adapter (%+.2f)", lean)
-        : apart()
-            ? say("the evidence leans to task-specific training (%+.2f)", lean)
-            : "the evidence leans to neither side";
-  }
-
   /** Returns what speaks for the plan that is recommended. */
   String inFavour(Assessment best) {
-    if (!best.feasible()) {
-      return "nothing fits the limits; this takes the least";
-    }
-    if (tasks == 1) {
-      return "one task, one adapter";
-    }
-    String limits = "the best of what fits the limits; " + leaning();
-    return switch (best.kind()) {
-      case MULTI_TASK -> sharing() ? leaning() : limits;
-      case INDEPENDENT ->
-          apart()
-              ? leaning()
-              : !sharing()
-                  ? leaning() + ", and adapters of their own cannot harm one another"
-                  : arriving
-                      ? say(
-                          "the tasks have too little in common to build on one another as they arrive (%+.2f)",
-                          lean)
-                      : limits;
-      case SEQUENTIAL_REPLAY ->
-          sharing()
-              ? say(
-                  "the tasks have enough in common to share an adapter (%+.2f), and replay keeps the earlier ones",
-                  lean)
-              : limits;
-      case SEQUENTIAL_STACKED ->
-          sharing()
-              ? say(
-                  "later tasks can build on earlier ones (%+.2f), whose adapters stay untouched",
-                  lean)
-              : limits;
-      case SEQUENTIAL -> limits;
-    };
+    return best.feasible()
+        ? best.candidate().inFavour(situation)
+        : "nothing fits the limits; this takes the least";
   }
 
   /** Returns what speaks against another plan. */
@@ -129,36 +68,7 @@ final class Explanation {
         a.share() < 1 && a.share() < best.share()
             ? say("; the budget pays %.0f %% of it", 100 * a.share())
             : "";
-    String reason =
-        switch (a.kind()) {
-          case MULTI_TASK ->
-              arriving
-                  ? "would have to be trained again on all tasks at every arrival"
-                  : sharing()
-                      ? leaning() + ", but cut short, a common adapter is unfinished for every task"
-                      : leaning();
-          case INDEPENDENT ->
-              best.kind() == PlanKind.SEQUENTIAL_STACKED
-                  ? "adapters of their own cannot build on one another"
-                  : apart() ? leaning() + ", but it gets less done within the limits" : leaning();
-          case SEQUENTIAL ->
-              pilot.isPresent() && pilot.get().forgetting() >= FORGETTING
-                  ? say(
-                      "forgets: in the pilot it ended with a validation loss %.0f %% above an adapter each",
-                      100 * pilot.get().forgetting())
-                  : "earlier tasks are forgotten while later ones are learned, the more the longer it trains";
-          case SEQUENTIAL_REPLAY ->
-              arriving
-                  ? say("sharing one adapter costs more than it gives here (%+.2f)", lean)
-                  : "only approximates multi-task training; made for tasks that arrive over time";
-          case SEQUENTIAL_STACKED ->
-              arriving
-                  ? say(
-                      "stacked adapters are slower, and there is little to build on or a better way to share (%+.2f)",
-                      lean)
-                  : "slower to train and to serve than an adapter each; made for tasks that arrive over time";
-        };
-    return reason + cut;
+    return a.candidate().against(situation, a, best) + cut;
   }
 
   // ---- warnings
@@ -168,10 +78,10 @@ final class Explanation {
    *
    * @param withoutGradient tasks whose gradient is zero or not finite
    */
-  List<String> warnings(TaskSimilarity similarity, Set<String> withoutGradient, Assessment best) {
+  List<String> warnings(Set<String> withoutGradient, Assessment best) {
     List<String> warnings = new ArrayList<>();
     if (tasks > 1) {
-      unreliable(similarity, withoutGradient, warnings);
+      unreliable(situation.similarity(), withoutGradient, warnings);
       pilot.ifPresent(p -> pilotWarnings(p, best, warnings));
     }
     Hyperparameters h = best.hyperparameters();
@@ -221,7 +131,7 @@ final class Explanation {
               "The pilot hardly got beyond the form of answers (maturity %.2f of 1): what it shows is how training begins, and confidence is limited; more pilot examples would help.",
               p.maturity()));
     }
-    if (!best.kind().joint()) {
+    if (!best.candidate().joint()) {
       return; // what follows is of tasks that share an adapter
     }
     if (tasks > 2) {
@@ -249,24 +159,24 @@ final class Explanation {
   /**
    * Returns why, the weightiest first.
    *
-   * @param imbalance examples of the largest task over those of the smallest
+   * @param weighed how many plans were
+   * @param feasible how many of them fit the limits
    */
   List<String> reasons(
-      Scorecard scorecard,
       Assessment best,
-      boolean only,
+      int weighed,
+      int feasible,
       double confidence,
-      List<TrainingStrategy> worthTrying,
-      double imbalance) {
+      List<TrainingStrategy> worthTrying) {
     List<String> reasons = new ArrayList<>();
-    if (tasks == 1) {
+    if (weighed == 1) {
       reasons.add("There is one task: every strategy trains one adapter on it.");
     }
-    if (arriving && tasks > 1) {
+    if (situation.arriving() && tasks > 1) {
       reasons.add(
           "Tasks arrive over time: training all of them together would start again at every arrival.");
     }
-    scorecard.factors().stream()
+    situation.scorecard().factors().stream()
         .sorted(
             Comparator.comparingDouble(
                 (Scorecard.Factor f) -> -f.weight() * Math.abs(f.evidence())))
@@ -280,13 +190,8 @@ final class Explanation {
               number(asked.epochs()),
               few(best.hyperparameters().epochs())));
     }
-    if (best.kind() == PlanKind.MULTI_TASK && imbalance > StrategyRecommender.IMBALANCE) {
-      reasons.add(
-          say(
-              "The largest task has %.1f times the examples of the smallest: a mixing temperature of %s keeps the small ones from drowning.",
-              imbalance, number(StrategyRecommender.TEMPERATURE)));
-    }
-    if (only && tasks > 1) {
+    reasons.addAll(best.candidate().reasons(situation));
+    if (feasible == 1 && weighed > 1) {
       reasons.add("No other plan fits the limits.");
     } else if (!worthTrying.isEmpty()) {
       reasons.add(
@@ -321,7 +226,7 @@ final class Explanation {
     return String.format(Locale.ROOT, format, values);
   }
 
-  private static String number(double value) {
+  static String number(double value) {
     return value == Math.rint(value) ? Long.toString((long) value) : Double.toString(value);
   }
 

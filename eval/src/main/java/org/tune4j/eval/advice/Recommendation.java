@@ -148,7 +148,7 @@ public record Recommendation(
 
   private static ObjectNode json(Assessment a) {
     ObjectNode node = JSON.createObjectNode();
-    node.put("kind", a.kind().toString())
+    node.put("kind", a.name())
         .put("strategy", a.strategy().toString())
         .put("feasible", a.feasible())
         .put("share", a.share())

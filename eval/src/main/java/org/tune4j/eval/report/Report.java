@@ -303,7 +303,7 @@ public final class Report {
 
   private static void plan(Html out, Assessment a, boolean recommended) {
     out.raw(recommended ? "<tr class=\"best\">" : "<tr>");
-    out.heading(a.kind().toString());
+    out.heading(a.name());
     out.element(
         "td", a.feasible() ? String.format(Locale.ROOT, "%+.2f", a.score()) : "not possible");
     out.cell("%,d", a.price().tokens())

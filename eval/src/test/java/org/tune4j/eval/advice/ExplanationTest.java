@@ -1,8 +1,9 @@
 package org.tune4j.eval.advice;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.tune4j.eval.advice.Situations.card;
+import static org.tune4j.eval.advice.Situations.losses;
 
-import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.List;
 import java.util.Optional;
@@ -12,55 +13,36 @@ import net.jqwik.api.Example;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.DoubleRange;
+import net.jqwik.api.constraints.IntRange;
 import org.tune4j.core.train.Hyperparameters;
-import org.tune4j.strategies.Independent;
 
 /** What is said follows from what is recommended. */
 class ExplanationTest {
-  private static final ImmutableList<String> TASKS = ImmutableList.of("a", "b", "c");
   private static final Hyperparameters H = Hyperparameters.defaults();
-
-  private static ImmutableMap<String, Double> losses(double a, double b, double c) {
-    return ImmutableMap.of("a", a, "b", b, "c", c);
-  }
 
   /** A pilot in which a and b conflict, and c came out worse by joint training. */
   private static Pilot pilot(double alone) {
-    return new Pilot(
-        TASKS,
-        ImmutableMap.of("a", 100, "b", 100, "c", 100),
-        losses(3, 3, 3),
-        losses(1, 1, 1),
+    return Situations.pilot(
         losses(alone, alone, alone),
         losses(alone / 2, alone / 2, alone * 1.5),
-        losses(alone, alone, alone),
-        new double[3][3],
-        new SimilarityMatrix(
-            TASKS, new double[][] {{1, -0.6, 0.5}, {-0.6, 1, 0.5}, {0.5, 0.5, 1}}));
+        losses(alone, alone, alone));
   }
 
-  private static Explanation explanation(double lean, boolean arriving, Pilot pilot) {
+  private static Explanation explanation(Scorecard card, boolean arriving, Pilot pilot) {
     return new Explanation(
-        3, arriving, H, ComputeBudget.unlimited(), Long.MAX_VALUE, lean, Optional.of(pilot));
+        Situations.of(card, arriving, pilot), H, ComputeBudget.unlimited(), Long.MAX_VALUE);
   }
 
-  private static Assessment assessment(PlanKind kind, double share) {
-    return new Assessment(
-        kind, Independent.perTask(), H, 0, share, new PlanPrice(1, 1, 1, 1, 1, 1), "");
-  }
-
-  private static TaskSimilarity similarity() {
-    SimilarityMatrix m =
-        new SimilarityMatrix(TASKS, new double[][] {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}});
-    return new TaskSimilarity(m, m, losses(0.9, 0.9, 0.9), m, m, m);
+  private static Assessment assessment(Candidate candidate, double share) {
+    return new Assessment(candidate, H, 0, share, new PlanPrice(1, 1, 1, 1, 1, 1), "");
   }
 
   @Example
   void aConflictIsWatchedWhereTasksShareAnAdapterAndSaidNowhereElse() {
-    Explanation e = explanation(0.5, false, pilot(0.3));
-    for (PlanKind kind : PlanKind.values()) {
-      List<String> warnings = e.warnings(similarity(), Set.of(), assessment(kind, 1));
-      if (kind.joint()) {
+    Explanation e = explanation(card(0.5), false, pilot(0.3));
+    for (Candidate candidate : Situations.CANDIDATES) {
+      List<String> warnings = e.warnings(Set.of(), assessment(candidate, 1));
+      if (candidate.joint()) {
         assertThat(warnings)
             .hasSize(2)
             .anyMatch(w -> w.contains("a and b") && w.contains("-0.60"))
@@ -75,13 +57,16 @@ class ExplanationTest {
   @Property(tries = 200)
   void noVerdictClaimsALeanThatIsNotThere(
       @ForAll @DoubleRange(min = -1, max = 1) double lean,
-      @ForAll PlanKind best,
-      @ForAll PlanKind other,
+      @ForAll @IntRange(max = 4) int best,
+      @ForAll @IntRange(max = 4) int other,
       @ForAll boolean arriving,
       @ForAll @DoubleRange(min = 0.01, max = 1) double share) {
-    Explanation e = explanation(lean, arriving, pilot(0.3));
-    Assessment chosen = assessment(best, share);
-    for (String said : List.of(e.inFavour(chosen), e.against(assessment(other, share), chosen))) {
+    Explanation e = explanation(card(lean), arriving, pilot(0.3));
+    Assessment chosen = assessment(Situations.CANDIDATES.get(best), share);
+    for (String said :
+        List.of(
+            e.inFavour(chosen),
+            e.against(assessment(Situations.CANDIDATES.get(other), share), chosen))) {
       assertThat(said).isNotBlank();
       if (lean <= 0) {
         assertThat(said).doesNotContain("leans to sharing");
@@ -96,16 +81,15 @@ class ExplanationTest {
   void confidenceIsLimitedByWhatWasTried(
       @ForAll @DoubleRange(min = 0.01, max = 2) double alone,
       @ForAll @DoubleRange(min = 0.01, max = 2) double later) {
-    double most = StrategyRecommender.mostConfidence(Optional.of(pilot(alone)));
+    double most = Decision.mostConfidence(Optional.of(pilot(alone)));
     assertThat(most).isBetween(StrategyRecommender.UNTRIED_CONFIDENCE, 1.0);
     if (later <= alone) {
-      assertThat(StrategyRecommender.mostConfidence(Optional.of(pilot(later))))
-          .isGreaterThanOrEqualTo(most);
+      assertThat(Decision.mostConfidence(Optional.of(pilot(later)))).isGreaterThanOrEqualTo(most);
     }
     if (alone >= 1) {
       assertThat(most).as("no better than the form").isEqualTo(0.75);
     }
-    assertThat(StrategyRecommender.mostConfidence(Optional.empty())).isEqualTo(0.75);
+    assertThat(Decision.mostConfidence(Optional.empty())).isEqualTo(0.75);
   }
 
   @Example
@@ -116,8 +100,8 @@ class ExplanationTest {
             new Scorecard.Evidence(
                 0.5, 1000, OptionalDouble.of(0.3), OptionalDouble.of(0.4), immature.maturity()));
     List<String> reasons =
-        explanation(card.lean(), false, immature)
-            .reasons(card, assessment(PlanKind.INDEPENDENT, 1), false, 0.6, List.of(), 1);
+        explanation(card, false, immature)
+            .reasons(assessment(Candidates.independent(), 1), 5, 5, 0.6, List.of());
     assertThat(reasons)
         .filteredOn(r -> r.contains("since the pilot did not get beyond the form"))
         .hasSize(2);
@@ -127,7 +111,7 @@ class ExplanationTest {
   void lossesThatAreAsGoodAsNothingAreNotCompared() {
     Pilot learned =
         new Pilot(
-            TASKS,
+            Situations.TASKS,
             ImmutableMap.of("a", 9, "b", 9, "c", 9),
             losses(0, 0, 0),
             losses(0, 0, 0),
@@ -136,7 +120,7 @@ class ExplanationTest {
             losses(0, 0, 5e-3),
             new double[3][3],
             new SimilarityMatrix(
-                TASKS,
+                Situations.TASKS,
                 new double[][] {
                   {1, Double.NaN, Double.NaN},
                   {Double.NaN, 1, Double.NaN},

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.google.common.collect.ImmutableList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.Map;
 import java.util.OptionalDouble;
@@ -20,18 +19,21 @@ import org.tune4j.eval.advice.Scorecard.Side;
 
 class ScorecardTest {
   /** From plans that share nothing to plans that share an adapter. */
-  private static int sharing(PlanKind kind) {
-    return switch (kind) {
-      case INDEPENDENT -> 0;
-      case SEQUENTIAL, SEQUENTIAL_STACKED -> 1;
-      case SEQUENTIAL_REPLAY, MULTI_TASK -> 2;
+  private static int sharing(String candidate) {
+    return switch (candidate) {
+      case "independent" -> 0;
+      case "sequential", "sequential-stacked" -> 1;
+      case "sequential-replay", "multi-task" -> 2;
+      default -> throw new IllegalArgumentException(candidate);
     };
   }
 
-  private static PlanKind choose(double lean, boolean arriving, double forgetting) {
-    return Arrays.stream(PlanKind.values())
-        .max(Comparator.comparingDouble(k -> k.score(lean, arriving, forgetting, 1)))
-        .orElseThrow();
+  private static String choose(double lean, boolean arriving, double forgetting) {
+    Situation situation = Situations.of(lean, arriving, forgetting);
+    return Situations.CANDIDATES.stream()
+        .max(Comparator.comparingDouble(c -> c.rating(situation, 1)))
+        .orElseThrow()
+        .name();
   }
 
   @Property(tries = 200)
@@ -99,13 +101,13 @@ class ScorecardTest {
       @ForAll @IntRange(min = 1, max = 1000) int c,
       @ForAll @IntRange(min = 1, max = 1000) int budget,
       @ForAll @DoubleRange(min = 0.01, max = 1) double tightened) {
-    Map<PlanKind, Double> seconds =
+    Map<String, Double> seconds =
         Map.of(
-            PlanKind.MULTI_TASK, (double) a,
-            PlanKind.INDEPENDENT, (double) b,
-            PlanKind.SEQUENTIAL, (double) c,
-            PlanKind.SEQUENTIAL_REPLAY, a + 1.0,
-            PlanKind.SEQUENTIAL_STACKED, (a + b) / 2.0);
+            "multi-task", (double) a,
+            "independent", (double) b,
+            "sequential", (double) c,
+            "sequential-replay", a + 1.0,
+            "sequential-stacked", (a + b) / 2.0);
     double before = spent(lean, arriving, forgetting, seconds, budget);
     double after = spent(lean, arriving, forgetting, seconds, budget * tightened);
     assertThat(after).isLessThanOrEqualTo(before * (1 + 1e-12));
@@ -116,17 +118,18 @@ class ScorecardTest {
       double lean,
       boolean arriving,
       double forgetting,
-      Map<PlanKind, Double> seconds,
+      Map<String, Double> seconds,
       double budget) {
-    PlanKind best = null;
+    Situation situation = Situations.of(lean, arriving, forgetting);
+    Candidate best = null;
     double top = 0;
     double spent = 0;
-    for (PlanKind k : PlanKind.values()) {
-      PlanPrice price = new PlanPrice(1, 1, 1, seconds.get(k), 1, 1);
+    for (Candidate c : Situations.CANDIDATES) {
+      PlanPrice price = new PlanPrice(1, 1, 1, seconds.get(c.name()), 1, 1);
       double share = ComputeBudget.ofSeconds(budget).share(price);
-      double score = k.score(lean, arriving, forgetting, share);
+      double score = c.rating(situation, share);
       if (best == null || score > top) {
-        best = k;
+        best = c;
         top = score;
         spent = share * price.seconds();
       }
@@ -136,35 +139,41 @@ class ScorecardTest {
 
   @Example
   void choosesAsTheEvidenceLeans() {
-    assertThat(choose(0.5, false, 0)).isEqualTo(PlanKind.MULTI_TASK);
-    assertThat(choose(-0.5, false, 0)).isEqualTo(PlanKind.INDEPENDENT);
-    assertThat(choose(0.9, true, 0)).isEqualTo(PlanKind.SEQUENTIAL_REPLAY);
-    assertThat(choose(0.2, true, 0)).isEqualTo(PlanKind.SEQUENTIAL_STACKED);
-    assertThat(choose(-0.5, true, 0)).isEqualTo(PlanKind.INDEPENDENT);
+    assertThat(choose(0.5, false, 0)).isEqualTo("multi-task");
+    assertThat(choose(-0.5, false, 0)).isEqualTo("independent");
+    assertThat(choose(0.9, true, 0)).isEqualTo("sequential-replay");
+    assertThat(choose(0.2, true, 0)).isEqualTo("sequential-stacked");
+    assertThat(choose(-0.5, true, 0)).isEqualTo("independent");
   }
 
   @Example
   void plainSequentialTrainingIsNeverChosenWhereAnAdapterEachIsPossible() {
     for (double lean = -1; lean <= 1; lean += 0.01) {
-      assertThat(choose(lean, false, 0)).isNotEqualTo(PlanKind.SEQUENTIAL);
-      assertThat(choose(lean, true, 0)).isNotEqualTo(PlanKind.SEQUENTIAL);
+      assertThat(choose(lean, false, 0)).isNotEqualTo("sequential");
+      assertThat(choose(lean, true, 0)).isNotEqualTo("sequential");
     }
+  }
+
+  private static double rating(String candidate, double lean, double share) {
+    return Situations.CANDIDATES.stream()
+        .filter(c -> c.name().equals(candidate))
+        .findFirst()
+        .orElseThrow()
+        .rating(Situations.of(lean, false, 0), share);
   }
 
   @Example
   void aBudgetThatCutsPlansFavoursTaskSpecificTraining() {
     double mild = 0.1;
-    assertThat(PlanKind.MULTI_TASK.score(mild, false, 0, 1))
-        .isGreaterThan(PlanKind.INDEPENDENT.score(mild, false, 0, 1));
-    assertThat(PlanKind.MULTI_TASK.score(mild, false, 0, 0.2))
-        .isLessThan(PlanKind.INDEPENDENT.score(mild, false, 0, 0.2));
+    assertThat(rating("multi-task", mild, 1)).isGreaterThan(rating("independent", mild, 1));
+    assertThat(rating("multi-task", mild, 0.2)).isLessThan(rating("independent", mild, 0.2));
   }
 
   @Example
   void confidenceGrowsWithTheLead() {
-    assertThat(StrategyRecommender.confidence(0)).isEqualTo(0.5);
-    assertThat(StrategyRecommender.confidence(0.2)).isBetween(0.76, 0.78);
-    assertThat(StrategyRecommender.confidence(2)).isGreaterThan(0.99);
+    assertThat(Decision.confidence(0)).isEqualTo(0.5);
+    assertThat(Decision.confidence(0.2)).isBetween(0.76, 0.78);
+    assertThat(Decision.confidence(2)).isGreaterThan(0.99);
   }
 
   @Example

@@ -71,26 +71,23 @@ class StrategyRecommenderTest {
   @Test
   void twoHalvesOfOneTaskAreTrainedTogether() throws Exception {
     Recommendation advice = recommender(halves()).recommend();
-    assertThat(advice.recommended().kind()).as("%s", advice).isEqualTo(PlanKind.MULTI_TASK);
+    assertThat(advice.recommended().name()).as("%s", advice).isEqualTo("multi-task");
     assertThat(advice.confidence()).isGreaterThan(0.75);
     assertThat(advice.similarity().combined().get("first", "second")).isGreaterThan(0.9);
     assertThat(advice.pilot().orElseThrow().jointGain()).isPositive();
     assertThat(advice.worthTrying()).isEmpty();
     assertThat(advice.reasons()).anyMatch(r -> r.contains("In the pilot"));
     assertThat(advice.alternatives())
-        .extracting(Assessment::kind)
+        .extracting(Assessment::name)
         .containsExactlyInAnyOrder(
-            PlanKind.INDEPENDENT,
-            PlanKind.SEQUENTIAL,
-            PlanKind.SEQUENTIAL_REPLAY,
-            PlanKind.SEQUENTIAL_STACKED);
+            "independent", "sequential", "sequential-replay", "sequential-stacked");
     assertThat(advice.alternatives()).allMatch(a -> !a.verdict().isBlank());
   }
 
   @Test
   void contradictingTasksGetAnAdapterEach() throws Exception {
     Recommendation advice = recommender(contradicting()).recommend();
-    assertThat(advice.recommended().kind()).as("%s", advice).isEqualTo(PlanKind.INDEPENDENT);
+    assertThat(advice.recommended().name()).as("%s", advice).isEqualTo("independent");
     assertThat(advice.confidence()).isGreaterThan(0.75);
     Pilot pilot = advice.pilot().orElseThrow();
     assertThat(pilot.jointGain()).isNegative();
@@ -102,9 +99,9 @@ class StrategyRecommenderTest {
   @Test
   void similarTasksThatArriveOverTimeAreTrainedInTurnWithReplay() throws Exception {
     Recommendation advice = recommender(halves()).arrivingOverTime().recommend();
-    assertThat(advice.recommended().kind())
+    assertThat(advice.recommended().name())
         .as("%s", advice)
-        .isIn(PlanKind.SEQUENTIAL_REPLAY, PlanKind.SEQUENTIAL_STACKED);
+        .isIn("sequential-replay", "sequential-stacked");
     assertThat(advice.strategy().plan(PlanContext.of(List.of(halves()), HYPERPARAMETERS)).stages())
         .extracting(s -> s.name())
         .containsExactly("first", "second");
@@ -224,7 +221,7 @@ class StrategyRecommenderTest {
   @Test
   void oneTaskGetsItsAdapter() throws Exception {
     Recommendation advice = recommender(WordModel.sizes("sizes", 60, 1)).recommend();
-    assertThat(advice.recommended().kind()).isEqualTo(PlanKind.INDEPENDENT);
+    assertThat(advice.recommended().name()).isEqualTo("independent");
     assertThat(advice.confidence()).isEqualTo(1);
     assertThat(advice.reasons()).anyMatch(r -> r.contains("one task"));
     assertThat(advice.alternatives()).isEmpty();
@@ -251,7 +248,7 @@ class StrategyRecommenderTest {
         .anyMatch(w -> w.contains("skewed") && w.contains("'red'"));
     assertThat(
             Stream.concat(Stream.of(advice.recommended()), advice.alternatives().stream())
-                .filter(a -> a.kind() == PlanKind.MULTI_TASK)
+                .filter(a -> a.name().equals("multi-task"))
                 .map(a -> a.strategy().toString()))
         .containsExactly("multi-task (temperature 2.0)");
   }

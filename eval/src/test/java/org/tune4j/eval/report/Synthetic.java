@@ -23,9 +23,10 @@ import org.tune4j.eval.Outcome;
 import org.tune4j.eval.Prediction;
 import org.tune4j.eval.StageMatrix;
 import org.tune4j.eval.advice.Assessment;
+import org.tune4j.eval.advice.Candidate;
+import org.tune4j.eval.advice.Candidates;
 import org.tune4j.eval.advice.ComputeBudget;
 import org.tune4j.eval.advice.Pilot;
-import org.tune4j.eval.advice.PlanKind;
 import org.tune4j.eval.advice.PlanPrice;
 import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.Scorecard;
@@ -34,7 +35,6 @@ import org.tune4j.eval.advice.TaskProfile;
 import org.tune4j.eval.advice.TaskSimilarity;
 import org.tune4j.strategies.Independent;
 import org.tune4j.strategies.MultiTask;
-import org.tune4j.strategies.Sequential;
 
 /** Results of experiments that were never run, drawn by a seed. */
 final class Synthetic {
@@ -126,17 +126,16 @@ final class Synthetic {
     SimilarityMatrix m = new SimilarityMatrix(tasks, alike);
     ImmutableMap<String, Double> losses = numbers.buildOrThrow();
     List<Assessment> plans = new ArrayList<>();
-    for (PlanKind kind :
+    for (Candidate candidate :
         List.of(
-            PlanKind.INDEPENDENT,
-            PlanKind.MULTI_TASK,
-            PlanKind.SEQUENTIAL_STACKED,
-            PlanKind.SEQUENTIAL_REPLAY,
-            PlanKind.SEQUENTIAL)) {
+            Candidates.independent(),
+            Candidates.multiTask(MultiTask.proportional()),
+            Candidates.stacked(names),
+            Candidates.replay(names),
+            Candidates.sequential(names))) {
       plans.add(
           new Assessment(
-              kind,
-              kind == PlanKind.INDEPENDENT ? Independent.perTask() : Sequential.inOrder(names),
+              candidate,
               Hyperparameters.defaults(),
               0.5 - 0.2 * plans.size(),
               1,

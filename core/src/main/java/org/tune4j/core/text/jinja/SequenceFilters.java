@@ -143,13 +143,17 @@ final class SequenceFilters {
 
   private static Object batch(Run run, Object[] v) {
     Object fill = Filters.absent(v[2], null);
+    boolean[] begun = {false};
     return generator(
         run,
         () -> Values.iterator(v[0]),
         items -> {
           List<Object> line = new ArrayList<>();
+          if (!begun[0] && items.hasNext() && Values.equal(0L, v[1])) {
+            begun[0] = true;
+            return line; // lines of no elements: an empty one, then all the rest, as in Python
+          }
           while (items.hasNext() && !(Values.equal((long) line.size(), v[1]) && !line.isEmpty())) {
-            // a line of no elements is given once, as in Python
             line.add(items.next());
             run.step();
             run.madeElements(1, line.size());

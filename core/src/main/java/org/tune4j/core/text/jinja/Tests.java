@@ -15,7 +15,7 @@ final class Tests {
 
   private static ImmutableMap<String, Builtin> all() {
     Map<String, Builtin> t = new HashMap<>();
-    add(t, "odd", "value", (run, v) -> remainder(run, v[0], 2L).equals(1L));
+    add(t, "odd", "value", (run, v) -> Values.equal(remainder(run, v[0], 2L), 1L));
     add(t, "even", "value", (run, v) -> Values.equal(remainder(run, v[0], 2L), 0L));
     add(t, "divisibleby", "value num", (run, v) -> Values.equal(remainder(run, v[0], v[1]), 0L));
     add(t, "defined", "value", (run, v) -> !(v[0] instanceof Undefined));

@@ -70,4 +70,19 @@ class TemplateTest {
   void aFilterOfNothingAsksForNoArguments() {
     assertThat(render("{{ 0|map|list }}{{ []|selectattr|list }}")).isEqualTo("[][]");
   }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '#',
+      quoteCharacter = '"',
+      value = {
+        "{{ 1.0 is odd }}{{ 2.0 is odd }}{{ -3.0 is odd }}{{ 1.5 is odd }}#TrueFalseTrueFalse",
+        "{{ 'ab'|batch(0)|list }}#[[], ['a', 'b']]",
+        "{{ 'ab'|batch(0, 'x')|list }}#[[], ['a', 'b']]",
+        "{{ ''|batch(0)|list }}#[]",
+        "{{ 'abc'|batch(2)|list }}#[['a', 'b'], ['c']]",
+      })
+  void numbersAtTheEdgeMeanWhatTheyDoInPython(String template, String expected) {
+    assertThat(render(template)).isEqualTo(expected);
+  }
 }

@@ -117,6 +117,17 @@ class TemplateAttackTest {
   }
 
   @Test
+  void noNameOfJavaIsPrinted() {
+    assertThat(
+            render(
+                "{{ self }}{{ range }}{{ namespace() }}{{ cycler(1) }}{{ joiner() }}{{ s.upper }}"
+                    + "{{ s|map('upper') }}{{ messages[0].items() }}{{ [1]|reverse }}{{ range(2) }}"
+                    + "{% macro m() %}{% endmacro %}{{ m }}{% for x in [1] %}{{ loop }}{{ loop.cycle }}{% endfor %}"
+                    + "{{ raise_exception }}{{ [self, m, missing, range, s.strip, ('a'|e)] }}"))
+        .doesNotContain("org.tune4j", "java", "jinja", "@", "Lambda");
+  }
+
+  @Test
   void valuesStayAsTheyWere() {
     render("{% set messages = [] %}{% set s = 1 %}{% for m in messages %}{% endfor %}");
     assertThat(render("{{ messages }}{{ s }}"))

@@ -18,6 +18,7 @@ import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
@@ -424,7 +425,9 @@ public final class Experiment {
   private String settings(Evaluator e) {
     Hasher hash = Hashing.sha256().newHasher();
     StringBuilder text = new StringBuilder();
-    text.append(model.config().architecture()).append(' ').append(model.config().parameters());
+    text.append(model.config().family().modelType().toUpperCase(Locale.ROOT))
+        .append(' ')
+        .append(model.config().parameters());
     text.append(' ').append(model.engine().precision()).append('\n');
     text.append("evaluation: ").append(e).append('\n');
     for (Task t : tasks) {

@@ -355,8 +355,7 @@ public final class Quickstart implements Callable<Integer> {
               .fact(
                   "base model",
                   "%s, %.1f million parameters"
-                      .formatted(
-                          m.config().architecture().className(), m.config().parameters() / 1e6))
+                      .formatted(m.config().family().className(), m.config().parameters() / 1e6))
               .fact("engine", m.engine().name() + " in " + m.engine().precision())
               .fact("processors", String.valueOf(Runtime.getRuntime().availableProcessors()))
               .fact("seed", String.valueOf(s.seed))

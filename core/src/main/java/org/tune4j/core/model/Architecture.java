@@ -1,51 +1,39 @@
 package org.tune4j.core.model;
 
-import static java.util.stream.Collectors.joining;
-
-import java.util.Arrays;
-import java.util.Optional;
-
 /**
- * The decoder-only architectures that can be run, by the {@code model_type} of their {@code
- * config.json}.
+ * What a model has beyond the sizes of its {@link ModelConfig}, and what only its family knows of
+ * it: an immutable value, which the {@link ModelFamily} reads from {@code config.json}.
  */
-public enum Architecture {
-  /** GPT-2 (Radford et al. 2019): learned positions, LayerNorm, GELU. */
-  GPT2("gpt2", "GPT2LMHeadModel"),
-  /** Llama 1 to 3 (Touvron et al. 2023) and models of its shape, such as SmolLM. */
-  LLAMA("llama", "LlamaForCausalLM"),
-  /** Qwen 2 and 2.5: Llama with biases on query, key and value. */
-  QWEN2("qwen2", "Qwen2ForCausalLM"),
-  /** Qwen 3: Llama with RMSNorm on each query and key head. */
-  QWEN3("qwen3", "Qwen3ForCausalLM"),
-  /** Mistral (Jiang et al. 2023): Llama with a sliding attention window. */
-  MISTRAL("mistral", "MistralForCausalLM");
+public interface Architecture {
+  /** A matrix of a checkpoint: its name, and its shape as stored. */
+  record StoredMatrix(String name, int rows, int cols) {}
 
-  private final String modelType;
-  private final String className;
+  /** Returns the family. */
+  ModelFamily family();
 
-  Architecture(String modelType, String className) {
-    this.modelType = modelType;
-    this.className = className;
-  }
+  /** Loads the network, tensors in the order in which data flows. */
+  Decoder decoder(ModelConfig config, WeightLoader load);
 
-  /** Returns the value of {@code model_type}. */
-  public String modelType() {
-    return modelType;
-  }
+  /**
+   * Returns what the names of a causal model's tensors begin with, and those of a bare one lack.
+   */
+  String prefix();
 
-  /** Returns the class in transformers, as {@code architectures} lists it. */
-  public String className() {
-    return className;
-  }
+  /** Returns the name of the token embedding's weight. */
+  String embedding();
 
-  /** Returns the architecture of a {@code model_type}. */
-  static Optional<Architecture> of(String modelType) {
-    return Arrays.stream(values()).filter(a -> a.modelType.equals(modelType)).findFirst();
-  }
+  /** Returns a matrix of the last layer that tells {@link ModelConfig#intermediateSize()}. */
+  StoredMatrix lastMatrix(ModelConfig config);
 
-  /** Returns all {@code model_type}s, for messages. */
-  static String supported() {
-    return Arrays.stream(values()).map(Architecture::modelType).collect(joining(", "));
-  }
+  /** Returns whether the embedding of {@code pad_token_id} is never trained. */
+  boolean padsEmbedding();
+
+  /** Returns whether the feed-forward network has a gate: three matrices instead of two. */
+  boolean gated();
+
+  /** Returns the number of weights in the norms and biases of a layer. */
+  long layerVectors(ModelConfig config);
+
+  /** Returns the number of weights outside layers, token embedding and output head. */
+  long otherWeights(ModelConfig config);
 }

@@ -6,11 +6,8 @@ import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 
-/**
- * The network of one family of models; a new family implements this and is added to {@link
- * Architecture}.
- */
-interface Decoder {
+/** The network of a model, as its {@link Architecture} makes it. */
+public interface Decoder {
   /** How queries meet keys and values: within a batch, or in a cache. */
   @FunctionalInterface
   interface Attention {

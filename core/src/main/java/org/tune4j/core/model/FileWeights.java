@@ -15,9 +15,9 @@ import org.tune4j.core.io.WeightFiles;
 
 /**
  * Weights of a model directory, read when asked for. Names are those of the causal language model;
- * files of the bare model, which lack the prefix {@code transformer.} or {@code model.}, serve as
- * well. Tensors that nobody asks for are ignored, whatever they hold: older checkpoints carry
- * buffers such as {@code attn.bias}.
+ * files of the bare model, which lack the {@linkplain Architecture#prefix() prefix}, serve as well.
+ * Tensors that nobody asks for are ignored, whatever they hold: older checkpoints carry buffers
+ * such as {@code attn.bias}.
  */
 final class FileWeights implements Weights {
   private static final Logger LOG = LoggerFactory.getLogger(FileWeights.class);
@@ -25,6 +25,7 @@ final class FileWeights implements Weights {
   private static final int AT_ONCE = 1 << 18; // elements
 
   private final WeightFiles files;
+  private final String prefix;
   private final String embedding;
   private final ModelConfig config;
   private final boolean headIsEmbedding;
@@ -39,8 +40,8 @@ final class FileWeights implements Weights {
    */
   FileWeights(WeightFiles files, ModelConfig config) throws IOException {
     this.files = files;
-    boolean gpt2 = config.architecture() == Architecture.GPT2;
-    embedding = gpt2 ? "transformer.wte.weight" : "model.embed_tokens.weight";
+    prefix = config.architecture().prefix();
+    embedding = config.architecture().embedding();
     int vocabulary = config.vocabularySize();
     int hidden = config.hiddenSize();
     try {
@@ -48,12 +49,8 @@ final class FileWeights implements Weights {
       headIsEmbedding =
           config.tiedHead() && !files.contains(stored(embedding)) && files.contains(HEAD);
       find(headIsEmbedding ? HEAD : embedding, vocabulary, hidden);
-      String last = (gpt2 ? "transformer.h." : "model.layers.") + (config.layers() - 1) + ".mlp.";
-      if (gpt2) {
-        find(last + "c_proj.weight", config.intermediateSize(), hidden);
-      } else {
-        find(last + "down_proj.weight", hidden, config.intermediateSize());
-      }
+      Architecture.StoredMatrix last = config.architecture().lastMatrix(config);
+      find(last.name(), last.rows(), last.cols());
       this.config =
           config.tiedHead() && !headIsEmbedding && files.contains(HEAD) && headDiffers(config)
               ? config.untied()
@@ -103,7 +100,7 @@ final class FileWeights implements Weights {
     if (headIsEmbedding && name.equals(embedding)) {
       return HEAD;
     }
-    String bare = name.replaceFirst("^(transformer|model)\\.", "");
+    String bare = name.startsWith(prefix) ? name.substring(prefix.length()) : name;
     return files.contains(bare) ? bare : name;
   }
 

@@ -238,10 +238,7 @@ public final class LanguageModel implements AutoCloseable {
         new WeightLoader(engine, weights, options.progress(), config.parameters(), storedBytes);
     engine.lock().lock();
     try {
-      Decoder decoder =
-          config.architecture() == Architecture.GPT2
-              ? new Gpt2(config, loader)
-              : new Llama(config, loader);
+      Decoder decoder = config.architecture().decoder(config, loader);
       return new LanguageModel(config, engine, ownsEngine, loader, decoder, origin);
     } catch (RuntimeException | Error e) {
       loader.close();
@@ -349,7 +346,7 @@ public final class LanguageModel implements AutoCloseable {
   public String name() {
     String name =
         origin.directory == null
-            ? "a random " + config.architecture().className()
+            ? "a random " + config.family().className()
             : origin.directory.toString();
     return merged.isEmpty() ? name : name + " with " + String.join(", ", merged) + " merged";
   }
@@ -804,7 +801,7 @@ public final class LanguageModel implements AutoCloseable {
         Locale.ROOT,
         "%s, %.1f million parameters, %d layers, hidden %d, vocabulary %d, context %d%n"
             + "engine %s in %s: weights %s, adapters and caches %s, arena %s (peak %s)",
-        config.architecture().className(),
+        config.family().className(),
         config.parameters() / 1e6,
         config.layers(),
         config.hiddenSize(),

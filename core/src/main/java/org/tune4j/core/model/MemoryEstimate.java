@@ -42,7 +42,7 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
         precision == Precision.INT8 ? projections + 2 * others : compute * (projections + others);
     long hidden = config.hiddenSize();
     long qkv = (long) (config.heads() + 2 * config.kvHeads()) * config.headDim();
-    long inner = (config.gated() ? 3L : 2L) * config.intermediateSize();
+    long inner = config.feedForwardMatrices() * config.intermediateSize();
     // a layer keeps two residuals (F32), two norms, qkv, attention's output, what the feed-forward
     // network holds
     long layer =

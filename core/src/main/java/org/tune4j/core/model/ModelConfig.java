@@ -13,10 +13,7 @@ import com.google.common.collect.ImmutableList;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
-import java.util.Locale;
 import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
@@ -30,7 +27,7 @@ import org.tune4j.core.io.MalformedFileException;
  * <p>Dropout of the base model ({@code attn_pdrop}, {@code attention_dropout}, …) is not applied:
  * the base is frozen, and adapters bring their own.
  *
- * @param architecture which model it is
+ * @param architecture what only its family knows of it
  * @param vocabularySize rows of the embedding
  * @param hiddenSize columns of the residual stream
  * @param intermediateSize columns inside the feed-forward network
@@ -38,17 +35,9 @@ import org.tune4j.core.io.MalformedFileException;
  * @param heads query heads
  * @param kvHeads key/value heads
  * @param headDim columns of a head
- * @param maxPositions context length in tokens, as far as {@code rope} stretches it
- * @param activation of the feed-forward network
+ * @param maxPositions context length in tokens, as far as rotary scaling stretches it
  * @param normEps added to the variance (mean square) in norms
- * @param rope rotary embedding, or null where positions are learned (GPT-2)
  * @param windows for each layer the keys that a query sees, itself included; 0 for all
- * @param qkvBias whether query, key and value have a bias
- * @param outputBias whether the attention's output projection has a bias
- * @param mlpBias whether the feed-forward projections have a bias
- * @param qkNorm whether query and key heads are normalised
- * @param scaleAttention whether scores are divided by {@code sqrt(headDim)}
- * @param scaleByLayer whether scores are also divided by the layer's number, from 1
  * @param tiedHead whether the output head is the embedding
  * @param initializerRange standard deviation of random weights
  * @param endTokens tokens that end a text
@@ -65,16 +54,8 @@ public record ModelConfig(
     int kvHeads,
     int headDim,
     int maxPositions,
-    Activation activation,
     float normEps,
-    RopeScaling rope,
     ImmutableList<Integer> windows,
-    boolean qkvBias,
-    boolean outputBias,
-    boolean mlpBias,
-    boolean qkNorm,
-    boolean scaleAttention,
-    boolean scaleByLayer,
     boolean tiedHead,
     float initializerRange,
     ImmutableList<Integer> endTokens,
@@ -89,16 +70,6 @@ public record ModelConfig(
           .enable(SerializationFeature.INDENT_OUTPUT)
           .disable(JsonWriteFeature.WRITE_NAN_AS_STRINGS) // as Python writes them
           .build();
-
-  /** Non-linearity of the feed-forward network. */
-  public enum Activation {
-    /** GELU by its tanh approximation: {@code gelu_new}, {@code gelu_pytorch_tanh}. */
-    GELU_TANH,
-    /** GELU by the error function: {@code gelu}. */
-    GELU,
-    /** Gated SiLU: {@code silu(gate) * up}. */
-    SWIGLU
-  }
 
   /** Checks that the sizes fit together. */
   public ModelConfig {
@@ -126,16 +97,16 @@ public record ModelConfig(
   public static ModelConfig parse(String json, Path origin) throws MalformedFileException {
     JsonFields f = JsonFields.parse(json, origin);
     String type = f.text("model_type", "");
-    Architecture architecture =
-        Architecture.of(type)
-            .orElseThrow(() -> f.bad("model_type", type, "one of " + Architecture.supported()));
+    ModelFamily family =
+        ModelFamilies.of(type)
+            .orElseThrow(() -> f.bad("model_type", type, "one of " + ModelFamilies.supported()));
     for (String quantised : List.of("quantization_config", "compression_config")) {
       f.refuse(quantised, "an unquantised checkpoint");
     }
     f.refuse("per_layer_config", "layers that are all alike");
     f.refuseNull(NEVER_NULL);
     f.require("is_causal", true);
-    return architecture == Architecture.GPT2 ? gpt2(f, json) : llama(architecture, f, json);
+    return family.read(f, json);
   }
 
   /** Null is no value of these; flags that are false unless they are set may be null. */
@@ -158,202 +129,6 @@ public record ModelConfig(
     "rms_norm_eps",
     "rope_theta"
   };
-
-  // far above every model there is, and low enough that no product of sizes exceeds 63 bits
-  private static final int MOST_LAYERS = 4096;
-  private static final int MOST_HIDDEN = 1 << 20;
-  private static final int MOST_INNER = 1 << 24;
-  private static final int MOST_TOKENS = 1 << 24;
-  private static final int MOST_HEADS = 1 << 16;
-
-  private static int size(JsonFields f, String field, int otherwise, int most)
-      throws MalformedFileException {
-    return f.integer(field, otherwise, 1, most);
-  }
-
-  /** Returns the name under which a size stands: transformers reads the general one last. */
-  private static String name(JsonFields f, String own, String general) {
-    return f.has(general) ? general : own;
-  }
-
-  private static ModelConfig gpt2(JsonFields f, String json) throws MalformedFileException {
-    f.refuseNull("tie_word_embeddings", "scale_attn_weights");
-    f.require("add_cross_attention", false);
-    int hidden = size(f, name(f, "n_embd", "hidden_size"), 768, MOST_HIDDEN);
-    String headsField = name(f, "n_head", "num_attention_heads");
-    int heads = size(f, headsField, 12, MOST_HEADS);
-    int layers = size(f, name(f, "n_layer", "num_hidden_layers"), 12, MOST_LAYERS);
-    if (hidden % heads != 0) {
-      throw f.bad(headsField, String.valueOf(heads), "a divisor of n_embd = " + hidden);
-    }
-    String activation = f.text("activation_function", "gelu_new");
-    return new ModelConfig(
-        Architecture.GPT2,
-        size(f, "vocab_size", 50257, MOST_TOKENS),
-        hidden,
-        size(f, "n_inner", 4 * hidden, MOST_INNER),
-        layers,
-        heads,
-        heads,
-        hidden / heads,
-        size(f, name(f, "n_positions", "max_position_embeddings"), 1024, MOST_TOKENS),
-        switch (activation) {
-          case "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate" ->
-              Activation.GELU_TANH;
-          case "gelu", "gelu_python" -> Activation.GELU;
-          default ->
-              throw f.bad(
-                  "activation_function", activation, "one of gelu_new, gelu_pytorch_tanh, gelu");
-        },
-        (float) f.positive("layer_norm_epsilon", 1e-5),
-        null,
-        ImmutableList.copyOf(Collections.nCopies(layers, 0)),
-        true,
-        true,
-        true,
-        false,
-        f.flag("scale_attn_weights", true),
-        f.flag("scale_attn_by_inverse_layer_idx", false),
-        f.flag("tie_word_embeddings", true),
-        initializerRange(f),
-        tokens(f, "eos_token_id", 50256),
-        dtype(f),
-        json);
-  }
-
-  private static ModelConfig llama(Architecture a, JsonFields f, String json)
-      throws MalformedFileException {
-    // defaults of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig
-    boolean qwen = a == Architecture.QWEN2 || a == Architecture.QWEN3;
-    int hidden = size(f, "hidden_size", 4096, MOST_HIDDEN);
-    int layers = size(f, "num_hidden_layers", 32, MOST_LAYERS);
-    int heads = size(f, "num_attention_heads", 32, MOST_HEADS);
-    int kvHeads = size(f, "num_key_value_heads", kvHeadsDefault(a, f, heads), MOST_HEADS);
-    if (heads % kvHeads != 0) {
-      throw f.bad(
-          "num_key_value_heads",
-          String.valueOf(kvHeads),
-          "a divisor of num_attention_heads = " + heads);
-    }
-    boolean ownDefault = a == Architecture.QWEN3 && !f.present("head_dim");
-    if (hidden % heads != 0 && !f.has("head_dim") && !ownDefault) {
-      throw f.bad(
-          "num_attention_heads", String.valueOf(heads), "a divisor of hidden_size = " + hidden);
-    }
-    int headDim = size(f, "head_dim", ownDefault ? 128 : hidden / heads, MOST_INNER / heads);
-    if (headDim % 2 != 0) {
-      throw f.bad("head_dim", String.valueOf(headDim), "an even number");
-    }
-    String activation = f.text("hidden_act", "silu");
-    if (!activation.equals("silu") && !activation.equals("swish")) {
-      throw f.bad("hidden_act", activation, "silu");
-    }
-    boolean attentionBias =
-        (a == Architecture.LLAMA || a == Architecture.QWEN3) && f.flag("attention_bias", false);
-    int positions =
-        f.integer(
-            "max_position_embeddings",
-            qwen ? 32768 : a == Architecture.MISTRAL ? 131072 : 2048,
-            1,
-            Integer.MAX_VALUE);
-    RopeScaling rope = RopeFields.read(f, positions, headDim);
-    return new ModelConfig(
-        a,
-        size(f, "vocab_size", qwen ? 151936 : 32000, MOST_TOKENS),
-        hidden,
-        size(
-            f,
-            "intermediate_size",
-            qwen ? 22016 : a == Architecture.MISTRAL ? 14336 : 11008,
-            MOST_INNER),
-        layers,
-        heads,
-        kvHeads,
-        headDim,
-        rope.context(positions),
-        Activation.SWIGLU,
-        (float) f.positive("rms_norm_eps", 1e-6),
-        rope,
-        windows(a, f, layers),
-        a == Architecture.QWEN2 || attentionBias,
-        attentionBias,
-        a == Architecture.LLAMA && f.flag("mlp_bias", false),
-        a == Architecture.QWEN3,
-        true,
-        false,
-        f.flag("tie_word_embeddings", false),
-        initializerRange(f),
-        tokens(f, "eos_token_id", qwen ? -1 : 2),
-        dtype(f),
-        json);
-  }
-
-  private static float initializerRange(JsonFields f) throws MalformedFileException {
-    return (float) f.number("initializer_range", 0.02, 0, 1e6, "a number from 0 on");
-  }
-
-  private static int kvHeadsDefault(Architecture a, JsonFields f, int heads) {
-    if (f.present("num_key_value_heads")) {
-      return heads; // null: as many as query heads
-    }
-    return switch (a) {
-      case MISTRAL -> 8;
-      case QWEN2, QWEN3 -> 32;
-      default -> heads;
-    };
-  }
-
-  private static ImmutableList<Integer> windows(Architecture a, JsonFields f, int layers)
-      throws MalformedFileException {
-    boolean windowed =
-        a == Architecture.MISTRAL
-            || (a != Architecture.LLAMA && f.flag("use_sliding_window", false));
-    // null: none
-    int window =
-        !windowed || (f.present("sliding_window") && !f.has("sliding_window"))
-            ? 0
-            : size(f, "sliding_window", 4096, Integer.MAX_VALUE);
-    ImmutableList<String> types = f.strings("layer_types");
-    if (f.has("layer_types") && types.size() != layers) {
-      throw f.bad("layer_types", types.size() + " entries", layers + ", one for each layer");
-    }
-    int firstWindowed = a == Architecture.MISTRAL ? 0 : f.integer("max_window_layers", 28);
-    List<Integer> windows = new ArrayList<>();
-    for (int l = 0; l < layers; l++) {
-      boolean sliding = l >= firstWindowed;
-      if (!types.isEmpty()) {
-        String field = "layer_types[" + l + "]";
-        sliding = types.get(l).equals("sliding_attention");
-        if (!sliding && !types.get(l).equals("full_attention")) {
-          throw f.bad(field, types.get(l), "full_attention or sliding_attention");
-        }
-        if (sliding && window == 0) {
-          throw f.bad(
-              field,
-              types.get(l),
-              a == Architecture.LLAMA
-                  ? "full_attention"
-                  : "full_attention, as there is no sliding_window");
-        }
-      }
-      windows.add(sliding ? window : 0);
-    }
-    return ImmutableList.copyOf(windows);
-  }
-
-  /** A token or a list of tokens; {@code otherwise} below 0 stands for none. */
-  private static ImmutableList<Integer> tokens(JsonFields f, String field, int otherwise)
-      throws MalformedFileException {
-    if (!f.present(field)) {
-      return otherwise < 0 ? ImmutableList.of() : ImmutableList.of(otherwise);
-    }
-    return f.integers(field, "token ids");
-  }
-
-  private static String dtype(JsonFields f) throws MalformedFileException {
-    String dtype = f.has("dtype") ? f.text("dtype", "") : f.text("torch_dtype", "");
-    return dtype.replaceFirst("^torch\\.", "").toLowerCase(Locale.ROOT);
-  }
 
   /**
    * Checks a {@code generation_config.json} and returns its {@code eos_token_id}; {@code otherwise}
@@ -397,41 +172,33 @@ public record ModelConfig(
    */
   public int untrainedToken() {
     JsonNode pad = fields().path("pad_token_id");
-    return architecture == Architecture.GPT2 || !pad.isInt() || pad.asInt() >= vocabularySize
+    return !architecture.padsEmbedding() || !pad.isInt() || pad.asInt() >= vocabularySize
         ? -1
         : pad.asInt();
   }
 
+  /** Returns the family of models that it belongs to. */
+  public ModelFamily family() {
+    return architecture.family();
+  }
+
   /** Returns the number of weights of the base model; a tied head counts once. */
   public long parameters() {
-    long norms = architecture == Architecture.GPT2 ? 2L * hiddenSize : hiddenSize;
-    long layer = 2 * norms + (qkNorm ? 2L * headDim : 0) + projectionWeights();
-    layer += qkvBias ? (long) (heads + 2 * kvHeads) * headDim : 0;
-    layer += outputBias ? hiddenSize : 0;
-    layer += mlpBias ? hiddenSize + (long) (gated() ? 2 : 1) * intermediateSize : 0;
-    return layers * layer
-        + norms
-        + embeddingWeights()
-        + positionWeights()
-        + (tiedHead ? 0 : embeddingWeights());
+    long embedding = (long) vocabularySize * hiddenSize;
+    return layers * (architecture.layerVectors(this) + projectionWeights())
+        + architecture.otherWeights(this)
+        + embedding
+        + (tiedHead ? 0 : embedding);
   }
 
   /** Returns the weights in the projections of one layer, without biases. */
   public long projectionWeights() {
     long attention = (long) hiddenSize * headDim * (2L * heads + 2L * kvHeads);
-    return attention + (gated() ? 3L : 2L) * hiddenSize * intermediateSize;
+    return attention + feedForwardMatrices() * hiddenSize * intermediateSize;
   }
 
-  long embeddingWeights() {
-    return (long) vocabularySize * hiddenSize;
-  }
-
-  long positionWeights() {
-    return rope == null ? (long) maxPositions * hiddenSize : 0;
-  }
-
-  boolean gated() {
-    return activation == Activation.SWIGLU;
+  long feedForwardMatrices() {
+    return architecture.gated() ? 3 : 2;
   }
 
   /** Returns the columns of keys, and of values, in a layer. */
@@ -458,16 +225,8 @@ public record ModelConfig(
         kvHeads,
         headDim,
         maxPositions,
-        activation,
         normEps,
-        rope,
         windows,
-        qkvBias,
-        outputBias,
-        mlpBias,
-        qkNorm,
-        scaleAttention,
-        scaleByLayer,
         false,
         initializerRange,
         endTokens,
@@ -489,7 +248,7 @@ public record ModelConfig(
     if (root.has("dtype") || !root.has("torch_dtype")) {
       root.put("dtype", storedType);
     }
-    root.putArray("architectures").add(architecture.className());
+    root.putArray("architectures").add(family().className());
     return text(root);
   }
 

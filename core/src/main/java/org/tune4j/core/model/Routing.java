@@ -63,7 +63,7 @@ public record Routing(ImmutableList<Slice> slices) {
    * @param table an embedding's group
    * @param ids one for each row of the batch
    */
-  Tape.Lookup lookup(ProjectionGroup table, int[] ids) {
+  public Tape.Lookup lookup(ProjectionGroup table, int[] ids) {
     List<EmbeddingAdapter.Slice> found = new ArrayList<>();
     for (Slice s : slices) {
       int before = found.size();

@@ -16,7 +16,7 @@ import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Tensor;
 
 /** Moves weights into an engine, counts progress, and frees all of them together. */
-final class WeightLoader implements AutoCloseable {
+public final class WeightLoader implements AutoCloseable {
   private final Engine engine;
   private final Weights weights;
   private final ProgressListener progress;
@@ -57,7 +57,7 @@ final class WeightLoader implements AutoCloseable {
   }
 
   /** Converts an embedding, {@code [entries, hidden]}. */
-  ProjectionGroup embedding(String name, int entries, int hidden, FrozenMatrix.Use use) {
+  public ProjectionGroup embedding(String name, int entries, int hidden, FrozenMatrix.Use use) {
     return table(
         new Projection(
             name,
@@ -73,7 +73,7 @@ final class WeightLoader implements AutoCloseable {
   }
 
   /** Converts an output head, {@code [vocabulary, hidden]}. */
-  ProjectionGroup head(String name, int vocabulary, int hidden) {
+  public ProjectionGroup head(String name, int vocabulary, int hidden) {
     return table(
         new Projection(
             name,
@@ -99,7 +99,7 @@ final class WeightLoader implements AutoCloseable {
   }
 
   /** Returns a head that has an embedding's weights. */
-  ProjectionGroup tiedHead(String name, ProjectionGroup embedding) {
+  public ProjectionGroup tiedHead(String name, ProjectionGroup embedding) {
     Projection e = embedding.members().get(0);
     ProjectionGroup group =
         new ProjectionGroup(
@@ -112,7 +112,7 @@ final class WeightLoader implements AutoCloseable {
   }
 
   /** Loads a norm's weight or bias: F32 {@code [1, length]}. */
-  Tensor vector(String name, int length) {
+  public Tensor vector(String name, int length) {
     float[] values = weights.vector(name, length);
     Tensor vector = engine.persistent(1, length, DType.F32);
     frees.push(() -> engine.free(vector));
@@ -123,7 +123,7 @@ final class WeightLoader implements AutoCloseable {
   }
 
   /** Describes a linear layer stored as {@code [out, in]}. */
-  Projection linear(String name, int layer, int in, int out, boolean bias) {
+  public Projection linear(String name, int layer, int in, int out, boolean bias) {
     return new Projection(
         name,
         layer,
@@ -135,7 +135,7 @@ final class WeightLoader implements AutoCloseable {
   }
 
   /** Describes a linear layer stored as {@code [in, out]}: GPT-2's Conv1D. */
-  Projection conv1d(String name, int layer, int in, int out) {
+  public Projection conv1d(String name, int layer, int in, int out) {
     return new Projection(
         name,
         layer,
@@ -147,7 +147,7 @@ final class WeightLoader implements AutoCloseable {
   }
 
   /** Converts projections that share an input. */
-  ProjectionGroup group(Projection... members) {
+  public ProjectionGroup group(Projection... members) {
     ProjectionGroup group = new ProjectionGroup(engine, Arrays.asList(members));
     frees.push(group::close);
     for (int i = 0; i < members.length; i++) {

@@ -16,6 +16,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
@@ -462,7 +463,7 @@ public final class Trainer {
   /** Says all that determines the run. */
   private String describeRun() {
     StringBuilder text = new StringBuilder();
-    text.append(model.config().architecture())
+    text.append(model.config().family().modelType().toUpperCase(Locale.ROOT))
         .append(' ')
         .append(model.config().parameters())
         .append(' ')

@@ -10,13 +10,23 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.io.MalformedFileException;
-import org.tune4j.core.model.ModelConfig.Activation;
+import org.tune4j.core.model.family.Gpt2;
+import org.tune4j.core.model.family.LlamaLike;
+import org.tune4j.core.model.family.RopeScaling;
 
 class ModelConfigTest {
   private static final Path FILE = Path.of("some", "config.json");
 
   private static ModelConfig parse(String json) throws Exception {
     return ModelConfig.parse(json, FILE);
+  }
+
+  private static LlamaLike.Variant llamaLike(ModelConfig config) {
+    return (LlamaLike.Variant) config.architecture();
+  }
+
+  private static Gpt2.Variant gpt2(ModelConfig config) {
+    return (Gpt2.Variant) config.architecture();
   }
 
   @Test
@@ -41,9 +51,9 @@ class ModelConfigTest {
                 "dtype": "bfloat16", "rope_parameters": {"rope_theta": 500000.0, "rope_type": "llama3", "factor": 32.0,
                 "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192}}
                 """);
-    assertThat(four.rope()).isEqualTo(five.rope());
-    assertThat(four.rope().type()).isEqualTo(RopeScaling.Type.LLAMA3);
-    assertThat(four.rope().theta()).isEqualTo(500000);
+    assertThat(llamaLike(four).rope()).isEqualTo(llamaLike(five).rope());
+    assertThat(llamaLike(four).rope().type()).isEqualTo(RopeScaling.Type.LLAMA3);
+    assertThat(llamaLike(four).rope().theta()).isEqualTo(500000);
     assertThat(four.dtype()).isEqualTo("bfloat16").isEqualTo(five.dtype());
     assertThat(four).usingRecursiveComparison().ignoringFields("json").isEqualTo(five);
     assertThat(four.toJson("float32"))
@@ -57,16 +67,15 @@ class ModelConfigTest {
     ModelConfig gpt2 = parse("{\"model_type\": \"gpt2\"}");
     assertThat(gpt2.hiddenSize()).isEqualTo(768);
     assertThat(gpt2.intermediateSize()).isEqualTo(3072);
-    assertThat(gpt2.activation()).isEqualTo(Activation.GELU_TANH);
+    assertThat(gpt2(gpt2).tanh()).isTrue();
     assertThat(gpt2.tiedHead()).isTrue();
-    assertThat(gpt2.rope()).isNull();
     assertThat(gpt2.parameters()).isEqualTo(124_439_808L); // as documented for GPT-2 small
 
     ModelConfig llama = parse("{\"model_type\": \"llama\"}");
     assertThat(llama.headDim()).isEqualTo(128);
     assertThat(llama.kvHeads()).isEqualTo(32);
     assertThat(llama.tiedHead()).isFalse();
-    assertThat(llama.qkvBias()).isFalse();
+    assertThat(llamaLike(llama).qkvBias()).isFalse();
     assertThat(llama.parameters()).isEqualTo(6_738_415_616L); // Llama 7B
     assertThat(llama.smallestWindow()).isZero();
 
@@ -78,16 +87,16 @@ class ModelConfigTest {
         .containsOnly(0);
 
     ModelConfig qwen2 = parse("{\"model_type\": \"qwen2\"}");
-    assertThat(qwen2.qkvBias()).isTrue();
-    assertThat(qwen2.outputBias()).isFalse();
+    assertThat(llamaLike(qwen2).qkvBias()).isTrue();
+    assertThat(llamaLike(qwen2).outputBias()).isFalse();
     assertThat(qwen2.windows()).containsOnly(0);
 
     ModelConfig qwen3 =
         parse(
             "{\"model_type\": \"qwen3\", \"hidden_size\": 1024, \"num_attention_heads\": 16, \"num_key_value_heads\": 8}");
     assertThat(qwen3.headDim()).isEqualTo(128);
-    assertThat(qwen3.qkNorm()).isTrue();
-    assertThat(qwen3.qkvBias()).isFalse();
+    assertThat(llamaLike(qwen3).qkNorm()).isTrue();
+    assertThat(llamaLike(qwen3).qkvBias()).isFalse();
   }
 
   @Test
@@ -133,7 +142,7 @@ class ModelConfigTest {
     assertThat(config.layers()).isEqualTo(3);
     assertThat(config.maxPositions()).isEqualTo(64);
     assertThat(config.intermediateSize()).isEqualTo(128);
-    assertThat(config.activation()).isEqualTo(Activation.GELU_TANH);
+    assertThat(gpt2(config).tanh()).isTrue();
   }
 
   @Test
@@ -145,8 +154,8 @@ class ModelConfigTest {
              "scale_attn_by_inverse_layer_idx": true, "eos_token_id": [3, 4], "tie_word_embeddings": false}
             """);
     assertThat(config.intermediateSize()).isEqualTo(50);
-    assertThat(config.activation()).isEqualTo(Activation.GELU);
-    assertThat(config.scaleByLayer()).isTrue();
+    assertThat(gpt2(config).tanh()).isFalse();
+    assertThat(gpt2(config).scaleByLayer()).isTrue();
     assertThat(config.endTokens()).containsExactly(3, 4);
     assertThat(config.tiedHead()).isFalse();
   }

@@ -17,6 +17,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.model.family.LlamaLike;
+import org.tune4j.core.model.family.RopeScaling;
 
 class RopeScalingTest {
   private static final Path FILE = Path.of("some", "config.json");
@@ -34,7 +36,7 @@ class RopeScalingTest {
   }
 
   private static RopeScaling scaling(String fields) throws Exception {
-    return config(fields).rope();
+    return ((LlamaLike.Variant) config(fields).architecture()).rope();
   }
 
   @Test

@@ -1,4 +1,4 @@
-package org.tune4j.core.model;
+package org.tune4j.core.model.family;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.google.common.collect.ImmutableList;

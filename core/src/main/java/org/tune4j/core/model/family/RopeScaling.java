@@ -1,4 +1,4 @@
-package org.tune4j.core.model;
+package org.tune4j.core.model.family;
 
 import static com.google.common.base.Preconditions.checkArgument;
 

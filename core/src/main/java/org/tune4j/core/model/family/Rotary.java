@@ -1,7 +1,8 @@
-package org.tune4j.core.model;
+package org.tune4j.core.model.family;
 
 import java.util.Arrays;
 import org.tune4j.core.engine.RopeTable;
+import org.tune4j.core.model.ModelConfig;
 
 /**
  * A model's rotary embedding at work: tables of cosines and sines, made when they are needed. What
@@ -17,8 +18,8 @@ final class Rotary {
   private RopeTable plain; // within the original context
   private RopeTable stretched; // longrope beyond it
 
-  Rotary(ModelConfig config) {
-    scaling = config.rope();
+  Rotary(RopeScaling scaling, ModelConfig config) {
+    this.scaling = scaling;
     headDim = config.headDim();
     maxPositions = config.maxPositions();
   }

@@ -1,4 +1,4 @@
-package org.tune4j.core.model;
+package org.tune4j.core.model.family;
 
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
@@ -8,13 +8,21 @@ import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.model.Decoder;
+import org.tune4j.core.model.ModelConfig;
+import org.tune4j.core.model.ProjectionGroup;
+import org.tune4j.core.model.Routing;
+import org.tune4j.core.model.WeightLoader;
 
 /**
- * Llama (Touvron et al. 2023) and its relatives: rotary positions, RMSNorm before each half of a
- * layer, grouped-query attention, SwiGLU. Qwen2 adds biases to query, key and value; Qwen3 a norm
- * of each query and key head; Mistral a sliding window.
+ * The network of Llama (Touvron et al. 2023) and its relatives: rotary positions, RMSNorm before
+ * each half of a layer, grouped-query attention, SwiGLU.
  */
-final class Llama implements Decoder {
+final class LlamaDecoder implements Decoder {
+  static final String PREFIX = "model.";
+  static final String TOKENS = PREFIX + "embed_tokens";
+  static final String LAYERS = PREFIX + "layers.";
+
   private record Layer(
       int index,
       Tensor inputNorm,
@@ -34,22 +42,22 @@ final class Llama implements Decoder {
   private final ProjectionGroup head;
   private final Rotary rotary;
 
-  Llama(ModelConfig config, WeightLoader load) {
+  LlamaDecoder(LlamaLike.Variant variant, ModelConfig config, WeightLoader load) {
     this.config = config;
-    this.rotary = new Rotary(config);
+    this.rotary = new Rotary(variant.rope(), config);
     int d = config.hiddenSize();
     int q = config.heads() * config.headDim();
     int kv = config.kvCols();
     int f = config.intermediateSize();
     tokens =
         load.embedding(
-            "model.embed_tokens",
+            TOKENS,
             config.vocabularySize(),
             d,
             config.tiedHead() ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING);
     List<Layer> all = new ArrayList<>();
     for (int l = 0; l < config.layers(); l++) {
-      String layer = "model.layers." + l + ".";
+      String layer = LAYERS + l + ".";
       String attention = layer + "self_attn.";
       String mlp = layer + "mlp.";
       all.add(
@@ -57,23 +65,23 @@ final class Llama implements Decoder {
               l,
               load.vector(layer + "input_layernorm.weight", d),
               load.group(
-                  load.linear(attention + "q_proj", l, d, q, config.qkvBias()),
-                  load.linear(attention + "k_proj", l, d, kv, config.qkvBias()),
-                  load.linear(attention + "v_proj", l, d, kv, config.qkvBias())),
-              config.qkNorm() ? load.vector(attention + "q_norm.weight", config.headDim()) : null,
-              config.qkNorm() ? load.vector(attention + "k_norm.weight", config.headDim()) : null,
+                  load.linear(attention + "q_proj", l, d, q, variant.qkvBias()),
+                  load.linear(attention + "k_proj", l, d, kv, variant.qkvBias()),
+                  load.linear(attention + "v_proj", l, d, kv, variant.qkvBias())),
+              variant.qkNorm() ? load.vector(attention + "q_norm.weight", config.headDim()) : null,
+              variant.qkNorm() ? load.vector(attention + "k_norm.weight", config.headDim()) : null,
               new AttentionShape(
                   config.heads(),
                   config.kvHeads(),
                   config.headDim(),
                   (float) (1 / Math.sqrt(config.headDim())),
                   config.windows().get(l)),
-              load.group(load.linear(attention + "o_proj", l, q, d, config.outputBias())),
+              load.group(load.linear(attention + "o_proj", l, q, d, variant.outputBias())),
               load.vector(layer + "post_attention_layernorm.weight", d),
               load.group(
-                  load.linear(mlp + "gate_proj", l, d, f, config.mlpBias()),
-                  load.linear(mlp + "up_proj", l, d, f, config.mlpBias())),
-              load.group(load.linear(mlp + "down_proj", l, f, d, config.mlpBias()))));
+                  load.linear(mlp + "gate_proj", l, d, f, variant.mlpBias()),
+                  load.linear(mlp + "up_proj", l, d, f, variant.mlpBias())),
+              load.group(load.linear(mlp + "down_proj", l, f, d, variant.mlpBias()))));
     }
     layers = ImmutableList.copyOf(all);
     finalNorm = load.vector("model.norm.weight", d);
@@ -83,7 +91,7 @@ final class Llama implements Decoder {
             : load.head("lm_head", config.vocabularySize(), d);
   }
 
-  private Llama(Llama other, UnaryOperator<ProjectionGroup> replacement) {
+  private LlamaDecoder(LlamaDecoder other, UnaryOperator<ProjectionGroup> replacement) {
     config = other.config;
     tokens = replacement.apply(other.tokens);
     layers =
@@ -109,7 +117,7 @@ final class Llama implements Decoder {
 
   @Override
   public Decoder withGroups(UnaryOperator<ProjectionGroup> replacement) {
-    return new Llama(this, replacement);
+    return new LlamaDecoder(this, replacement);
   }
 
   @Override

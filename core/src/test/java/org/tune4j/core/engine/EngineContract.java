@@ -191,6 +191,17 @@ abstract class EngineContract {
     }
   }
 
+  /** A row by transposed weights, as an adapter of rank 1 and a single token have it. */
+  @Example
+  void addsToOneRow() {
+    for (int k : new int[] {1024, 1055, 2047}) {
+      for (int m : new int[] {2, 257, 1280}) {
+        multipliesDensely(1, k, m, false, true, true, m);
+        multipliesDensely(m, k, 1, false, true, true, m);
+      }
+    }
+  }
+
   private void multipliesDensely(
       int n, int k, int m, boolean transposeA, boolean transposeB, boolean accumulate, long seed) {
     inEachPrecision(

@@ -102,6 +102,19 @@ final class Dnnl implements AutoCloseable {
       return dnnl_data_type_size(type);
     }
 
+    /** Returns a description of the transposed matrices. */
+    Md transposed() {
+      long[] d = dims.clone();
+      long[] s = strides.clone();
+      int last = d.length - 1;
+      d[last] = dims[last - 1];
+      d[last - 1] = dims[last];
+      // a column's elements are all that its only row distance could be told by
+      s[last] = d[last] == 1 ? 1 : strides[last - 1];
+      s[last - 1] = strides[last];
+      return new Md(type, d, s);
+    }
+
     /** Returns a description with another size of one dimension at the same distances. */
     Md withDim(int d, long size) {
       long[] changed = dims.clone();
@@ -179,6 +192,10 @@ final class Dnnl implements AutoCloseable {
       return new PostOp(0, 1, null);
     }
 
+    boolean isSum() {
+      return algorithm == 0;
+    }
+
     static PostOp scale(float factor) {
       return new PostOp(dnnl_eltwise_linear, factor, null);
     }
@@ -229,6 +246,11 @@ final class Dnnl implements AutoCloseable {
   void run(Spec spec, long... addresses) {
     if (MisreadBatches.in(spec)) {
       MisreadBatches.runHalves(this, spec, addresses);
+    } else if (SummedRow.in(spec)) {
+      long[] swapped = addresses.clone();
+      swapped[0] = addresses[1];
+      swapped[1] = addresses[0];
+      op(SummedRow.asColumn(spec)).run(swapped);
     } else {
       op(spec).run(addresses);
     }
@@ -298,7 +320,7 @@ final class Dnnl implements AutoCloseable {
         dnnl_post_ops post = new dnnl_post_ops();
         check(dnnl_post_ops_create(post), spec);
         for (PostOp p : spec.postOps) {
-          if (p.algorithm == 0) {
+          if (p.isSum()) {
             check(dnnl_post_ops_append_sum(post, p.a, 0, 0), spec);
           } else if (p.md != null) {
             dnnl_memory_desc other = p.md.create();

@@ -81,13 +81,15 @@ class WholeTextTest {
           assertThat(e.ids()[n]).isEqualTo(tokenizer.eos().iterator().next());
           int[] learned =
               IntStream.range(0, n).filter(i -> e.learned()[i]).map(i -> e.ids()[i]).toArray();
-          String text = tokenizer.decodeContinuation(learned);
           boolean first = e.promptLength() == 0; // nothing predicts a text's first token
           if (!first) {
             int from = whole.start()[e.promptLength()];
-            assertThat(text)
+            String text = tokenizer.decodeContinuation(learned);
+            String expected = (prompt + completion).substring(from);
+            // a token at the very beginning may have the space that is put before texts
+            assertThat(from == 0 && text.equals(" " + expected) ? expected : text)
                 .as("%s: '%s' + '%s'", name, prompt, completion)
-                .isEqualTo((prompt + completion).substring(from));
+                .isEqualTo(expected);
             assertThat(from).isLessThanOrEqualTo(prompt.length());
             assertThat(whole.end()[e.promptLength()]).isGreaterThan(prompt.length());
           }

@@ -72,8 +72,14 @@ public final class WeightLoader implements AutoCloseable {
         hidden);
   }
 
-  /** Converts an output head, {@code [vocabulary, hidden]}. */
-  public ProjectionGroup head(String name, int vocabulary, int hidden) {
+  /** Returns the output head, {@code [vocabulary, hidden]}: the embedding's weights if tied. */
+  public ProjectionGroup head(String name, ModelConfig config, ProjectionGroup embedding) {
+    return config.tiedHead()
+        ? tiedHead(name, embedding)
+        : head(name, config.vocabularySize(), config.hiddenSize());
+  }
+
+  private ProjectionGroup head(String name, int vocabulary, int hidden) {
     return table(
         new Projection(
             name,
@@ -98,8 +104,7 @@ public final class WeightLoader implements AutoCloseable {
     return group;
   }
 
-  /** Returns a head that has an embedding's weights. */
-  public ProjectionGroup tiedHead(String name, ProjectionGroup embedding) {
+  private ProjectionGroup tiedHead(String name, ProjectionGroup embedding) {
     Projection e = embedding.members().get(0);
     ProjectionGroup group =
         new ProjectionGroup(

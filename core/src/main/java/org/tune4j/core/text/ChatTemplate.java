@@ -36,15 +36,6 @@ import org.tune4j.core.text.jinja.TemplateException;
 public final class ChatTemplate {
   private static final String DEFAULT = "default";
   private static final String TOOL_USE = "tool_use";
-  private static final ImmutableSet<String> NAMED_TOKENS =
-      ImmutableSet.of(
-          "bos_token",
-          "eos_token",
-          "unk_token",
-          "sep_token",
-          "pad_token",
-          "cls_token",
-          "mask_token");
 
   /**
    * A template as it was read.
@@ -180,7 +171,7 @@ public final class ChatTemplate {
             e -> {
               JsonNode content =
                   e.getValue().isObject() ? e.getValue().path("content") : e.getValue();
-              boolean named = NAMED_TOKENS.contains(e.getKey()) || e.getKey().endsWith("_token");
+              boolean named = e.getKey().endsWith("_token");
               if (named && content.isTextual()) {
                 into.put(e.getKey(), content.textValue());
               }

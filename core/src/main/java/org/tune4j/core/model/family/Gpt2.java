@@ -218,10 +218,7 @@ public final class Gpt2 implements ModelFamily {
       }
       layers = ImmutableList.copyOf(all);
       finalNorm = norm(config, load, "transformer.ln_f");
-      head =
-          config.tiedHead()
-              ? load.tiedHead("lm_head", tokens)
-              : load.head("lm_head", config.vocabularySize(), d);
+      head = load.head("lm_head", config, tokens);
     }
 
     private Network(Network other, UnaryOperator<ProjectionGroup> replacement) {

@@ -85,10 +85,7 @@ final class LlamaDecoder implements Decoder {
     }
     layers = ImmutableList.copyOf(all);
     finalNorm = load.vector("model.norm.weight", d);
-    head =
-        config.tiedHead()
-            ? load.tiedHead("lm_head", tokens)
-            : load.head("lm_head", config.vocabularySize(), d);
+    head = load.head("lm_head", config, tokens);
   }
 
   private LlamaDecoder(LlamaDecoder other, UnaryOperator<ProjectionGroup> replacement) {

@@ -59,7 +59,11 @@ class ExperimentTest {
         @Override
         public TrainingPlan plan(PlanContext context) {
           return TrainingPlan.of(
-              name(), List.of(Stage.of("both", Map.of("a", 6, "b", 6), "few", List.of("a", "b"))));
+              name(),
+              Stage.named("both")
+                  .train(Map.of("a", 6, "b", 6), "few")
+                  .serve(List.of("a", "b"), "few")
+                  .build());
         }
       };
 

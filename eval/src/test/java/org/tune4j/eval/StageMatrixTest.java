@@ -7,7 +7,6 @@ import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
 import net.jqwik.api.Arbitraries;
@@ -164,8 +163,8 @@ class StageMatrixTest {
   void findsTheStageThatFirstTrainsATask() {
     List<Stage> stages =
         List.of(
-            Stage.of("one", Map.of("a", 3), "x", List.of("a", "b")),
-            Stage.of("two", Map.of("a", 1, "b", 3), "x", List.of("a", "b")));
+            Stage.named("one").train("a", "x", 3).build(),
+            Stage.named("two").train("a", "x", 1).train("b", "x", 3).build());
     assertThat(StageMatrix.learnedIn(stages, List.of("b", "a"))).containsExactly(1, 0);
     assertThatThrownBy(() -> StageMatrix.learnedIn(stages, List.of("c")))
         .hasMessageContaining("no stage trains task 'c'");

@@ -229,11 +229,14 @@ class ReadmeTest {
       context.tasks().stream()
           .filter(t -> t.train().size() < 500)
           .forEach(t -> small.put(t.name(), context.examples(t)));
-      Stage all = Stage.of("all", context.examples(), name(), context.names());
+      Stage all = stage("all", context.examples(), context);
       return small.isEmpty()
-          ? TrainingPlan.of(name(), List.of(all))
-          : TrainingPlan.of(
-              name(), List.of(Stage.of("small", small, name(), context.names()), all));
+          ? TrainingPlan.of(name(), all)
+          : TrainingPlan.of(name(), stage("small", small, context), all);
+    }
+
+    private Stage stage(String name, Map<String, Integer> examples, PlanContext context) {
+      return Stage.named(name).train(examples, name()).serve(context.names(), name()).build();
     }
   }
 }

@@ -1,8 +1,5 @@
 package org.tune4j.strategies;
 
-import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
-import java.util.List;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
 
@@ -25,23 +22,9 @@ public final class Independent implements TrainingStrategy {
 
   @Override
   public TrainingPlan plan(PlanContext context) {
-    ImmutableMap.Builder<String, String> routes = ImmutableMap.builder();
-    ImmutableMap.Builder<String, ImmutableList<String>> serving = ImmutableMap.builder();
-    for (String t : context.names()) {
-      routes.put(t, t);
-      serving.put(t, ImmutableList.of(t));
-    }
-    return TrainingPlan.of(
-        name(),
-        List.of(
-            new Stage(
-                "side-by-side",
-                context.examples(),
-                routes.buildOrThrow(),
-                ImmutableList.of(),
-                ImmutableList.of(),
-                ImmutableMap.of(),
-                serving.buildOrThrow())));
+    Stage.Builder stage = Stage.named("side-by-side");
+    context.examples().forEach((task, n) -> stage.train(task, task, n).serve(task, task));
+    return TrainingPlan.of(name(), stage.build());
   }
 
   @Override

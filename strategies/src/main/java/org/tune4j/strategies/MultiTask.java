@@ -4,7 +4,6 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableMap;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.tune4j.core.data.Task;
@@ -86,8 +85,10 @@ public final class MultiTask implements TrainingStrategy {
     long total = context.examples().values().stream().mapToLong(Integer::longValue).sum();
     return TrainingPlan.of(
         name(),
-        List.of(
-            Stage.of("all-tasks", PlanContext.divide(total, shares), ADAPTER, context.names())));
+        Stage.named("all-tasks")
+            .train(PlanContext.divide(total, shares), ADAPTER)
+            .serve(context.names(), ADAPTER)
+            .build());
   }
 
   @Override

@@ -3,7 +3,6 @@ package org.tune4j.strategies;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -101,41 +100,31 @@ public final class Sequential implements TrainingStrategy {
         context.names());
     List<Stage> stages = new ArrayList<>();
     List<String> adapters = new ArrayList<>();
-    Map<String, ImmutableList<String>> own = new LinkedHashMap<>();
     for (int k = 0; k < names.size(); k++) {
       String task = names.get(k);
       String adapter = mode == Mode.CONTINUING ? ADAPTER : (k + 1) + "-" + task;
-      List<String> earlier = List.copyOf(adapters);
-      Map<String, Integer> examples = new LinkedHashMap<>();
       int count = context.examples().get(task);
-      examples.put(task, count);
+      Stage.Builder stage = Stage.named(task).train(task, adapter, count);
       if (replay > 0 && k > 0) {
         Map<String, Double> equal = new LinkedHashMap<>();
         names.subList(0, k).forEach(t -> equal.put(t, 1.0));
-        examples.putAll(
-            PlanContext.divide(Math.max(k, Math.round(count * replay / (1 - replay))), equal));
+        long replayed = Math.max(k, Math.round(count * replay / (1 - replay)));
+        stage.train(PlanContext.divide(replayed, equal), adapter);
       }
-      ImmutableMap.Builder<String, String> routes = ImmutableMap.builder();
-      examples.keySet().forEach(t -> routes.put(t, adapter));
+      if (mode == Mode.MERGING && k > 0) {
+        stage.merge(adapters.get(k - 1));
+      }
+      if (mode == Mode.STACKED) {
+        stage.on(adapters);
+      }
       adapters.add(adapter);
-      ImmutableList<String> now =
-          mode == Mode.STACKED ? ImmutableList.copyOf(adapters) : ImmutableList.of(adapter);
-      own.put(task, now);
-      ImmutableMap.Builder<String, ImmutableList<String>> serving = ImmutableMap.builder();
       for (String t : context.names()) {
-        serving.put(t, mode == Mode.STACKED ? own.getOrDefault(t, now) : now);
+        int place = names.indexOf(t); // a later task is served by what there is
+        stage.serve(
+            t,
+            mode == Mode.STACKED ? adapters.subList(0, Math.min(place, k) + 1) : List.of(adapter));
       }
-      stages.add(
-          new Stage(
-              task,
-              ImmutableMap.copyOf(examples),
-              routes.buildOrThrow(),
-              mode == Mode.STACKED ? ImmutableList.copyOf(earlier) : ImmutableList.of(),
-              mode == Mode.MERGING && k > 0
-                  ? ImmutableList.of(earlier.get(k - 1))
-                  : ImmutableList.of(),
-              ImmutableMap.of(),
-              serving.buildOrThrow()));
+      stages.add(stage.build());
     }
     return TrainingPlan.of(name(), stages);
   }

@@ -6,7 +6,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.tune4j.lora.LoraConfig.Initialisation.RANDOM;
 
-import com.google.common.collect.ImmutableSet;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -565,7 +564,7 @@ class TrainerTest {
           @Override
           public TrainingPlan plan(PlanContext context) {
             return TrainingPlan.of(
-                name(), List.of(Stage.of("s", Map.of("zzz", 3), "x", context.names())));
+                name(), Stage.named("s").train("zzz", "x", 3).serve(context.names(), "x").build());
           }
         };
     assertThatThrownBy(() -> tuner(h, unknown, a).run())
@@ -582,7 +581,7 @@ class TrainerTest {
           @Override
           public TrainingPlan plan(PlanContext context) {
             return TrainingPlan.of(
-                name(), List.of(Stage.of("s", context.examples(), "x", ImmutableSet.of("a"))));
+                name(), Stage.named("s").train(context.examples(), "x").serve("a", "x").build());
           }
         };
     assertThatThrownBy(() -> tuner(h, forgetful, a, b).run())

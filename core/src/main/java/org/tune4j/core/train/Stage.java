@@ -4,11 +4,18 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.ImmutableSet;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /**
  * One stage of a {@link TrainingPlan}: what is drawn from which tasks, and which adapters learn it.
  * Names stand for adapters; the trainer makes one when a stage first trains it.
+ *
+ * <pre>{@code
+ * Stage.named("second").train("b", "2-b", 500).on("1-a").serve("b", "1-a", "2-b").build()
+ * }</pre>
  *
  * @param name shown to people and used for folders
  * @param examples how many examples of each task are drawn; each is drawn once before any is drawn
@@ -64,23 +71,124 @@ public record Stage(
     }
   }
 
-  /**
-   * Returns a stage in which the drawn tasks train one adapter, which also serves all {@code
-   * served} tasks.
-   */
-  public static Stage of(
-      String name, Map<String, Integer> examples, String adapter, Iterable<String> served) {
-    ImmutableMap.Builder<String, String> routes = ImmutableMap.builder();
-    examples.keySet().forEach(t -> routes.put(t, adapter));
-    ImmutableMap.Builder<String, ImmutableList<String>> serving = ImmutableMap.builder();
-    served.forEach(t -> serving.put(t, ImmutableList.of(adapter)));
-    return new Stage(
-        name,
-        ImmutableMap.copyOf(examples),
-        routes.buildOrThrow(),
-        ImmutableList.of(),
-        ImmutableList.of(),
-        ImmutableMap.of(),
-        serving.buildOrThrow());
+  /** Returns a builder of a stage that draws nothing yet. */
+  public static Builder named(String name) {
+    return new Builder(name);
+  }
+
+  /** Returns the adapters in training. */
+  public ImmutableSet<String> adapters() {
+    return ImmutableSet.copyOf(routes.values());
+  }
+
+  /** Returns the drawn tasks that train an adapter. */
+  public ImmutableList<String> tasks(String adapter) {
+    return routes.keySet().stream()
+        .filter(task -> routes.get(task).equals(adapter))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Returns the examples that an adapter is trained on. */
+  public long examples(String adapter) {
+    return tasks(adapter).stream().mapToLong(examples::get).sum();
+  }
+
+  /** Returns the steps that an adapter is trained for; the last may be smaller. */
+  public long steps(String adapter, Hyperparameters h) {
+    return (examples(adapter) + h.examplesPerStep() - 1) / h.examplesPerStep();
+  }
+
+  /** Returns the steps of the stage: those of the adapter with the most examples. */
+  public long steps(Hyperparameters h) {
+    return adapters().stream().mapToLong(a -> steps(a, h)).max().orElseThrow();
+  }
+
+  /** Builds a {@link Stage}. */
+  public static final class Builder {
+    private final String name;
+    private final Map<String, Integer> examples = new LinkedHashMap<>();
+    private final Map<String, String> routes = new LinkedHashMap<>();
+    private final Map<String, String> startFrom = new LinkedHashMap<>();
+    private final Map<String, ImmutableList<String>> serving = new LinkedHashMap<>();
+    private ImmutableList<String> below = ImmutableList.of();
+    private ImmutableList<String> mergedBefore = ImmutableList.of();
+
+    private Builder(String name) {
+      this.name = name;
+    }
+
+    /**
+     * Trains an adapter on examples of a task, besides what was said before.
+     *
+     * @throws IllegalArgumentException if the task is drawn from already
+     */
+    public Builder train(String task, String adapter, int count) {
+      checkArgument(
+          routes.put(task, adapter) == null, "stage '%s' draws from '%s' twice", name, task);
+      examples.put(task, count);
+      return this;
+    }
+
+    /** Trains one adapter on examples of several tasks, mixed: how many by task. */
+    public Builder train(Map<String, Integer> counts, String adapter) {
+      counts.forEach((task, count) -> train(task, adapter, count));
+      return this;
+    }
+
+    /** Applies earlier adapters, frozen, under those in training. */
+    public Builder on(List<String> frozen) {
+      below = ImmutableList.copyOf(frozen);
+      return this;
+    }
+
+    /** Like {@link #on(List)}. */
+    public Builder on(String... frozen) {
+      return on(List.of(frozen));
+    }
+
+    /** Merges earlier adapters into the base first. */
+    public Builder merge(String... earlier) {
+      mergedBefore = ImmutableList.copyOf(earlier);
+      return this;
+    }
+
+    /** Starts a new adapter from the values of an earlier one. */
+    public Builder startFrom(String adapter, String earlier) {
+      startFrom.put(adapter, earlier);
+      return this;
+    }
+
+    /** Serves a task by these adapters, applied in order, once the stage is done. */
+    public Builder serve(String task, List<String> stack) {
+      serving.put(task, ImmutableList.copyOf(stack));
+      return this;
+    }
+
+    /** Like {@link #serve(String, List)}. */
+    public Builder serve(String task, String... stack) {
+      return serve(task, List.of(stack));
+    }
+
+    /** Serves each of these tasks like {@link #serve(String, List)}. */
+    public Builder serve(Iterable<String> tasks, String... stack) {
+      tasks.forEach(task -> serve(task, stack));
+      return this;
+    }
+
+    /**
+     * Returns the stage.
+     *
+     * @throws IllegalArgumentException if it draws nothing, or an adapter has two parts at once
+     */
+    public Stage build() {
+      return new Stage(
+          name,
+          ImmutableMap.copyOf(examples),
+          ImmutableMap.copyOf(routes),
+          below,
+          mergedBefore,
+          ImmutableMap.copyOf(startFrom),
+          ImmutableMap.copyOf(serving));
+    }
   }
 }

@@ -5,7 +5,6 @@ import static com.google.common.base.Preconditions.checkState;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
-import com.google.common.collect.ImmutableSet;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -355,12 +354,8 @@ public final class Trainer {
       return;
     }
     for (Stage stage : plan.stages()) {
-      for (String adapter : stage.routes().values()) {
-        List<String> tasks =
-            stage.routes().entrySet().stream()
-                .filter(r -> r.getValue().equals(adapter))
-                .map(Map.Entry::getKey)
-                .toList();
+      for (String adapter : stage.adapters()) {
+        List<String> tasks = stage.tasks(adapter);
         checkArgument(
             tasks.stream().anyMatch(t -> !validation.get(t).isEmpty()),
             "early stopping of adapter '%s' needs validation examples, and none of its tasks %s has any",
@@ -415,8 +410,7 @@ public final class Trainer {
         }
       }
     }
-    int trained =
-        (int) plan.stages().stream().flatMap(s -> s.routes().values().stream()).distinct().count();
+    int trained = plan.adapters().size();
     MemoryEstimate.of(
             model.config(),
             engine.precision(),
@@ -435,11 +429,7 @@ public final class Trainer {
             .mapToDouble(r -> (double) r.tokens() / r.examples())
             .max()
             .orElse(1);
-    int lanes =
-        plan.stages().stream()
-            .mapToInt(s -> Set.copyOf(s.routes().values()).size())
-            .max()
-            .orElse(1);
+    int lanes = plan.stages().stream().mapToInt(s -> s.adapters().size()).max().orElse(1);
     return (int) Math.min(h.tokensPerPass(), lanes * h.examplesPerStep() * mean * 1.5);
   }
 
@@ -518,7 +508,7 @@ public final class Trainer {
   private void restoreEnded(Checkpoint from, int index) throws IOException {
     Stage stage = plan.stages().get(index);
     merge(stage, index, true);
-    for (String name : stage.routes().values()) {
+    for (String name : stage.adapters()) {
       if (!adapters.containsKey(name)) {
         Adapter a = factory.create(base, name, h.seed());
         adapters.put(name, a);
@@ -652,39 +642,30 @@ public final class Trainer {
   }
 
   private List<Lane> lanes(Stage stage, int index) {
-    Map<String, Lane> lanes = new LinkedHashMap<>();
-    for (Map.Entry<String, String> route : stage.routes().entrySet()) {
-      String name = route.getValue();
-      Lane lane = lanes.get(name);
-      if (lane == null) {
-        Adapter adapter = adapters.get(name);
-        if (adapter == null) {
-          adapter = factory.create(base, name, h.seed());
-          String source = stage.startFrom().get(name);
-          if (source != null) {
-            fill(adapter, weightsOf(adapters.get(source)));
-          }
-          adapters.put(name, adapter);
+    List<Lane> lanes = new ArrayList<>();
+    for (String name : stage.adapters()) {
+      Adapter adapter = adapters.get(name);
+      if (adapter == null) {
+        adapter = factory.create(base, name, h.seed());
+        String source = stage.startFrom().get(name);
+        if (source != null) {
+          fill(adapter, weightsOf(adapters.get(source)));
         }
-        adapter.setTrainable(true);
-        List<Adapter> stack = new ArrayList<>();
-        stage.below().forEach(b -> stack.add(adapters.get(b)));
-        stack.add(adapter);
-        lane = new Lane(adapter, stack, new OptimizerState(adapter.parameters(), h), size(adapter));
-        lanes.put(name, lane);
+        adapters.put(name, adapter);
       }
+      adapter.setTrainable(true);
+      List<Adapter> stack = new ArrayList<>();
+      stage.below().forEach(b -> stack.add(adapters.get(b)));
+      stack.add(adapter);
+      lanes.add(
+          new Lane(adapter, stack, new OptimizerState(adapter.parameters(), h), size(adapter)));
     }
     int laneIndex = 0;
-    for (Lane lane : lanes.values()) {
-      List<String> drawn =
-          stage.routes().entrySet().stream()
-              .filter(r -> r.getValue().equals(lane.adapter.name()))
-              .map(Map.Entry::getKey)
-              .toList();
-      lane.items.addAll(draw(stage, index, drawn, laneIndex++));
-      lane.steps = (lane.items.size() + h.examplesPerStep() - 1) / h.examplesPerStep();
+    for (Lane lane : lanes) {
+      lane.items.addAll(draw(stage, index, stage.tasks(lane.adapter.name()), laneIndex++));
+      lane.steps = (int) stage.steps(lane.adapter.name(), h);
     }
-    return new ArrayList<>(lanes.values());
+    return lanes;
   }
 
   /**
@@ -846,11 +827,7 @@ public final class Trainer {
   }
 
   private static String taskOf(Stage stage, Lane lane) {
-    return stage.routes().entrySet().stream()
-        .filter(r -> r.getValue().equals(lane.adapter.name()))
-        .map(Map.Entry::getKey)
-        .findFirst()
-        .orElseThrow();
+    return stage.tasks(lane.adapter.name()).get(0);
   }
 
   /** Returns the root mean square of an adapter's parameters. */
@@ -981,8 +958,7 @@ public final class Trainer {
   private ImmutableMap<String, Path> saved(Stage stage, int index) {
     Path directory = RunDirectory.stage(output, index, stage);
     ImmutableMap.Builder<String, Path> saved = ImmutableMap.builder();
-    ImmutableSet.copyOf(stage.routes().values())
-        .forEach(a -> saved.put(a, RunDirectory.named(directory, a)));
+    stage.adapters().forEach(a -> saved.put(a, RunDirectory.named(directory, a)));
     return saved.buildOrThrow();
   }
 

@@ -3,6 +3,7 @@ package org.tune4j.core.train;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Iterables;
 import java.util.HashSet;
 import java.util.List;
@@ -83,6 +84,23 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
   /** Returns a plan. */
   public static TrainingPlan of(String strategy, List<Stage> stages) {
     return new TrainingPlan(strategy, ImmutableList.copyOf(stages));
+  }
+
+  /** Like {@link #of(String, List)}. */
+  public static TrainingPlan of(String strategy, Stage... stages) {
+    return of(strategy, List.of(stages));
+  }
+
+  /** Returns the adapters that are trained. */
+  public ImmutableSet<String> adapters() {
+    return stages.stream()
+        .flatMap(s -> s.adapters().stream())
+        .collect(ImmutableSet.toImmutableSet());
+  }
+
+  /** Returns the steps of all stages, where none ends early. */
+  public long steps(Hyperparameters h) {
+    return stages.stream().mapToLong(s -> s.steps(h)).sum();
   }
 
   /** Returns the examples drawn in all. */

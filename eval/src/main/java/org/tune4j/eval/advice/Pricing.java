@@ -2,11 +2,8 @@ package org.tune4j.eval.advice;
 
 import static com.google.common.base.Preconditions.checkArgument;
 
-import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
@@ -36,7 +33,7 @@ final class Pricing {
   Assessment weigh(Candidate candidate, Situation situation, boolean useful) {
     ComputeBudget budget = request.budget();
     TrainingPlan full = plan(candidate, request.hyperparameters());
-    Optional<Hyperparameters> fitted = memory.fit(lanes(full), adapters(full));
+    Optional<Hyperparameters> fitted = memory.fit(lanes(full), full.adapters().size());
     Hyperparameters h = fitted.orElseGet(memory::least);
     PlanPrice price = candidate.price(price(full, h));
     double share = budget.share(price);
@@ -71,49 +68,36 @@ final class Pricing {
   }
 
   private PlanPrice price(TrainingPlan plan, Hyperparameters h) {
-    long steps = 0;
     double seconds = 0;
     double tokens = 0;
     for (Stage s : plan.stages()) {
-      Map<String, Long> byLane = new LinkedHashMap<>();
       double stageTokens = 0;
       for (Map.Entry<String, Integer> e : s.examples().entrySet()) {
-        byLane.merge(s.routes().get(e.getKey()), (long) e.getValue(), Long::sum);
         stageTokens += e.getValue() * profiles.meanTokens(e.getKey());
       }
-      steps += byLane.values().stream().mapToLong(n -> steps(n, h)).max().orElse(0);
       tokens += stageTokens;
       seconds += stageTokens * rates.secondsPerToken(StepRates.Shape.of(s));
     }
     return new PlanPrice(
         plan.examples(),
         Math.round(tokens),
-        steps,
+        plan.steps(h),
         seconds,
-        memory.bytes(h, lanes(plan), adapters(plan)),
-        memory.savedBytes(adapters(plan)));
+        memory.bytes(h, lanes(plan), plan.adapters().size()),
+        memory.savedBytes(plan.adapters().size()));
   }
 
   /** Returns the fewest steps that an adapter of a plan gets, a last smaller one included. */
   private static long fewestSteps(TrainingPlan plan, Hyperparameters h) {
-    Map<String, Long> examples = new LinkedHashMap<>();
-    for (Stage s : plan.stages()) {
-      s.examples().forEach((task, n) -> examples.merge(s.routes().get(task), (long) n, Long::sum));
-    }
-    return steps(examples.values().stream().mapToLong(Long::longValue).min().orElse(0), h);
-  }
-
-  private static long steps(long examples, Hyperparameters h) {
+    long examples =
+        plan.adapters().stream()
+            .mapToLong(a -> plan.stages().stream().mapToLong(s -> s.examples(a)).sum())
+            .min()
+            .orElseThrow();
     return (examples + h.examplesPerStep() - 1) / h.examplesPerStep();
   }
 
   private static int lanes(TrainingPlan plan) {
     return plan.stages().stream().mapToInt(s -> StepRates.Shape.of(s).lanes()).max().orElse(1);
-  }
-
-  private static int adapters(TrainingPlan plan) {
-    Set<String> all = new HashSet<>();
-    plan.stages().forEach(s -> all.addAll(s.routes().values()));
-    return all.size();
   }
 }

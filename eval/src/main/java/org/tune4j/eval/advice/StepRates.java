@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
@@ -35,7 +34,7 @@ final class StepRates {
   /** What determines the cost of a token: adapters side by side, and frozen ones under them. */
   record Shape(int lanes, int below) {
     static Shape of(Stage stage) {
-      return new Shape(Set.copyOf(stage.routes().values()).size(), stage.below().size());
+      return new Shape(stage.adapters().size(), stage.below().size());
     }
   }
 

@@ -1,7 +1,6 @@
 package org.tune4j.eval.advice;
 
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -93,34 +92,22 @@ final class StepTimer {
   /** Returns a plan of a stage in which the tasks are dealt out to the lanes. */
   private TrainingPlan plan(Shape shape, int examples) {
     ImmutableList<String> names = profiles.names();
-    ImmutableMap.Builder<String, Integer> drawn = ImmutableMap.builder();
-    ImmutableMap.Builder<String, String> routes = ImmutableMap.builder();
-    ImmutableMap.Builder<String, ImmutableList<String>> serving = ImmutableMap.builder();
+    Stage.Builder timed = Stage.named("timed");
     for (int lane = 0; lane < shape.lanes(); lane++) {
       String adapter = "lane " + lane;
       Map<String, Double> equal = new LinkedHashMap<>();
       for (int i = lane; i < names.size(); i += shape.lanes()) {
         equal.put(names.get(i), 1.0);
-        routes.put(names.get(i), adapter);
-        serving.put(names.get(i), ImmutableList.of(adapter));
       }
-      drawn.putAll(PlanContext.divide(Math.max(equal.size(), examples), equal));
+      timed
+          .train(PlanContext.divide(Math.max(equal.size(), examples), equal), adapter)
+          .serve(equal.keySet(), adapter);
     }
-    List<Stage> stages = new ArrayList<>();
-    ImmutableList<String> below =
-        shape.below() == 0 ? ImmutableList.of() : ImmutableList.of("below");
-    for (String adapter : below) {
-      stages.add(Stage.of(adapter, ImmutableMap.of(names.get(0), 1), adapter, names));
+    if (shape.below() == 0) {
+      return TrainingPlan.of("price", timed.build());
     }
-    stages.add(
-        new Stage(
-            "timed",
-            drawn.buildOrThrow(),
-            routes.buildOrThrow(),
-            below,
-            ImmutableList.of(),
-            ImmutableMap.of(),
-            serving.buildOrThrow()));
-    return TrainingPlan.of("price", stages);
+    Stage below =
+        Stage.named("below").train(names.get(0), "below", 1).serve(names, "below").build();
+    return TrainingPlan.of("price", below, timed.on("below").build());
   }
 }

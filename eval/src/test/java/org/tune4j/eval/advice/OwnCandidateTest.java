@@ -4,13 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -52,24 +49,13 @@ class OwnCandidateTest {
 
     @Override
     public TrainingPlan plan(PlanContext context) {
-      Map<String, String> routes = new LinkedHashMap<>();
-      Map<String, ImmutableList<String>> serving = new LinkedHashMap<>();
+      Stage.Builder stage = Stage.named("two-lanes");
+      String adapter = "first";
       for (String t : context.names()) {
-        String adapter = routes.isEmpty() ? "first" : "others";
-        routes.put(t, adapter);
-        serving.put(t, ImmutableList.of(adapter));
+        stage.train(t, adapter, context.examples().get(t)).serve(t, adapter);
+        adapter = "others";
       }
-      return TrainingPlan.of(
-          name(),
-          List.of(
-              new Stage(
-                  "two-lanes",
-                  context.examples(),
-                  ImmutableMap.copyOf(routes),
-                  ImmutableList.of(),
-                  ImmutableList.of(),
-                  ImmutableMap.of(),
-                  ImmutableMap.copyOf(serving))));
+      return TrainingPlan.of(name(), stage.build());
     }
   }
 

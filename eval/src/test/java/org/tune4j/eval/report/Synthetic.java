@@ -183,7 +183,7 @@ final class Synthetic {
     List<StepRecord> steps = new ArrayList<>();
     for (int i = 0; i < draws.size(); i++) {
       String stage = staged ? tasks.get(i) : "all-tasks";
-      stages.add(Stage.of(stage, draws.get(i), name, tasks));
+      stages.add(Stage.named(stage).train(draws.get(i), name).serve(tasks, name).build());
       boolean end = i + 1 == draws.size();
       List<Double> row = new ArrayList<>();
       for (String t : tasks) {

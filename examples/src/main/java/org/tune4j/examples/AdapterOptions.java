@@ -1,6 +1,7 @@
 package org.tune4j.examples;
 
 import java.util.List;
+import org.tune4j.lora.Initialisation;
 import org.tune4j.lora.LoraConfig;
 import picocli.CommandLine.Option;
 
@@ -43,7 +44,7 @@ final class AdapterOptions {
       defaultValue = "KAIMING",
       description =
           "Initial values: KAIMING, GAUSSIAN, ORTHOGONAL; PISSA, OLORA, which begin from the base weights. Default: KAIMING.")
-  private LoraConfig.Initialisation initialisation;
+  private Initialisation initialisation;
 
   @Option(names = "--rslora", description = "Scale by alpha / sqrt(rank) (rank-stabilised LoRA).")
   private boolean rslora;

@@ -11,7 +11,7 @@ import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * The part of a base weight that an initialisation moves into the adapter: {@code s B A}, which is
+ * The parts of a base weight that initialisations move into the adapter: {@code s B A}, which is
  * taken from the weight and learned on. The weight itself is others' too and stays as it is: the
  * adapter subtracts the part, which is the same.
  *
@@ -21,12 +21,8 @@ import org.tune4j.core.engine.MatrixSource;
  *   <li>OLoRA (Büyükakyüz 2024, "OLoRA", section 2): B is Q's first {@code r} columns and A is R's
  *       first rows of {@code W = Q R}.
  * </ul>
- *
- * @param rank {@code r}
- * @param a {@code [r, in]}, row-major
- * @param b {@code [out, r]}, row-major
  */
-record BasePart(int rank, float[] a, float[] b) {
+final class BasePart {
   private static final Logger LOG = LoggerFactory.getLogger(BasePart.class);
 
   /** By weight, as the decomposition takes seconds: several adapters begin from one model. */
@@ -42,21 +38,16 @@ record BasePart(int rank, float[] a, float[] b) {
    */
   private record Principal(double[] values, double[] left, double[] right) {}
 
+  private BasePart() {}
+
   /**
-   * Returns the part of a weight.
+   * Returns PiSSA's part.
    *
-   * @param how {@link LoraConfig.Initialisation#PISSA} or {@link LoraConfig.Initialisation#OLORA}
    * @param weight {@code [out, in]}
    * @param rank at most {@code min(out, in)}
    * @param scale {@code s}, positive
    */
-  static BasePart of(LoraConfig.Initialisation how, MatrixSource weight, int rank, double scale) {
-    return how == LoraConfig.Initialisation.PISSA
-        ? pissa(weight, rank, scale)
-        : olora(weight, rank);
-  }
-
-  private static BasePart pissa(MatrixSource weight, int rank, double scale) {
+  static Factors pissa(MatrixSource weight, int rank, double scale) {
     Principal p = KNOWN.get(weight);
     if (p == null || p.values.length < rank) {
       p = principal(weight, rank);
@@ -75,7 +66,7 @@ record BasePart(int rank, float[] a, float[] b) {
         b[o * rank + k] = (float) (p.left[k * out + o] * root);
       }
     }
-    return new BasePart(rank, a, b);
+    return new Factors(rank, a, b);
   }
 
   /**
@@ -126,8 +117,13 @@ record BasePart(int rank, float[] a, float[] b) {
     return values;
   }
 
-  /** Householder reflections of the first columns, as LAPACK makes them. */
-  private static BasePart olora(MatrixSource weight, int rank) {
+  /**
+   * Returns OLoRA's part, by Householder reflections of the first columns as LAPACK makes them.
+   *
+   * @param weight {@code [out, in]}
+   * @param rank at most {@code min(out, in)}
+   */
+  static Factors olora(MatrixSource weight, int rank) {
     int out = weight.rows();
     int in = weight.cols();
     float[] w = matrix(weight);
@@ -180,7 +176,7 @@ record BasePart(int rank, float[] a, float[] b) {
         a[k * in + c] = (float) row[c];
       }
     }
-    return new BasePart(rank, a, b);
+    return new Factors(rank, a, b);
   }
 
   /** {@code x -= 2 v (v' x) / (v' v)}. */

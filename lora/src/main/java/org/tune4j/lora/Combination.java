@@ -238,7 +238,7 @@ public record Combination(Method method, double density, Majority majority, long
         LoraAdapter a = adapters.get(i);
         LoraAdapter.Module m = a.modules().get(module);
         if (m != null) {
-          BasePart update = a.update(m);
+          Factors update = a.update(m);
           parts.add(new Part(update.rank(), weights[i] * m.scale(), update.a(), update.b()));
         }
       }

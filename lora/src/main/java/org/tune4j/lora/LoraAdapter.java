@@ -7,7 +7,6 @@ import com.google.common.collect.Maps;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
@@ -62,8 +61,8 @@ public final class LoraAdapter implements Adapter {
     this.name = name;
     Parameters.Builder builder = Parameters.builder(model.engine());
     Map<String, Module> all = new LinkedHashMap<>();
-    Map<ProjectionGroup, List<LoraConfig.Target>> targets = new LinkedHashMap<>(); // in order
-    for (LoraConfig.Target t : config.resolve(model)) {
+    Map<ProjectionGroup, List<Target>> targets = new LinkedHashMap<>(); // in order
+    for (Target t : config.resolve(model)) {
       targets.computeIfAbsent(t.group(), g -> new ArrayList<>()).add(t);
     }
     IdentityHashMap<ProjectionGroup, List<Module>> byGroup = new IdentityHashMap<>();
@@ -72,7 +71,7 @@ public final class LoraAdapter implements Adapter {
           // neighbouring A's of a group make one product of their common input
           List<Slot> a = new ArrayList<>();
           boolean embedding = group.use() == FrozenMatrix.Use.EMBEDDING;
-          for (LoraConfig.Target t : members) {
+          for (Target t : members) {
             Projection p = t.projection();
             a.add(
                 embedding
@@ -81,7 +80,7 @@ public final class LoraAdapter implements Adapter {
           }
           List<Module> made = new ArrayList<>();
           for (int k = 0; k < members.size(); k++) {
-            LoraConfig.Target t = members.get(k);
+            Target t = members.get(k);
             Projection p = t.projection();
             Slot b = builder.add(embedding ? embeddingBName(p) : bName(p), p.out(), t.rank());
             Slot magnitude = config.dora() ? builder.add(magnitudeName(p), 1, p.out()) : null;
@@ -123,9 +122,9 @@ public final class LoraAdapter implements Adapter {
     }
   }
 
-  private static BasePart basePart(
+  private static Factors basePart(
       LoraConfig config, ProjectionGroup group, int member, int rank, float scale) {
-    return BasePart.of(config.initialisation(), group.sources().get(member), rank, scale);
+    return config.initialisation().basePart(group.sources().get(member), rank, scale);
   }
 
   static String aName(Projection p) {
@@ -151,10 +150,10 @@ public final class LoraAdapter implements Adapter {
   /** Returns an adapter with initial values. */
   static LoraAdapter create(LanguageModel model, LoraConfig config, String name, long seed) {
     Engine engine = model.engine();
-    if (config.initialisation() == LoraConfig.Initialisation.PISSA) {
+    if (config.initialisation().movesBase()) {
       // what takes long is done while others may run steps, and known afterwards
-      for (LoraConfig.Target t : config.resolve(model)) {
-        if (t.group().use() != FrozenMatrix.Use.EMBEDDING) {
+      for (Target t : config.resolve(model)) {
+        if (!t.embedding()) {
           basePart(config, t.group(), t.member(), t.rank(), (float) t.scale());
         }
       }
@@ -177,7 +176,7 @@ public final class LoraAdapter implements Adapter {
     residuals.forEach(
         (group, residual) -> {
           for (Module m : groups.get(group).modules()) {
-            BasePart part = residual.moved(m);
+            Factors part = residual.moved(m);
             set(m.a, part.a());
             set(m.b, part.b());
           }
@@ -186,11 +185,10 @@ public final class LoraAdapter implements Adapter {
       if (config.initialisation().movesBase() && !transposed(m.a)) {
         continue;
       }
-      InitialValues values =
+      Factors values =
           transposed(m.a)
-              ? InitialValues.ofEmbedding(
-                  config.initialisation(), m.rank, m.a.rows(), m.b.rows(), random)
-              : InitialValues.draw(config.initialisation(), m.rank, m.a.cols(), m.b.rows(), random);
+              ? config.initialisation().drawOfEmbedding(m.rank, m.a.rows(), m.b.rows(), random)
+              : config.initialisation().draw(m.rank, m.a.cols(), m.b.rows(), random);
       set(m.a, values.a());
       set(m.b, values.b());
     }
@@ -274,27 +272,15 @@ public final class LoraAdapter implements Adapter {
    * A}: the module's A and B, behind which stand the parts that were taken from the weights, with
    * B's negated.
    */
-  BasePart update(Module m) {
+  Factors update(Module m) {
     float[] a = values(m.a.name());
     float[] b = values(m.b.name());
     for (OnResidual residual : residuals.values()) {
       if (residual.has(m)) {
-        BasePart part = residual.moved(m);
-        int rank = m.rank + part.rank();
-        float[] allA = Arrays.copyOf(a, a.length + part.a().length);
-        System.arraycopy(part.a(), 0, allA, a.length, part.a().length);
-        int out = m.projection.out();
-        float[] allB = new float[out * rank];
-        for (int o = 0; o < out; o++) {
-          System.arraycopy(b, o * m.rank, allB, o * rank, m.rank);
-          for (int k = 0; k < part.rank(); k++) {
-            allB[o * rank + m.rank + k] = -part.b()[o * part.rank() + k];
-          }
-        }
-        return new BasePart(rank, allA, allB);
+        return new Factors(m.rank, a, b).minus(residual.moved(m));
       }
     }
-    return new BasePart(m.rank, a, b);
+    return new Factors(m.rank, a, b);
   }
 
   /** Returns the rank of {@link #update}. */
@@ -308,7 +294,7 @@ public final class LoraAdapter implements Adapter {
     Set<String> made = new HashSet<>();
     for (Module m : modules.values()) {
       if (!residuals.isEmpty() && !transposed(m.a)) {
-        BasePart u = update(m);
+        Factors u = update(m);
         all.put(m.a.name(), new Stored(u.a(), new long[] {u.rank(), m.projection.in()}));
         all.put(m.b.name(), new Stored(u.b(), new long[] {m.projection.out(), u.rank()}));
         made.add(m.a.name());
@@ -336,7 +322,7 @@ public final class LoraAdapter implements Adapter {
             .alpha(factor * config.alpha())
             .rankPattern(Maps.transformValues(config.rankPattern(), r -> 2 * r))
             .alphaPattern(Maps.transformValues(config.alphaPattern(), a -> factor * a))
-            .initialisation(LoraConfig.Initialisation.KAIMING)
+            .initialisation(Initialisation.KAIMING)
             .build();
     Map<String, Integer> ranks = new LinkedHashMap<>();
     Map<String, Double> alphas = new LinkedHashMap<>();
@@ -414,9 +400,10 @@ public final class LoraAdapter implements Adapter {
    */
   @Override
   public void setTrainable(boolean value) {
-    if (value && config.initialisation() == LoraConfig.Initialisation.MICA) {
+    if (value && !config.initialisation().trains()) {
       throw new UnsupportedOperationException(
-          "'%s' is a MiCA adapter, which trains A only: this is not implemented".formatted(name));
+          "'%s' began by %s, which trains A only: this is not implemented"
+              .formatted(name, config.initialisation()));
     }
     trainable = value;
   }
@@ -463,7 +450,7 @@ public final class LoraAdapter implements Adapter {
 
   /** Returns a module's weight with it merged in. */
   MergedSource merge(Module m, MatrixSource into) {
-    BasePart update = update(m);
+    Factors update = update(m);
     return new MergedSource(
         into,
         m.projection.source(),

@@ -30,63 +30,6 @@ public final class LoraConfig implements AdapterFactory {
   /** The value of target modules that means every linear layer but the output head. */
   public static final String ALL_LINEAR = "all-linear";
 
-  /** Initial values; B is zero unless said otherwise. */
-  public enum Initialisation {
-    /** Kaiming uniform with a = sqrt(5): uniform within 1/sqrt(in). PEFT's default. */
-    KAIMING("true"),
-    /** Normal with standard deviation 1/r. */
-    GAUSSIAN("gaussian"),
-    /**
-     * Like {@link #KAIMING} for A and for B: an adapter that changes outputs from the start; for
-     * tests.
-     */
-    RANDOM("false"),
-    /**
-     * A and B random in orthogonal subspaces, so that {@code B A = 0} with neither being zero; the
-     * rank must be even.
-     */
-    ORTHOGONAL("orthogonal"),
-    /**
-     * A from the principal directions of a layer's inputs (EVA, Paischer et al. 2024). Adapters
-     * that began so are loaded and trained on; new ones are not made, as that takes a pass over
-     * data.
-     */
-    EVA("eva"),
-    /**
-     * B from the base weight's left singular vectors of smallest singular values and frozen, A zero
-     * (MiCA). Adapters that began so are loaded; they are not trained.
-     */
-    MICA("mica"),
-    /**
-     * The base weight's largest singular values and their vectors, which are taken from the weight
-     * (PiSSA, Meng et al. 2024): what matters most is learned on. Finding them takes seconds for a
-     * layer of a thousand features, a minute for one of some thousands. Saved as plain LoRA of
-     * twice the rank.
-     */
-    PISSA("pissa"),
-    /**
-     * B orthonormal and A a triangle, of the base weight's QR decomposition, which are taken from
-     * the weight (OLoRA, Büyükakyüz 2024). Saved as plain LoRA of twice the rank.
-     */
-    OLORA("olora");
-
-    private final String peft;
-
-    Initialisation(String peft) {
-      this.peft = peft;
-    }
-
-    /** Returns PEFT's value of {@code init_lora_weights}; true and false stand without quotes. */
-    String peft() {
-      return peft;
-    }
-
-    /** Returns whether a part of the base weights moves into the adapter. */
-    boolean movesBase() {
-      return this == PISSA || this == OLORA;
-    }
-  }
-
   /** Which biases of the base model are trained along; PEFT's {@code bias}. */
   public enum Bias {
     /** None. */
@@ -218,12 +161,7 @@ public final class LoraConfig implements AdapterFactory {
         modulesToSave.stream()
             .map(m -> PythonRegex.compile("modules_to_save", m, "(^|.*\\.)" + m + "($|\\..*)"))
             .collect(ImmutableList.toImmutableList());
-    checkArgument(
-        initialisation != Initialisation.ORTHOGONAL
-            || (rank % 2 == 0 && rankPattern.values().stream().allMatch(r -> r % 2 == 0)),
-        "r is %s, rank_pattern %s; orthogonal initialisation needs even ranks",
-        rank,
-        rankPattern);
+    initialisation.check(this);
     checkArgument(
         !initialisation.movesBase() || !dora,
         "use_dora with initialisation %s: this is not implemented",
@@ -615,29 +553,6 @@ public final class LoraConfig implements AdapterFactory {
   }
 
   /**
-   * A module that an adapter changes.
-   *
-   * @param group the group that it is in
-   * @param member its place there
-   * @param rank of the update
-   * @param scale factor of the update
-   */
-  record Target(ProjectionGroup group, int member, int rank, double scale) {
-    Projection projection() {
-      return group.members().get(member);
-    }
-
-    String name() {
-      return projection().name();
-    }
-
-    /** Returns the parameters of LoRA. */
-    long size() {
-      return (long) rank * (projection().in() + projection().out());
-    }
-  }
-
-  /**
    * Returns the targets in a model, in its order.
    *
    * @throws IllegalArgumentException if there are none, or what is asked for is not implemented;
@@ -677,15 +592,7 @@ public final class LoraConfig implements AdapterFactory {
     if (!initialisation.movesBase() || group.use() == FrozenMatrix.Use.EMBEDDING) {
       return new Target(group, member, rank, scale);
     }
-    checkArgument(
-        initialisation != Initialisation.PISSA || scale > 0,
-        "lora_alpha makes the scale of '%s' %s; PiSSA needs a positive one",
-        p.name(),
-        scale);
-    checkArgument(
-        initialisation != Initialisation.OLORA || !p.fanInFanOut(),
-        "OLoRA of '%s', which is stored [in, out]: PEFT decomposes that the wrong way round",
-        p.name());
+    initialisation.check(p, scale);
     // a matrix has no more singular values
     return new Target(group, member, Math.min(rank, Math.min(p.in(), p.out())), scale);
   }
@@ -787,7 +694,7 @@ public final class LoraConfig implements AdapterFactory {
           lastNames(model));
     }
     checkArgument(
-        initialisation != Initialisation.EVA && initialisation != Initialisation.MICA,
+        initialisation.begins(),
         "initialisation %s is for adapters that are loaded; new ones can have others",
         initialisation);
     long parameters = parameters(model);
@@ -835,12 +742,16 @@ public final class LoraConfig implements AdapterFactory {
   @Override
   public long parameters(LanguageModel model) {
     return resolve(model).stream()
-            .mapToLong(t -> t.size() + (dora ? t.projection().out() : 0))
+            .mapToLong(t -> size(t.rank(), t.projection()) + (dora ? t.projection().out() : 0))
             .sum()
         + saved(model).stream()
             .map(g -> g.members().get(0))
             .mapToLong(p -> (long) p.in() * p.out())
             .sum();
+  }
+
+  private static long size(int rank, Projection p) {
+    return (long) rank * (p.in() + p.out());
   }
 
   @Override

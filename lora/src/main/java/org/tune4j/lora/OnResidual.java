@@ -29,7 +29,7 @@ final class OnResidual implements ProjectionAdapter {
    *
    * @param moved one for each module of {@code lora}, in order
    */
-  OnResidual(Engine engine, ProjectionGroup group, GroupLora lora, List<BasePart> moved) {
+  OnResidual(Engine engine, ProjectionGroup group, GroupLora lora, List<Factors> moved) {
     this.lora = lora;
     this.group = group;
     Parameters.Builder builder = Parameters.builder(engine);
@@ -44,7 +44,7 @@ final class OnResidual implements ProjectionAdapter {
       all.add(new Part(modules.get(i), a.get(i), b));
     }
     parts = all.build();
-    rankSum = moved.stream().mapToInt(BasePart::rank).sum();
+    rankSum = moved.stream().mapToInt(Factors::rank).sum();
     parameters = builder.build(false);
     for (int i = 0; i < modules.size(); i++) {
       engine.write(parameters.weight(parts.get(i).a), moved.get(i).a());
@@ -58,11 +58,11 @@ final class OnResidual implements ProjectionAdapter {
   }
 
   /** Returns the frozen part of a module. */
-  BasePart moved(LoraAdapter.Module module) {
+  Factors moved(LoraAdapter.Module module) {
     for (Part p : parts) {
       if (p.module.equals(module)) {
         Engine e = parameters.engine();
-        return new BasePart(
+        return new Factors(
             p.a.rows(), e.read(parameters.weight(p.a)), e.read(parameters.weight(p.b)));
       }
     }

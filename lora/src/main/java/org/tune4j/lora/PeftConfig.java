@@ -337,19 +337,19 @@ final class PeftConfig {
       }
     }
 
-    private LoraConfig.Initialisation initialisation(JsonNode init) throws IOException {
+    private Initialisation initialisation(JsonNode init) throws IOException {
       if (absent(init)) {
-        return LoraConfig.Initialisation.KAIMING;
+        return Initialisation.KAIMING;
       }
       String value = init.asText().toLowerCase(Locale.ROOT);
-      for (LoraConfig.Initialisation i : LoraConfig.Initialisation.values()) {
+      for (Initialisation i : Initialisation.values()) {
         boolean flag = i.peft().equals("true") || i.peft().equals("false");
         if (value.equals(i.peft()) && (flag ? init.isBoolean() : init.isTextual())) {
           return i;
         }
       }
       if (init.isTextual() && value.matches("pissa_niter_\\d{1,9}")) {
-        return LoraConfig.Initialisation.PISSA; // which that approximates
+        return Initialisation.PISSA; // which that approximates
       }
       throw malformed(
           "init_lora_weights",

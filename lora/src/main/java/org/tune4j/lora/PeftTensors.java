@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
@@ -41,7 +40,7 @@ final class PeftTensors {
    */
   static PeftTensors check(LanguageModel model, LoraConfig config, Safetensors weights, String name)
       throws IOException {
-    List<LoraConfig.Target> targets = config.resolve(model);
+    List<Target> targets = config.resolve(model);
     Map<String, String> stored;
     try {
       stored = PeftKeys.of(weights.names(), name);
@@ -51,9 +50,9 @@ final class PeftTensors {
     }
     refuseUnprefixed(weights);
     List<Shape> shapes = new ArrayList<>();
-    for (LoraConfig.Target t : targets) {
+    for (Target t : targets) {
       Projection p = t.projection();
-      boolean embedding = t.group().use() == FrozenMatrix.Use.EMBEDDING;
+      boolean embedding = t.embedding();
       shapes.add(
           new Shape(
               embedding ? LoraAdapter.embeddingAName(p) : LoraAdapter.aName(p),
@@ -99,7 +98,7 @@ final class PeftTensors {
   private static void refuseOther(
       LanguageModel model,
       Safetensors weights,
-      List<LoraConfig.Target> targets,
+      List<Target> targets,
       List<Shape> shapes,
       Map<String, String> stored)
       throws IOException {

@@ -22,7 +22,6 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.lora.LoraConfig.Initialisation;
 
 /** Initialisations that take a part from the base weights. */
 class BasePartTest {
@@ -37,7 +36,7 @@ class BasePartTest {
     return values;
   }
 
-  private static double[][] product(BasePart p, int out, int in, double scale) {
+  private static double[][] product(Factors p, int out, int in, double scale) {
     double[][] w = new double[out][in];
     for (int o = 0; o < out; o++) {
       for (int k = 0; k < p.rank(); k++) {
@@ -61,7 +60,7 @@ class BasePartTest {
       @ForAll @IntRange(min = 0, max = 1000) int seed) {
     int rank = Math.min(wanted, Math.min(out, in));
     float[] w = random(out * in, seed);
-    BasePart p = BasePart.of(Initialisation.PISSA, MatrixSource.of(out, in, w), rank, 0.5);
+    Factors p = BasePart.pissa(MatrixSource.of(out, in, w), rank, 0.5);
     double[][] part = product(p, out, in, 0.5);
     double[][] rest = new double[out][in];
     double partSquare = 0;
@@ -150,7 +149,7 @@ class BasePartTest {
         w[o * in] = 0; // a column of zeros
       }
     }
-    BasePart p = BasePart.of(Initialisation.OLORA, MatrixSource.of(out, in, w), rank, 1);
+    Factors p = BasePart.olora(MatrixSource.of(out, in, w), rank);
     double[][] part = product(p, out, in, 1);
     for (int j = 0; j < rank; j++) {
       for (int k = 0; k < rank; k++) {
@@ -175,13 +174,13 @@ class BasePartTest {
     for (int i = 0; i < w.length; i++) {
       w[i] = (i / 5 + 1) * (i % 5 - 2);
     }
-    BasePart p = BasePart.of(Initialisation.PISSA, MatrixSource.of(6, 5, w), 3, 2);
+    Factors p = BasePart.pissa(MatrixSource.of(6, 5, w), 3, 2);
     double[][] part = product(p, 6, 5, 2);
     for (int i = 0; i < w.length; i++) {
       assertThat(part[i / 5][i % 5]).isCloseTo(w[i], within(1e-4));
     }
     for (Initialisation how : List.of(Initialisation.PISSA, Initialisation.OLORA)) {
-      BasePart none = BasePart.of(how, MatrixSource.of(6, 5, new float[30]), 2, 2);
+      Factors none = how.basePart(MatrixSource.of(6, 5, new float[30]), 2, 2);
       for (double[] row : product(none, 6, 5, 2)) {
         assertThat(row).containsExactly(new double[row.length], within(1e-12));
       }

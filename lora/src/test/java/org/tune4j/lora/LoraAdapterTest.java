@@ -87,7 +87,7 @@ class LoraAdapterTest {
           .rankPattern(
               ImmutableMap.of("v_proj", 5, ".*\\.1\\..*(up_proj|c_fc)", 4, "h.0.attn.c_attn", 1))
           .alphaPattern(ImmutableMap.of("(down|c)_proj", 1.5))
-          .initialisation(LoraConfig.Initialisation.GAUSSIAN)
+          .initialisation(Initialisation.GAUSSIAN)
           .build();
     }
   }
@@ -211,10 +211,7 @@ class LoraAdapterTest {
   class Orthogonal extends Variant {
     @Override
     LoraConfig config() {
-      return LoraConfig.builder()
-          .rank(4)
-          .initialisation(LoraConfig.Initialisation.ORTHOGONAL)
-          .build();
+      return LoraConfig.builder().rank(4).initialisation(Initialisation.ORTHOGONAL).build();
     }
   }
 
@@ -236,7 +233,7 @@ class LoraAdapterTest {
     LoraConfig config() {
       return LoraConfig.builder()
           .rank(3)
-          .initialisation(LoraConfig.Initialisation.PISSA)
+          .initialisation(Initialisation.PISSA)
           .targetModulesRegex(".*(c_attn|c_proj|[qkv]_proj|down_proj|lm_head)")
           .rankPattern(ImmutableMap.of("v_proj|c_proj", 50)) // more than there are
           .build();
@@ -251,7 +248,7 @@ class LoraAdapterTest {
           .rank(3)
           .alpha(3)
           .dropout(0.3)
-          .initialisation(LoraConfig.Initialisation.PISSA)
+          .initialisation(Initialisation.PISSA)
           .targetModulesRegex(".*(c_attn|[qv]_proj|embed_tokens|wte)")
           .build();
     }
@@ -270,7 +267,7 @@ class LoraAdapterTest {
           .rank(3)
           .alpha(2)
           .rslora(true)
-          .initialisation(LoraConfig.Initialisation.OLORA)
+          .initialisation(Initialisation.OLORA)
           .targetModulesRegex(".*(q_proj|v_proj|up_proj|down_proj|lm_head)")
           .build();
     }

@@ -147,14 +147,13 @@ class LoraConfigTest {
         }
         assertThat(a.values("model.layers.0.mlp.down_proj.lora_B.weight")).containsOnly(0f);
       }
-      LoraConfig gaussian =
-          with(b -> b.rank(16).initialisation(LoraConfig.Initialisation.GAUSSIAN));
+      LoraConfig gaussian = with(b -> b.rank(16).initialisation(Initialisation.GAUSSIAN));
       try (LoraAdapter a = gaussian.create(model, "a", 1)) {
         float[] down = a.values("model.layers.0.mlp.down_proj.lora_A.weight");
         assertThat(spread(down)).isCloseTo(1.0 / 16, within(0.01));
         assertThat(a.values("model.layers.0.mlp.down_proj.lora_B.weight")).containsOnly(0f);
       }
-      LoraConfig random = with(b -> b.initialisation(LoraConfig.Initialisation.RANDOM));
+      LoraConfig random = with(b -> b.initialisation(Initialisation.RANDOM));
       try (LoraAdapter a = random.create(model, "a", 1)) {
         assertThat(spread(a.values("model.layers.0.mlp.down_proj.lora_B.weight")))
             .isGreaterThan(0.05);

@@ -132,7 +132,7 @@ class PeftDialectsTest {
 
   @ParameterizedTest
   @CsvSource({"eva, EVA", "orthogonal, ORTHOGONAL", "mica, MICA", "Gaussian, GAUSSIAN"})
-  void initialisationsThatLeaveTheBaseAloneLoad(String peft, LoraConfig.Initialisation expected)
+  void initialisationsThatLeaveTheBaseAloneLoad(String peft, Initialisation expected)
       throws IOException {
     Path directory = saved(LoraConfig.rank(4), "a");
     float[] values = loaded(directory, "a");
@@ -141,7 +141,7 @@ class PeftDialectsTest {
     try (LoraAdapter adapter = PeftFormat.load(model, "a", directory)) {
       assertThat(TestModels.get(adapter)).isEqualTo(values);
       assertThat(adapter.config().initialisation()).isEqualTo(expected);
-      if (expected == LoraConfig.Initialisation.MICA) {
+      if (expected == Initialisation.MICA) {
         assertThatThrownBy(() -> adapter.setTrainable(true)).hasMessageContaining("trains A only");
       } else {
         adapter.setTrainable(true);

@@ -125,12 +125,12 @@ class PeftFormatTest {
                 .layersPattern(List.of("layers"))
                 .rslora(true)
                 .dora(true)
-                .initialisation(LoraConfig.Initialisation.GAUSSIAN)
+                .initialisation(Initialisation.GAUSSIAN)
                 .build(),
             LoraConfig.builder()
                 .targetModulesRegex(".*\\.layers\\.1\\..*_proj")
                 .excludeModulesRegex(".*up_proj")
-                .initialisation(LoraConfig.Initialisation.RANDOM)
+                .initialisation(Initialisation.RANDOM)
                 .build());
     try (LanguageModel model = TestModels.model("llama", engine)) {
       for (LoraConfig config : configs) {

@@ -25,6 +25,7 @@ import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Routing;
 import org.tune4j.core.train.StepRecord;
+import org.tune4j.lora.Initialisation;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.lora.PeftFormat;
@@ -68,11 +69,11 @@ class AdapterKindsTest {
         b.targetModules("v_proj").modulesToSave("lm_head", "embed_tokens").build(),
         b.targetModules("q_proj", "down_proj")
             .modulesToSave("lm_head")
-            .initialisation(LoraConfig.Initialisation.PISSA)
+            .initialisation(Initialisation.PISSA)
             .build(),
         b.targetModules("q_proj", "lm_head")
             .modulesToSave(List.of())
-            .initialisation(LoraConfig.Initialisation.OLORA)
+            .initialisation(Initialisation.OLORA)
             .build());
   }
 

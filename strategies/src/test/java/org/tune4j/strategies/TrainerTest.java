@@ -4,7 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
-import static org.tune4j.lora.LoraConfig.Initialisation.RANDOM;
+import static org.tune4j.lora.Initialisation.RANDOM;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

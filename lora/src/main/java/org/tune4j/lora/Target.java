@@ -1,0 +1,28 @@
+package org.tune4j.lora;
+
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.model.Projection;
+import org.tune4j.core.model.ProjectionGroup;
+
+/**
+ * A module that an adapter changes.
+ *
+ * @param group the group that it is in
+ * @param member its place there
+ * @param rank of the update
+ * @param scale factor of the update
+ */
+record Target(ProjectionGroup group, int member, int rank, double scale) {
+  Projection projection() {
+    return group.members().get(member);
+  }
+
+  String name() {
+    return projection().name();
+  }
+
+  /** Returns whether rows are looked up in it. */
+  boolean embedding() {
+    return group.use() == FrozenMatrix.Use.EMBEDDING;
+  }
+}

@@ -454,4 +454,29 @@ class EvaluatorTest {
         .hasMessageContaining("task 'small' has no validation examples");
     assertThatThrownBy(() -> Evaluator.of(model).limit(0)).hasMessageContaining("limit is 0");
   }
+
+  @Test
+  void adaptersOfAnotherModelAreRefusedWithBothNames(@TempDir Path folder) throws IOException {
+    Task answers =
+        Task.builder("answers")
+            .train(List.of(Example.of("a", "b")))
+            .validation(List.of(Example.of("a", "b"), Example.of("c", "d")))
+            .type(Task.Type.GENERATION)
+            .build();
+    Task texts =
+        Task.builder("texts")
+            .train(List.of(Example.text("a")))
+            .validation(List.of(Example.text("a b c")))
+            .build();
+    try (LanguageModel other = TinyModel.create(folder.resolve("other"));
+        LoraAdapter its = LoraConfig.builder().rank(2).build().create(other, "its", 1)) {
+      for (Task task : List.of(LETTERS, answers, texts)) {
+        for (List<LoraAdapter> stack : List.of(List.of(its), List.of(adapter, its))) {
+          assertThatThrownBy(() -> Evaluator.of(model).evaluate(task, stack))
+              .isInstanceOf(IllegalArgumentException.class)
+              .hasMessageContainingAll("adapter 'its'", other.name(), model.name());
+        }
+      }
+    }
+  }
 }

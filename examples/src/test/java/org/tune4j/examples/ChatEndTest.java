@@ -29,8 +29,6 @@ class ChatEndTest {
             "8",
             "--learning-rate",
             "5e-3",
-            "--learn-turns",
-            "LAST",
             "--output",
             run);
     assertThat(train.status()).as(train.err()).isZero();

@@ -5,6 +5,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
+import com.google.common.collect.Maps;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -86,6 +87,11 @@ public record Stage(
     return routes.keySet().stream()
         .filter(task -> routes.get(task).equals(adapter))
         .collect(ImmutableList.toImmutableList());
+  }
+
+  /** Returns how many examples of each of its tasks an adapter is trained on. */
+  public ImmutableMap<String, Integer> draws(String adapter) {
+    return Maps.toMap(tasks(adapter), examples::get);
   }
 
   /** Returns the examples that an adapter is trained on. */

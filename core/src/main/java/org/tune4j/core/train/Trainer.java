@@ -9,23 +9,18 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodingReport;
-import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
@@ -77,15 +72,12 @@ public final class Trainer {
   private final Map<String, Adapter> adapters = new LinkedHashMap<>();
   private final List<StepRecord> records = new ArrayList<>();
   private final List<StageResult> ended = new ArrayList<>();
-  private final Map<String, List<EncodedExample>> train = new LinkedHashMap<>();
-  private final Map<String, List<EncodedExample>> validation = new LinkedHashMap<>();
-  private final Map<String, EncodingReport> reports = new LinkedHashMap<>();
+  private TrainingData data = new TrainingData(Map.of(), Map.of(), Map.of(), 0);
   private final int filler;
-  private final int maxLength;
   private final Turns turns;
   private LanguageModel base; // the one given, or the run's own with adapters merged
   private final Set<String> merged = new LinkedHashSet<>();
-  private String fingerprint;
+  private RunFingerprint fingerprint;
   private long peakBytes;
   private boolean started;
 
@@ -106,7 +98,6 @@ public final class Trainer {
     engine = model.engine();
     turns = new Turns(engine, b.servingShare, this::requireOpen);
     filler = model.tokenizer().eos().stream().findFirst().orElse(0);
-    maxLength = Math.min(h.maxLength(), model.config().maxPositions());
   }
 
   /** Returns where a run with this output directory saves an adapter at its end. */
@@ -240,7 +231,7 @@ public final class Trainer {
   private static final class Lane {
     final Adapter adapter;
     final List<Adapter> stack;
-    final List<Packer.Item> items = new ArrayList<>();
+    final DataOrder order;
     final OptimizerState optimizer;
     final double sizeAtStart; // root mean square of the adapter's parameters
     int steps;
@@ -252,9 +243,15 @@ public final class Trainer {
     Map<String, Double> bestLosses = Map.of();
     float[] bestWeights;
 
-    Lane(Adapter adapter, List<Adapter> stack, OptimizerState optimizer, double sizeAtStart) {
+    Lane(
+        Adapter adapter,
+        List<Adapter> stack,
+        DataOrder order,
+        OptimizerState optimizer,
+        double sizeAtStart) {
       this.adapter = adapter;
       this.stack = stack;
+      this.order = order;
       this.optimizer = optimizer;
       this.sizeAtStart = sizeAtStart;
     }
@@ -299,18 +296,19 @@ public final class Trainer {
     if (!encoded()) {
       return result(false);
     }
-    requireValidationExamples();
+    if (h.patience() > 0) {
+      data.requireValidation(plan);
+    }
+    fingerprint = RunFingerprint.of(model, factory, h, data, plan);
     Optional<Checkpoint> from =
         existing == RunDirectory.Existing.RESUME ? Checkpoint.read(output) : Optional.empty();
-    if (from.isPresent() && !from.get().fingerprint().equals(fingerprint())) {
-      throw new IOException(
-          "%s belongs to another run and cannot be resumed; it was%n%s%nthis is%n%s"
-              .formatted(RunDirectory.checkpoint(output), from.get().fingerprint(), fingerprint()));
+    if (from.isPresent()) {
+      fingerprint.requireSame(from.get().fingerprint(), RunDirectory.checkpoint(output));
     }
     if (existing == RunDirectory.Existing.OVERWRITE) {
       directory.clear();
     }
-    listeners.forEach(l -> l.onStart(plan, Collections.unmodifiableMap(reports)));
+    listeners.forEach(l -> l.onStart(plan, data.reports()));
     boolean completed = false;
     try {
       completed = stages(from.orElse(null));
@@ -332,7 +330,7 @@ public final class Trainer {
         ImmutableList.copyOf(ended),
         ImmutableList.copyOf(records),
         ImmutableMap.copyOf(adapters),
-        ImmutableMap.copyOf(reports),
+        ImmutableMap.copyOf(data.reports()),
         records.stream().mapToDouble(StepRecord::seconds).sum(),
         peakBytes,
         base == model ? Optional.empty() : Optional.of(base));
@@ -347,22 +345,6 @@ public final class Trainer {
   /** Stages that merge. */
   private int merges() {
     return (int) plan.stages().stream().filter(s -> !s.mergedBefore().isEmpty()).count();
-  }
-
-  private void requireValidationExamples() {
-    if (h.patience() == 0) {
-      return;
-    }
-    for (Stage stage : plan.stages()) {
-      for (String adapter : stage.adapters()) {
-        List<String> tasks = stage.tasks(adapter);
-        checkArgument(
-            tasks.stream().anyMatch(t -> !validation.get(t).isEmpty()),
-            "early stopping of adapter '%s' needs validation examples, and none of its tasks %s has any",
-            adapter,
-            tasks);
-      }
-    }
   }
 
   /** Encodes the examples; returns false if that was cancelled. */
@@ -382,40 +364,13 @@ public final class Trainer {
   }
 
   private void encode() {
-    ExampleEncoder encoder =
-        ExampleEncoder.of(model, h.maxLength(), h.lengthPolicy(), h.learnedTurns());
-    Set<String> drawn = new LinkedHashSet<>();
-    plan.stages().forEach(s -> drawn.addAll(s.examples().keySet()));
-    int longest = 1;
-    for (Task task : tasks) {
-      if (!drawn.contains(task.name())) {
-        continue;
-      }
-      ExampleEncoder.Result result = encode(encoder, task, Task.Split.TRAIN);
-      if (result.examples().isEmpty()) {
-        throw new IllegalArgumentException(
-            "task '%s': all %s training examples are longer than %s tokens and were skipped"
-                .formatted(task.name(), task.train().size(), maxLength));
-      }
-      train.put(task.name(), result.examples());
-      reports.put(task.name(), result.report());
-      // a sample, as files are often sorted by label
-      List<EncodedExample> held =
-          new ArrayList<>(encode(encoder, task, Task.Split.VALIDATION).examples());
-      Collections.shuffle(held, new Random(h.seed() * 31 + task.name().hashCode()));
-      validation.put(task.name(), held.subList(0, Math.min(h.validationExamples(), held.size())));
-      for (List<EncodedExample> part : List.of(result.examples(), validation.get(task.name()))) {
-        for (EncodedExample e : part) {
-          longest = Math.max(longest, e.ids().length);
-        }
-      }
-    }
+    data = TrainingData.encode(model, tasks, plan, h, listeners, cancelled);
     int trained = plan.adapters().size();
     MemoryEstimate.of(
             model.config(),
             engine.precision(),
-            Math.max(longest, rowsOfAPass()),
-            longest,
+            Math.max(data.longest(), rowsOfAPass()),
+            data.longest(),
             Math.max(1, trained * factory.parameters(model)),
             h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING)
         .beyondWeights()
@@ -424,61 +379,8 @@ public final class Trainer {
   }
 
   private int rowsOfAPass() {
-    double mean =
-        reports.values().stream()
-            .mapToDouble(r -> (double) r.tokens() / r.examples())
-            .max()
-            .orElse(1);
     int lanes = plan.stages().stream().mapToInt(s -> s.adapters().size()).max().orElse(1);
-    return (int) Math.min(h.tokensPerPass(), lanes * h.examplesPerStep() * mean * 1.5);
-  }
-
-  private ExampleEncoder.Result encode(ExampleEncoder encoder, Task task, Task.Split split) {
-    int total = task.train().size() + task.validation().size();
-    int before = split == Task.Split.TRAIN ? 0 : task.train().size();
-    return encoder.encode(
-        task,
-        split,
-        done -> listeners.forEach(l -> l.onEncoding(task.name(), before + done, total)),
-        cancelled);
-  }
-
-  private String fingerprint() {
-    if (fingerprint == null) {
-      fingerprint = describeRun();
-    }
-    return fingerprint;
-  }
-
-  /** Says all that determines the run. */
-  private String describeRun() {
-    StringBuilder text = new StringBuilder();
-    text.append(model.config().family().modelType().toUpperCase(Locale.ROOT))
-        .append(' ')
-        .append(model.config().parameters())
-        .append(' ')
-        .append(model.weightsHash())
-        .append(' ');
-    text.append(engine.name())
-        .append(' ')
-        .append(engine.precision())
-        .append(' ')
-        .append(factory)
-        .append('\n');
-    text.append(h.fingerprint()).append('\n');
-    train.forEach((name, examples) -> text.append(describe(name, examples)));
-    validation.forEach(
-        (name, examples) -> text.append("validation of ").append(describe(name, examples)));
-    return text.append(plan.describe()).toString();
-  }
-
-  private static String describe(String task, List<EncodedExample> examples) {
-    long hash = 17;
-    for (EncodedExample e : examples) {
-      hash = hash * 31 + Arrays.hashCode(e.ids());
-      hash = hash * 31 + Arrays.hashCode(e.learned());
-    }
-    return "%s: %s examples, %s%n".formatted(task, examples.size(), Long.toHexString(hash));
+    return (int) Math.min(h.tokensPerPass(), lanes * h.examplesPerStep() * data.meanTokens() * 1.5);
   }
 
   private boolean stages(Checkpoint from) throws IOException {
@@ -657,42 +559,17 @@ public final class Trainer {
       List<Adapter> stack = new ArrayList<>();
       stage.below().forEach(b -> stack.add(adapters.get(b)));
       stack.add(adapter);
-      lanes.add(
-          new Lane(adapter, stack, new OptimizerState(adapter.parameters(), h), size(adapter)));
-    }
-    int laneIndex = 0;
-    for (Lane lane : lanes) {
-      lane.items.addAll(draw(stage, index, stage.tasks(lane.adapter.name()), laneIndex++));
-      lane.steps = (int) stage.steps(lane.adapter.name(), h);
+      Lane lane =
+          new Lane(
+              adapter,
+              stack,
+              DataOrder.of(stage.draws(name), t -> data.train(t).size(), h.seed(), index),
+              new OptimizerState(adapter.parameters(), h),
+              size(adapter));
+      lane.steps = (int) stage.steps(name, h);
+      lanes.add(lane);
     }
     return lanes;
-  }
-
-  /**
-   * Draws a lane's examples: of each task in shuffled rounds, each once before any again, and the
-   * tasks mixed at random. Depends on nothing outside the lane.
-   */
-  private List<Packer.Item> draw(Stage stage, int index, List<String> drawn, int lane) {
-    Map<String, Iterator<EncodedExample>> sequences = new LinkedHashMap<>();
-    List<String> order = new ArrayList<>();
-    long seed = h.seed();
-    for (String task : drawn) {
-      int count = stage.examples().get(task);
-      Random random = new Random((h.seed() * 31 + task.hashCode()) * 31 + index);
-      List<EncodedExample> sequence = new ArrayList<>();
-      while (sequence.size() < count) {
-        List<EncodedExample> round = new ArrayList<>(train.get(task));
-        Collections.shuffle(round, random);
-        sequence.addAll(round);
-      }
-      sequences.put(task, sequence.iterator());
-      order.addAll(Collections.nCopies(count, task));
-      seed = seed * 31 + task.hashCode();
-    }
-    Collections.shuffle(order, new Random(seed * 31 + index));
-    return order.stream()
-        .map(t -> new Packer.Item(taskIndex(t), lane, sequences.get(t).next()))
-        .toList();
   }
 
   private int taskIndex(String name) {
@@ -710,11 +587,15 @@ public final class Trainer {
     List<Packer.Item> items = new ArrayList<>();
     long[] lossTokens = new long[lanes.size()];
     for (Lane lane : running) {
+      int index = lanes.indexOf(lane);
       int from = step * h.examplesPerStep();
-      List<Packer.Item> mine =
-          lane.items.subList(from, Math.min(from + h.examplesPerStep(), lane.items.size()));
-      items.addAll(mine);
-      mine.forEach(i -> lossTokens[i.lane()] += i.example().lossTokens());
+      int to = Math.min(from + h.examplesPerStep(), lane.order.size());
+      for (int i = from; i < to; i++) {
+        String task = lane.order.task(i);
+        EncodedExample example = data.train(task).get(lane.order.example(i));
+        items.add(new Packer.Item(taskIndex(task), index, example));
+        lossTokens[index] += example.lossTokens();
+      }
     }
     List<List<Adapter>> stacks = lanes.stream().map(l -> l.stack).toList();
     double[] sums = new double[tasks.size()];
@@ -881,8 +762,8 @@ public final class Trainer {
         .routes()
         .forEach(
             (task, name) -> {
-              List<EncodedExample> held = validation.get(task);
-              if (name.equals(lane.adapter.name()) && !held.isEmpty()) {
+              EncodedExamples held = data.validation(task);
+              if (name.equals(lane.adapter.name()) && held.size() > 0) {
                 double loss = meanLoss(held, lane.stack);
                 if (!Double.isFinite(loss)) {
                   throw diverged(
@@ -899,9 +780,11 @@ public final class Trainer {
     return losses;
   }
 
-  private double meanLoss(List<EncodedExample> examples, List<Adapter> stack) {
+  private double meanLoss(EncodedExamples examples, List<Adapter> stack) {
     List<Packer.Item> items = new ArrayList<>();
-    examples.forEach(e -> items.add(new Packer.Item(0, 0, e)));
+    for (int i = 0; i < examples.size(); i++) {
+      items.add(new Packer.Item(0, 0, examples.get(i)));
+    }
     double sum = 0;
     long n = 0;
     for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
@@ -1032,7 +915,7 @@ public final class Trainer {
                     new Checkpoint.Ended(
                         e.steps(), e.examples(), e.tokens(), e.seconds(), e.validationLoss()))
             .toList();
-    new Checkpoint(fingerprint(), stage, step, peakBytes, states, records, done, tensors)
+    new Checkpoint(fingerprint.text(), stage, step, peakBytes, states, records, done, tensors)
         .write(output);
   }
 }

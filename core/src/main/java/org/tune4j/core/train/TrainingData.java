@@ -1,0 +1,152 @@
+package org.tune4j.core.train;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.function.BooleanSupplier;
+import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
+import org.tune4j.core.data.EncodingReport;
+import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.model.LanguageModel;
+
+/**
+ * The encoded examples of the tasks that a run draws from.
+ *
+ * @param train by task
+ * @param validation a sample of each task's, as large as the hyperparameters say; may be empty
+ * @param reports what encoding did to the training examples, by task
+ * @param longest tokens of the longest example
+ */
+record TrainingData(
+    Map<String, EncodedExamples> train,
+    Map<String, EncodedExamples> validation,
+    Map<String, EncodingReport> reports,
+    int longest) {
+
+  /**
+   * Encodes what a plan draws from.
+   *
+   * @throws IllegalArgumentException if an example cannot be encoded, or none of a task is left
+   * @throws java.util.concurrent.CancellationException if it was cancelled
+   */
+  static TrainingData encode(
+      LanguageModel model,
+      List<Task> tasks,
+      TrainingPlan plan,
+      Hyperparameters h,
+      List<TrainingListener> listeners,
+      BooleanSupplier cancelled) {
+    ExampleEncoder encoder =
+        ExampleEncoder.of(model, h.maxLength(), h.lengthPolicy(), h.learnedTurns());
+    Set<String> drawn = new LinkedHashSet<>();
+    plan.stages().forEach(s -> drawn.addAll(s.examples().keySet()));
+    Map<String, EncodedExamples> train = new LinkedHashMap<>();
+    Map<String, EncodedExamples> validation = new LinkedHashMap<>();
+    Map<String, EncodingReport> reports = new LinkedHashMap<>();
+    int longest = 1;
+    for (Task task : tasks) {
+      if (!drawn.contains(task.name())) {
+        continue;
+      }
+      int total = task.train().size() + task.validation().size();
+      ExampleEncoder.Result result =
+          encoder.encode(
+              task,
+              Task.Split.TRAIN,
+              done -> listeners.forEach(l -> l.onEncoding(task.name(), done, total)),
+              cancelled);
+      checkArgument(
+          !result.examples().isEmpty(),
+          "task '%s': all %s training examples are longer than %s tokens and were skipped",
+          task.name(),
+          task.train().size(),
+          Math.min(h.maxLength(), model.config().maxPositions()));
+      List<EncodedExample> held =
+          encoder
+              .encode(
+                  task,
+                  Task.Split.VALIDATION,
+                  done ->
+                      listeners.forEach(
+                          l -> l.onEncoding(task.name(), task.train().size() + done, total)),
+                  cancelled)
+              .examples();
+      train.put(task.name(), EncodedExamples.of(result.examples()));
+      validation.put(task.name(), sample(held, h, task.name()));
+      reports.put(task.name(), result.report());
+      longest = Math.max(longest, longest(train.get(task.name())));
+      longest = Math.max(longest, longest(validation.get(task.name())));
+    }
+    return new TrainingData(
+        Collections.unmodifiableMap(train),
+        Collections.unmodifiableMap(validation),
+        Collections.unmodifiableMap(reports),
+        longest);
+  }
+
+  /** Returns a sample, as files are often sorted by label. */
+  private static EncodedExamples sample(List<EncodedExample> held, Hyperparameters h, String task) {
+    int[] order = DataOrder.shuffled(held.size(), new Random(h.seed() * 31 + task.hashCode()));
+    List<EncodedExample> sample = new ArrayList<>();
+    Arrays.stream(order).limit(h.validationExamples()).forEach(i -> sample.add(held.get(i)));
+    return EncodedExamples.of(sample);
+  }
+
+  private static int longest(EncodedExamples examples) {
+    int longest = 0;
+    for (int i = 0; i < examples.size(); i++) {
+      longest = Math.max(longest, examples.get(i).ids().length);
+    }
+    return longest;
+  }
+
+  /** Returns the names of the tasks, in order. */
+  Set<String> tasks() {
+    return train.keySet();
+  }
+
+  /** Returns a task's training examples. */
+  EncodedExamples train(String task) {
+    return train.get(task);
+  }
+
+  /** Returns the examples that a task is validated on; may be none. */
+  EncodedExamples validation(String task) {
+    return validation.get(task);
+  }
+
+  /** Returns the mean tokens of an example of the task with the longest ones. */
+  double meanTokens() {
+    return reports.values().stream()
+        .mapToDouble(r -> (double) r.tokens() / r.examples())
+        .max()
+        .orElse(1);
+  }
+
+  /**
+   * Checks that early stopping has what it measures.
+   *
+   * @throws IllegalArgumentException if none of an adapter's tasks has validation examples
+   */
+  void requireValidation(TrainingPlan plan) {
+    for (Stage stage : plan.stages()) {
+      for (String adapter : stage.adapters()) {
+        checkArgument(
+            stage.tasks(adapter).stream().anyMatch(t -> validation(t).size() > 0),
+            "early stopping of adapter '%s' needs validation examples, and none of its tasks %s has any",
+            adapter,
+            stage.tasks(adapter));
+      }
+    }
+  }
+}

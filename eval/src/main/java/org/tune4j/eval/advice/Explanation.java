@@ -1,5 +1,7 @@
 package org.tune4j.eval.advice;
 
+import com.google.common.base.Ascii;
+import com.google.common.base.CharMatcher;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -80,6 +82,7 @@ final class Explanation {
    */
   List<String> warnings(Set<String> withoutGradient, Assessment best) {
     List<String> warnings = new ArrayList<>();
+    conflicts(best, warnings);
     if (tasks > 1) {
       unreliable(situation.similarity(), withoutGradient, warnings);
       pilot.ifPresent(p -> pilotWarnings(p, best, warnings));
@@ -102,6 +105,32 @@ final class Explanation {
           "Activations are computed twice to fit memory: about a third slower, with the same result.");
     }
     return warnings;
+  }
+
+  private void conflicts(Assessment best, List<String> warnings) {
+    for (AnswerConflicts.Within w : situation.conflicts().within()) {
+      warnings.add(
+          say(
+              "Task %s contradicts itself: %.1f %% of its examples have another answer than is most frequent for their prompt, such as '%s'. No training can learn them, and none should try.",
+              w.task(), 100 * w.share(), shortened(w.prompt())));
+    }
+    for (AnswerConflicts.Between b : situation.conflicts().between()) {
+      if (best.candidate().joint()) {
+        warnings.add(
+            say(
+                "Tasks %s and %s answer the same prompts differently, such as '%s' with '%s' and '%s': sharing an adapter, they lose at least %.1f points of 100 of their mean score.",
+                b.first(),
+                b.second(),
+                shortened(b.prompt()),
+                shortened(b.firstAnswer()),
+                shortened(b.secondAnswer()),
+                100 * b.lost()));
+      }
+    }
+  }
+
+  private static String shortened(String text) {
+    return Ascii.truncate(CharMatcher.whitespace().trimAndCollapseFrom(text, ' '), 60, "…");
   }
 
   private static void unreliable(

@@ -67,6 +67,17 @@ public record Scorecard(ImmutableList<Factor> factors) {
   /** Measured by training, too, and independently of the loss that was reached. */
   public static final double AGREEMENT_WEIGHT = 2;
 
+  /**
+   * Score that one adapter for all must lose, by {@link AnswerConflicts#lost()}, that outweighs all
+   * else together: 5 points of 100 are about what the wrong choice costs where the data does not
+   * contradict itself.
+   */
+  public static final double CONFLICT_RANGE = 0.05;
+
+  /** Twice as much as all other factors together: it is no estimate, but a bound. */
+  public static final double CONFLICT_WEIGHT =
+      2 * (SIMILARITY_WEIGHT + EXAMPLES_WEIGHT + GAIN_WEIGHT + AGREEMENT_WEIGHT);
+
   static final String JOINT_GAIN = "joint gain";
   static final String AGREEMENT = "agreement";
 
@@ -121,17 +132,19 @@ public record Scorecard(ImmutableList<Factor> factors) {
    * @param jointGain {@link Pilot#jointGain()}, if there was a pilot
    * @param agreement mean of {@link Pilot#agreement()} over pairs, if there was a pilot
    * @param maturity {@link Pilot#maturity()}, from 0 to 1; without a pilot it does not matter
+   * @param conflicts {@link AnswerConflicts#lost()}; no factor if it is 0
    */
   public record Evidence(
       double similarity,
       int smallestTask,
       OptionalDouble jointGain,
       OptionalDouble agreement,
-      double maturity) {
-    /** Returns the evidence without a pilot. */
+      double maturity,
+      double conflicts) {
+    /** Returns the evidence without a pilot, of tasks that do not contradict one another. */
     public static Evidence of(double similarity, int smallestTask) {
       return new Evidence(
-          similarity, smallestTask, OptionalDouble.empty(), OptionalDouble.empty(), 0);
+          similarity, smallestTask, OptionalDouble.empty(), OptionalDouble.empty(), 0, 0);
     }
   }
 
@@ -194,6 +207,19 @@ public record Scorecard(ImmutableList<Factor> factors) {
                             "pull the adapter apart",
                             "pull the adapter in unrelated directions"),
                         cosine))));
+    if (e.conflicts > 0) {
+      // the more is lost, the more it weighs: it never dilutes what else speaks against sharing
+      factors.add(
+          new Factor(
+              "conflicts",
+              e.conflicts,
+              -1,
+              CONFLICT_WEIGHT * Math.min(1, e.conflicts / CONFLICT_RANGE),
+              say(
+                  "The tasks answer the same prompts differently: one adapter for all must lose at least %.1f points"
+                      + " of 100 on the training data, whatever is trained.",
+                  100 * e.conflicts)));
+    }
     return new Scorecard(factors.build());
   }
 

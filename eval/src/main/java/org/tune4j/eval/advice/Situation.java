@@ -8,6 +8,7 @@ import java.util.Optional;
  *
  * @param profiles of the tasks, in the caller's order
  * @param similarity between the tasks
+ * @param conflicts in the tasks' training data
  * @param scorecard the evidence for sharing an adapter; without factors for a single task
  * @param pilot if there was one
  * @param arriving whether tasks arrive over time, each to be served before the next one comes
@@ -15,6 +16,7 @@ import java.util.Optional;
 public record Situation(
     ImmutableList<TaskProfile> profiles,
     TaskSimilarity similarity,
+    AnswerConflicts conflicts,
     Scorecard scorecard,
     Optional<Pilot> pilot,
     boolean arriving) {

@@ -42,11 +42,12 @@ import org.tune4j.strategies.PlanContext;
  * }</pre>
  *
  * <p>It measures, in this order: what the tasks are like ({@link TaskProfile}); how much they have
- * in common ({@link TaskSimilarity}); what they do to one another in a short training ({@link
- * Pilot}, by default for models of at most {@value #PILOT_PARAMETERS} parameters); and what a token
- * costs on this machine in each plan ({@link PlanPrice}). Then it weighs the evidence in a {@link
- * Scorecard} and rates the {@link Candidate}s: those of this library, and {@link #candidates
- * yours}. The training and validation splits are used, the test split never.
+ * in common ({@link TaskSimilarity}); whether their data contradicts itself ({@link
+ * AnswerConflicts}); what they do to one another in a short training ({@link Pilot}, by default for
+ * models of at most {@value #PILOT_PARAMETERS} parameters); and what a token costs on this machine
+ * in each plan ({@link PlanPrice}). Then it weighs the evidence in a {@link Scorecard} and rates
+ * the {@link Candidate}s: those of this library, and {@link #candidates yours}. The training and
+ * validation splits are used, the test split never.
  *
  * <p>The same seed gives the same recommendation, up to measured seconds: they decide only where
  * the budget limits seconds, or where the pilot runs into {@link #pilotSeconds}, which a warning
@@ -284,11 +285,13 @@ public final class StrategyRecommender {
         wanted
             ? new PilotRounds(request, profiles, memory, interruptions, warnings).run()
             : Optional.empty();
+    AnswerConflicts conflicts = AnswerConflicts.of(tasks);
     Situation situation =
         new Situation(
             profiles.all(),
             similarity,
-            scorecard(profiles.all(), similarity, piloted),
+            conflicts,
+            scorecard(profiles.all(), similarity, conflicts, piloted),
             piloted,
             arriving);
     List<Candidate> candidates =
@@ -352,7 +355,10 @@ public final class StrategyRecommender {
   }
 
   private static Scorecard scorecard(
-      List<TaskProfile> profiles, TaskSimilarity similarity, Optional<Pilot> pilot) {
+      List<TaskProfile> profiles,
+      TaskSimilarity similarity,
+      AnswerConflicts conflicts,
+      Optional<Pilot> pilot) {
     if (profiles.size() == 1) {
       return new Scorecard(ImmutableList.of());
     }
@@ -368,7 +374,8 @@ public final class StrategyRecommender {
             profiles.stream().mapToInt(TaskProfile::examples).min().orElseThrow(),
             gain,
             agreement,
-            pilot.map(Pilot::maturity).orElse(0.0)));
+            pilot.map(Pilot::maturity).orElse(0.0),
+            conflicts.lost()));
   }
 
   /**

@@ -98,7 +98,7 @@ class ExplanationTest {
     Scorecard card =
         Scorecard.of(
             new Scorecard.Evidence(
-                0.5, 1000, OptionalDouble.of(0.3), OptionalDouble.of(0.4), immature.maturity()));
+                0.5, 1000, OptionalDouble.of(0.3), OptionalDouble.of(0.4), immature.maturity(), 0));
     List<String> reasons =
         explanation(card, false, immature)
             .reasons(assessment(Candidates.independent(), 1), 5, 5, 0.6, List.of());

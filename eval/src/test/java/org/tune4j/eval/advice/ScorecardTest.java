@@ -72,8 +72,44 @@ class ScorecardTest {
       boolean pilot) {
     return pilot
         ? new Evidence(
-            similarity, examples, OptionalDouble.of(gain), OptionalDouble.of(agreement), maturity)
+            similarity,
+            examples,
+            OptionalDouble.of(gain),
+            OptionalDouble.of(agreement),
+            maturity,
+            0)
         : Evidence.of(similarity, examples);
+  }
+
+  @Property(tries = 200)
+  void moreConflictsNeverMoveTowardsSharing(
+      @ForAll @DoubleRange(min = -1, max = 1) double similarity,
+      @ForAll @IntRange(min = 1, max = 100_000) int examples,
+      @ForAll @DoubleRange(min = -1, max = 1) double gain,
+      @ForAll @DoubleRange(min = -1, max = 1) double agreement,
+      @ForAll @DoubleRange(min = 0, max = 0.5) double lost,
+      @ForAll @DoubleRange(min = 0, max = 0.5) double more) {
+    double without = withConflicts(similarity, examples, gain, agreement, 0);
+    double some = withConflicts(similarity, examples, gain, agreement, Math.min(lost, more));
+    double most = withConflicts(similarity, examples, gain, agreement, Math.max(lost, more));
+    assertThat(some).isLessThanOrEqualTo(without + 1e-12);
+    assertThat(most).isLessThanOrEqualTo(some + 1e-12);
+    if (Math.max(lost, more) >= Scorecard.CONFLICT_RANGE) {
+      assertThat(choose(most, false, 0)).isEqualTo("independent");
+    }
+  }
+
+  private static double withConflicts(
+      double similarity, int examples, double gain, double agreement, double lost) {
+    return Scorecard.of(
+            new Evidence(
+                similarity,
+                examples,
+                OptionalDouble.of(gain),
+                OptionalDouble.of(agreement),
+                1,
+                lost))
+        .lean();
   }
 
   @Property(tries = 200)

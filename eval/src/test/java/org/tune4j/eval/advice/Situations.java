@@ -30,6 +30,7 @@ final class Situations {
     return new Situation(
         TASKS.stream().map(Situations::profile).collect(ImmutableList.toImmutableList()),
         new TaskSimilarity(m, m, losses(0.9, 0.9, 0.9), m, m, m),
+        new AnswerConflicts(1, 1, ImmutableList.of(), ImmutableList.of()),
         card,
         Optional.of(pilot),
         arriving);

@@ -97,6 +97,16 @@ class StrategyRecommenderTest {
   }
 
   @Test
+  void contradictionsAreReadOffTheDataWithoutAnyTraining() throws Exception {
+    Recommendation advice = recommender(contradicting()).pilot(false).recommend();
+    assertThat(advice.recommended().name()).as("%s", advice).isEqualTo("independent");
+    assertThat(advice.reasons().get(0)).contains("answer the same prompts differently");
+    Recommendation arriving =
+        recommender(contradicting()).pilot(false).arrivingOverTime().recommend();
+    assertThat(arriving.recommended().candidate().joint()).as("%s", arriving).isFalse();
+  }
+
+  @Test
   void similarTasksThatArriveOverTimeAreTrainedInTurnWithReplay() throws Exception {
     Recommendation advice = recommender(halves()).arrivingOverTime().recommend();
     assertThat(advice.recommended().name())

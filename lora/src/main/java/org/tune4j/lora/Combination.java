@@ -145,9 +145,10 @@ public record Combination(Method method, double density, Majority majority, long
           adapters.get(0).name(),
           a.name());
       checkArgument(
-          !a.config().dora(),
-          "'%s' is a DoRA adapter, whose magnitudes do not add up: merge it instead",
-          a.name());
+          a.targets().values().stream().allMatch(t -> a.update(t).isPresent()),
+          "'%s' is a %s adapter, whose updates do not add up: merge it instead",
+          a.name(),
+          a.config().variant());
       checkArgument(
           a.saved().isEmpty(),
           "'%s' has %s of its own, which does not add up: merge it instead",
@@ -161,13 +162,13 @@ public record Combination(Method method, double density, Majority majority, long
   }
 
   /** One module of one adapter: {@code w scale B A}, with {@code a} [r, in] and b [out, r]. */
-  private record Part(int rank, double weight, float[] a, float[] b) {}
+  private record Scaled(int rank, double weight, float[] a, float[] b) {}
 
   /** A combination at work. */
   private record Run(Combination how, List<LoraAdapter> adapters, double[] weights) {
     LoraAdapter result(String name, LanguageModel model) {
       TreeSet<String> targets = new TreeSet<>();
-      adapters.forEach(a -> targets.addAll(a.modules().keySet()));
+      adapters.forEach(a -> targets.addAll(a.targets().keySet()));
       Map<String, Integer> ranks = new LinkedHashMap<>();
       for (String module : targets) {
         ranks.put(module, rank(module));
@@ -190,17 +191,19 @@ public record Combination(Method method, double density, Majority majority, long
       try {
         LoraAdapter combined = LoraAdapter.zeros(model, config, name);
         SplittableRandom random = new SplittableRandom(how.seed);
-        for (LoraAdapter.Module m : combined.modules().values()) {
-          List<Part> parts = parts(m.projection().name());
+        for (Target t : combined.targets().values()) {
+          List<Scaled> parts = parts(t.name());
           if (how.method == Method.CAT) {
-            combined.set(m.a(), stackedA(parts, m.projection().in()));
-            combined.set(m.b(), stackedB(parts, m.rank(), m.projection().out()));
+            combined.weight(PlainLora.aName(t)).set(stackedA(parts, t.projection().in()));
+            combined
+                .weight(PlainLora.bName(t))
+                .set(stackedB(parts, t.rank(), t.projection().out()));
           } else {
-            combined.set(m.a(), combined(parts, true, random));
-            combined.set(m.b(), combined(parts, false, random));
+            combined.weight(PlainLora.aName(t)).set(combined(parts, true, random));
+            combined.weight(PlainLora.bName(t)).set(combined(parts, false, random));
           }
         }
-        combined.parameters().changed();
+        combined.changed();
         combined.setTrainable(false);
         return combined;
       } finally {
@@ -212,12 +215,12 @@ public record Combination(Method method, double density, Majority majority, long
       int sum = 0;
       LoraAdapter first = null;
       for (LoraAdapter a : adapters) {
-        LoraAdapter.Module m = a.modules().get(module);
-        if (m == null) {
+        Target t = a.targets().get(module);
+        if (t == null) {
           continue;
         }
-        int rank = a.updateRank(m);
-        int firstRank = first == null ? rank : first.updateRank(first.modules().get(module));
+        int rank = a.storedRank(t);
+        int firstRank = first == null ? rank : first.storedRank(first.targets().get(module));
         checkArgument(
             how.method == Method.CAT || rank == firstRank,
             "%s has rank %s in '%s' and %s in '%s': only concatenation combines different ranks",
@@ -229,27 +232,27 @@ public record Combination(Method method, double density, Majority majority, long
         first = first == null ? a : first;
         sum += rank;
       }
-      return how.method == Method.CAT ? sum : first.updateRank(first.modules().get(module));
+      return how.method == Method.CAT ? sum : first.storedRank(first.targets().get(module));
     }
 
-    private List<Part> parts(String module) {
-      List<Part> parts = new ArrayList<>();
+    private List<Scaled> parts(String module) {
+      List<Scaled> parts = new ArrayList<>();
       for (int i = 0; i < weights.length; i++) {
         LoraAdapter a = adapters.get(i);
-        LoraAdapter.Module m = a.modules().get(module);
-        if (m != null) {
-          Factors update = a.update(m);
-          parts.add(new Part(update.rank(), weights[i] * m.scale(), update.a(), update.b()));
+        Target t = a.targets().get(module);
+        if (t != null) {
+          Factors update = a.update(t).orElseThrow();
+          parts.add(new Scaled(update.rank(), weights[i] * t.scale(), update.a(), update.b()));
         }
       }
       return parts;
     }
 
-    private float[] combined(List<Part> parts, boolean isA, SplittableRandom random) {
+    private float[] combined(List<Scaled> parts, boolean isA, SplittableRandom random) {
       float[][] tensors = new float[parts.size()][];
       double[] factors = new double[parts.size()];
       for (int i = 0; i < factors.length; i++) {
-        Part p = parts.get(i);
+        Scaled p = parts.get(i);
         double root = Math.sqrt(Math.abs(p.weight));
         factors[i] = isA && p.weight < 0 ? -root : root;
         tensors[i] = isA ? p.a : p.b;
@@ -258,11 +261,11 @@ public record Combination(Method method, double density, Majority majority, long
     }
   }
 
-  private static float[] stackedA(List<Part> parts, int in) {
-    int rows = parts.stream().mapToInt(Part::rank).sum();
+  private static float[] stackedA(List<Scaled> parts, int in) {
+    int rows = parts.stream().mapToInt(Scaled::rank).sum();
     float[] stacked = new float[rows * in]; // [sum of r, in]
     int at = 0;
-    for (Part p : parts) {
+    for (Scaled p : parts) {
       for (float v : p.a) {
         stacked[at++] = (float) (p.weight * v);
       }
@@ -270,10 +273,10 @@ public record Combination(Method method, double density, Majority majority, long
     return stacked;
   }
 
-  private static float[] stackedB(List<Part> parts, int rank, int out) {
+  private static float[] stackedB(List<Scaled> parts, int rank, int out) {
     float[] stacked = new float[out * rank]; // [out, sum of r]
     int column = 0;
-    for (Part p : parts) {
+    for (Scaled p : parts) {
       for (int o = 0; o < out; o++) {
         System.arraycopy(p.b, o * p.rank, stacked, o * rank + column, p.rank);
       }

@@ -1,25 +1,44 @@
 package org.tune4j.lora;
 
+import com.google.common.collect.ImmutableList;
+import java.util.List;
+import java.util.Optional;
+import java.util.SplittableRandom;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.MatrixSource;
-import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tensor;
 
 /**
  * LoRA on an embedding: row {@code i} of the table becomes {@code W[i] + s B a_i}, with {@code a_i}
  * column {@code i} of A. Dropout does not apply, as in PEFT.
  */
-final class EmbeddingLora implements EmbeddingAdapter {
+final class EmbeddingLora implements Part, EmbeddingAdapter {
   private final LoraAdapter adapter;
-  private final LoraAdapter.Module module;
+  private final Target target;
+  private final Weight a; // kept transposed: [entries, r]
+  private final Weight b; // [hidden, r]
   private final int untrained;
 
-  EmbeddingLora(LoraAdapter adapter, LoraAdapter.Module module) {
+  EmbeddingLora(LoraAdapter adapter, Target target) {
     this.adapter = adapter;
-    this.module = module;
+    this.target = target;
+    a = adapter.weight(PlainLora.aName(target));
+    b = adapter.weight(PlainLora.bName(target));
     untrained = adapter.model().config().untrainedToken();
+  }
+
+  @Override
+  public void initialise(SplittableRandom random) {
+    Factors values =
+        adapter
+            .config()
+            .initialisation()
+            .drawOfEmbedding(
+                target.rank(), target.projection().in(), target.projection().out(), random);
+    a.set(values.a());
+    b.set(values.b());
   }
 
   @Override
@@ -29,21 +48,21 @@ final class EmbeddingLora implements EmbeddingAdapter {
 
   @Override
   public void forward(Engine e, int[] ids, Tensor x) {
-    Parameters p = adapter.parameters();
-    Tensor u = e.gatherRows(p.compute(module.a()), ids); // [n, r]
-    e.gemm(module.scale(), u, false, p.compute(module.b()), true, 1, x); // [n, hidden]
+    Tensor u = e.gatherRows(a.compute(), ids); // [n, r]
+    e.gemm(target.scale(), u, false, b.compute(), true, 1, x); // [n, hidden]
     e.release(u);
   }
 
   @Override
   public void backward(Engine e, int[] ids, Tensor dx) {
-    Parameters p = adapter.parameters();
     Tensor g = e.cast(dx, e.computeType()); // [n, hidden]
-    Tensor u = e.gatherRows(p.compute(module.a()), ids); // [n, r]
-    Tensor du = e.allocate(ids.length, module.rank(), DType.F32);
-    e.gemm(module.scale(), g, false, p.compute(module.b()), false, 0, du);
-    RowSums.add(e, ids, untrained, du, p.gradient(module.a()));
-    e.gemm(module.scale(), g, true, u, false, 1, p.gradient(module.b()));
+    Tensor u = e.gatherRows(a.compute(), ids); // [n, r]
+    Tensor du = e.allocate(ids.length, target.rank(), DType.F32);
+    e.gemm(target.scale(), g, false, b.compute(), false, 0, du);
+    RowSums.add(e, ids, untrained, du, a.gradient());
+    if (!b.frozen()) {
+      e.gemm(target.scale(), g, true, u, false, 1, b.gradient());
+    }
     e.release(du);
     e.release(u);
     if (g != dx) {
@@ -51,19 +70,20 @@ final class EmbeddingLora implements EmbeddingAdapter {
     }
   }
 
-  /** Returns the table with it merged in. */
-  MatrixSource merged(MatrixSource table) {
-    int rank = module.rank();
-    int hidden = module.projection().out();
-    float[] a = adapter.values(module.a().name()); // [r, entries]
-    float[] b = adapter.values(module.b().name()); // [hidden, r]
-    return new MergedSource(
-        table,
-        table,
-        rank,
-        module.scale(),
-        LoraAdapter.transpose(b, hidden, rank),
-        LoraAdapter.transpose(a, rank, module.projection().in()),
-        null);
+  @Override
+  public Optional<Factors> update(Target t) {
+    return Optional.of(new Factors(target.rank(), a.values(), b.values()));
+  }
+
+  /** A table is stored the other way round, {@code [entries, hidden]}. */
+  @Override
+  public List<MatrixSource> merged(List<MatrixSource> sources) {
+    int rank = target.rank();
+    Factors transposed =
+        new Factors(
+            rank,
+            Weight.transpose(b.values(), target.projection().out(), rank),
+            Weight.transpose(a.values(), rank, target.projection().in()));
+    return ImmutableList.of(new MergedSource(sources.get(0), target.scale(), transposed));
   }
 }

@@ -77,7 +77,7 @@ public enum Initialisation {
 
   /**
    * B from the base weight's left singular vectors of smallest singular values and frozen, A zero
-   * (MiCA). Adapters that began so are loaded; they are not trained.
+   * (MiCA). Adapters that began so are loaded and trained on; new ones are not made.
    */
   MICA("mica") {
     @Override
@@ -86,8 +86,8 @@ public enum Initialisation {
     }
 
     @Override
-    boolean trains() {
-      return false;
+    boolean freezesB() {
+      return true;
     }
   },
 
@@ -160,9 +160,9 @@ public enum Initialisation {
     return true;
   }
 
-  /** Returns whether adapters that began so are trained as others are. */
-  boolean trains() {
-    return true;
+  /** Returns whether B stays as it begins. */
+  boolean freezesB() {
+    return false;
   }
 
   /** Returns whether a part of the base weights moves into the adapter: {@link #basePart}. */

@@ -1,5 +1,7 @@
 package org.tune4j.lora;
 
+import static com.google.common.base.Preconditions.checkArgument;
+
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSortedMap;
@@ -7,161 +9,123 @@ import com.google.common.collect.Maps;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.SplittableRandom;
 import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters;
-import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.engine.ProjectionAdapter;
-import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * A LoRA (or DoRA) adapter on a {@link LanguageModel}. Made by {@link LoraConfig#create} or loaded
- * by {@link PeftFormat#load}.
+ * A LoRA adapter of any {@link LoraVariant} on a {@link LanguageModel}: a {@link Part} for each
+ * group of modules that it changes, and their parameters in one buffer. Made by {@link
+ * LoraConfig#create} or loaded by {@link PeftFormat#load}.
  *
- * <p>Its parameters are named as in PEFT's files without prefix: {@code <module>.lora_A.weight}
- * {@code [r, in]}, {@code <module>.lora_B.weight} {@code [out, r]}, and for DoRA {@code
- * <module>.lora_magnitude_vector} {@code [1, out]}.
+ * <p>Its parameters are named as in PEFT's files without prefix, such as {@code
+ * <module>.lora_A.weight} {@code [r, in]} and {@code <module>.lora_B.weight} {@code [out, r]}.
  */
 public final class LoraAdapter implements Adapter {
-  private static final String EMBEDDING_A = ".lora_embedding_A";
-
-  /** One adapted projection; of an embedding, {@code a} is transposed: {@code [entries, r]}. */
-  record Module(
-      Projection projection, int member, int rank, float scale, Slot a, Slot b, Slot magnitude) {}
-
   private final LanguageModel model;
   private final LoraConfig config;
   private final String name;
   private final Parameters parameters;
-  private final ImmutableMap<String, Module> modules;
-  private final IdentityHashMap<ProjectionGroup, GroupLora> groups = new IdentityHashMap<>();
-  private final IdentityHashMap<ProjectionGroup, EmbeddingLora> embeddings =
-      new IdentityHashMap<>();
-  private final IdentityHashMap<ProjectionGroup, SavedTable> saved = new IdentityHashMap<>();
-  private final IdentityHashMap<ProjectionGroup, OnResidual> residuals = new IdentityHashMap<>();
+  private final Parameters frozen; // what training leaves as it is; null if there is none
+  private final ImmutableMap<String, Weight> weights;
+  private final ImmutableMap<String, Target> targets;
+  private final IdentityHashMap<ProjectionGroup, Residual> residuals = new IdentityHashMap<>();
+  private final ImmutableMap<ProjectionGroup, Part> parts;
   private boolean trainable = true;
 
-  private LoraAdapter(LanguageModel model, LoraConfig config, String name) {
+  private LoraAdapter(
+      LanguageModel model,
+      LoraConfig config,
+      String name,
+      List<Target> found,
+      List<Factors> moved) {
     this.model = model;
     this.config = config;
     this.name = name;
-    Parameters.Builder builder = Parameters.builder(model.engine());
-    Map<String, Module> all = new LinkedHashMap<>();
-    Map<ProjectionGroup, List<Target>> targets = new LinkedHashMap<>(); // in order
-    for (Target t : config.resolve(model)) {
-      targets.computeIfAbsent(t.group(), g -> new ArrayList<>()).add(t);
+    targets = Maps.uniqueIndex(found, Target::name);
+    Map<ProjectionGroup, List<Target>> byGroup = byGroup(found);
+    List<ProjectionGroup> saved = config.saved(model);
+    Parameters.Builder trained = Parameters.builder(model.engine());
+    Parameters.Builder held = Parameters.builder(model.engine());
+    Map<Declared, Parameters.Slot> slots = new LinkedHashMap<>();
+    for (Declared d : declared(config, found, saved)) {
+      slots.put(d, (d.frozen() ? held : trained).add(d.name(), d.rows(), d.cols()));
     }
-    IdentityHashMap<ProjectionGroup, List<Module>> byGroup = new IdentityHashMap<>();
-    targets.forEach(
-        (group, members) -> {
-          // neighbouring A's of a group make one product of their common input
-          List<Slot> a = new ArrayList<>();
-          boolean embedding = group.use() == FrozenMatrix.Use.EMBEDDING;
-          for (Target t : members) {
-            Projection p = t.projection();
-            a.add(
-                embedding
-                    ? builder.add(embeddingAName(p), p.in(), t.rank()) // rows are looked up
-                    : builder.add(aName(p), t.rank(), p.in()));
-          }
-          List<Module> made = new ArrayList<>();
-          for (int k = 0; k < members.size(); k++) {
-            Target t = members.get(k);
-            Projection p = t.projection();
-            Slot b = builder.add(embedding ? embeddingBName(p) : bName(p), p.out(), t.rank());
-            Slot magnitude = config.dora() ? builder.add(magnitudeName(p), 1, p.out()) : null;
-            Module m =
-                new Module(p, t.member(), t.rank(), (float) t.scale(), a.get(k), b, magnitude);
-            made.add(m);
-            all.put(p.name(), m);
-          }
-          byGroup.put(group, made);
-        });
-    for (ProjectionGroup group : config.saved(model)) {
-      Projection p = group.members().get(0);
-      MatrixSource table = p.source();
-      Slot slot = builder.add(p.name() + ".weight", table.rows(), table.cols());
-      saved.put(group, new SavedTable(this, group, slot));
+    parameters = trained.build(true);
+    frozen = slots.keySet().stream().anyMatch(Declared::frozen) ? held.build(false) : null;
+    ImmutableMap.Builder<String, Weight> all = ImmutableMap.builder();
+    slots.forEach(
+        (d, slot) -> all.put(d.name(), new Weight(d, d.frozen() ? frozen : parameters, slot)));
+    weights = all.buildOrThrow();
+    if (!moved.isEmpty()) {
+      byGroup.forEach(
+          (group, own) -> {
+            if (!own.get(0).embedding()) {
+              List<Factors> taken = own.stream().map(t -> moved.get(found.indexOf(t))).toList();
+              residuals.put(group, new Residual(model.engine(), group, own, taken));
+            }
+          });
     }
-    parameters = builder.build(true);
-    modules = ImmutableMap.copyOf(all);
-    byGroup.forEach(
-        (group, made) -> {
-          if (group.use() == FrozenMatrix.Use.EMBEDDING) {
-            embeddings.put(group, new EmbeddingLora(this, made.get(0)));
-          } else {
-            groups.put(group, new GroupLora(this, group, made));
-          }
-        });
+    ImmutableMap.Builder<ProjectionGroup, Part> made = ImmutableMap.builder();
+    byGroup.forEach((group, own) -> made.put(group, config.variant().on(this, group, own)));
+    saved.forEach(group -> made.put(group, new SavedTable(this, group)));
+    parts = made.buildOrThrow();
+  }
+
+  private static Map<ProjectionGroup, List<Target>> byGroup(List<Target> targets) {
+    Map<ProjectionGroup, List<Target>> groups = new LinkedHashMap<>(); // in the model's order
+    targets.forEach(t -> groups.computeIfAbsent(t.group(), g -> new ArrayList<>()).add(t));
+    return groups;
+  }
+
+  /** Returns all parameters, in the order in which they lie in memory. */
+  static ImmutableList<Declared> declared(
+      LoraConfig config, List<Target> targets, List<ProjectionGroup> saved) {
+    ImmutableList.Builder<Declared> all = ImmutableList.builder();
+    byGroup(targets).forEach((group, own) -> all.addAll(config.variant().parameters(config, own)));
+    saved.forEach(group -> all.add(SavedTable.declared(group)));
+    return all.build();
+  }
+
+  /** Returns what moves from the base weights into the adapter, by target; none if nothing does. */
+  private static List<Factors> moved(LoraConfig config, List<Target> targets) {
+    List<Factors> moved = new ArrayList<>();
     if (config.initialisation().movesBase()) {
-      groups.forEach(
-          (group, lora) ->
-              residuals.put(
-                  group,
-                  new OnResidual(
-                      model.engine(),
-                      group,
-                      lora,
-                      lora.modules().stream()
-                          .map(m -> basePart(config, group, m.member, m.rank, m.scale))
-                          .toList())));
+      for (Target t : targets) {
+        moved.add(
+            t.embedding()
+                ? null
+                : config
+                    .initialisation()
+                    .basePart(t.group().sources().get(t.member()), t.rank(), t.scale()));
+      }
     }
-  }
-
-  private static Factors basePart(
-      LoraConfig config, ProjectionGroup group, int member, int rank, float scale) {
-    return config.initialisation().basePart(group.sources().get(member), rank, scale);
-  }
-
-  static String aName(Projection p) {
-    return p.name() + ".lora_A.weight";
-  }
-
-  static String bName(Projection p) {
-    return p.name() + ".lora_B.weight";
-  }
-
-  static String embeddingAName(Projection p) {
-    return p.name() + EMBEDDING_A;
-  }
-
-  static String embeddingBName(Projection p) {
-    return p.name() + ".lora_embedding_B";
-  }
-
-  static String magnitudeName(Projection p) {
-    return p.name() + ".lora_magnitude_vector";
+    return moved;
   }
 
   /** Returns an adapter with initial values. */
   static LoraAdapter create(LanguageModel model, LoraConfig config, String name, long seed) {
+    List<Target> targets = config.resolve(model);
+    List<Factors> moved = moved(config, targets); // takes long: before others must wait
     Engine engine = model.engine();
-    if (config.initialisation().movesBase()) {
-      // what takes long is done while others may run steps, and known afterwards
-      for (Target t : config.resolve(model)) {
-        if (!t.embedding()) {
-          basePart(config, t.group(), t.member(), t.rank(), (float) t.scale());
-        }
-      }
-    }
     engine.lock().lock();
     try {
-      LoraAdapter adapter = zeros(model, config, name);
-      adapter.initialise(seed);
+      LoraAdapter adapter = new LoraAdapter(model, config, name, targets, moved);
+      SplittableRandom random = new SplittableRandom(seed);
+      adapter.parts.values().forEach(part -> part.initialise(random));
+      adapter.changed();
       return adapter;
     } finally {
       if (engine.lock().getHoldCount() == 1) {
@@ -171,142 +135,74 @@ public final class LoraAdapter implements Adapter {
     }
   }
 
-  private void initialise(long seed) {
-    SplittableRandom random = new SplittableRandom(seed);
-    residuals.forEach(
-        (group, residual) -> {
-          for (Module m : groups.get(group).modules()) {
-            Factors part = residual.moved(m);
-            set(m.a, part.a());
-            set(m.b, part.b());
-          }
-        });
-    for (Module m : modules.values()) {
-      if (config.initialisation().movesBase() && !transposed(m.a)) {
-        continue;
-      }
-      Factors values =
-          transposed(m.a)
-              ? config.initialisation().drawOfEmbedding(m.rank, m.a.rows(), m.b.rows(), random)
-              : config.initialisation().draw(m.rank, m.a.cols(), m.b.rows(), random);
-      set(m.a, values.a());
-      set(m.b, values.b());
-    }
-    saved.values().forEach(SavedTable::initialise);
-    parameters.changed();
-    if (config.dora()) {
-      groups.values().forEach(GroupLora::initialiseMagnitudes);
-      parameters.changed();
-    }
-  }
-
   /** Returns an adapter whose parameters are all zero, to be filled. */
   static LoraAdapter zeros(LanguageModel model, LoraConfig config, String name) {
-    return new LoraAdapter(model, config, name);
+    List<Target> targets = config.resolve(model);
+    return new LoraAdapter(model, config, name, targets, moved(config, targets));
   }
 
-  /** PEFT has an embedding's A with a column for each entry, here it is a row. */
-  private static boolean transposed(Slot slot) {
-    return slot.name().endsWith(EMBEDDING_A);
-  }
-
-  static float[] transpose(float[] values, int rows, int cols) {
-    float[] t = new float[values.length]; // [cols, rows]
-    for (int r = 0; r < rows; r++) {
-      for (int c = 0; c < cols; c++) {
-        t[c * rows + r] = values[r * cols + c];
-      }
+  /** Takes note that weights were written. */
+  void changed() {
+    parameters.changed();
+    if (frozen != null) {
+      frozen.changed();
     }
-    return t;
   }
 
-  /** Sets a parameter from values as PEFT has them. */
-  void set(Slot slot, float[] values) {
-    model
-        .engine()
-        .write(
-            parameters.weight(slot),
-            transposed(slot)
-                ? transpose(values, /* rows= */ slot.cols(), /* cols= */ slot.rows())
-                : values);
+  /** Returns all parameters, those that are not trained included. */
+  ImmutableMap<String, Weight> weights() {
+    return weights;
+  }
+
+  /** Returns a parameter. */
+  Weight weight(String parameter) {
+    Weight found = weights.get(parameter);
+    checkArgument(found != null, "no parameter is named '%s'", parameter);
+    return found;
+  }
+
+  /** Returns what is taken from a group's base weights; null if nothing is. */
+  Residual residual(ProjectionGroup group) {
+    return residuals.get(group);
   }
 
   /** Returns the values of a parameter, row-major, in the shape that PEFT gives it. */
   public float[] values(String parameter) {
-    Slot slot = parameters.slot(parameter);
-    return read(slot, parameters.weight(slot));
+    return weight(parameter).values();
   }
 
   /** Returns the gradient of a parameter like {@link #values}. */
   float[] gradient(String parameter) {
-    Slot slot = parameters.slot(parameter);
-    return read(slot, parameters.gradient(slot));
-  }
-
-  private float[] read(Slot slot, Tensor t) {
-    model.engine().lock().lock();
-    try {
-      float[] values = model.engine().read(t);
-      return transposed(slot) ? transpose(values, slot.rows(), slot.cols()) : values;
-    } finally {
-      model.engine().lock().unlock();
-    }
-  }
-
-  /** Returns the shape that PEFT gives a parameter. */
-  long[] shape(String parameter) {
-    Slot slot = parameters.slot(parameter);
-    if (parameter.endsWith(".lora_magnitude_vector")) {
-      return new long[] {slot.cols()};
-    }
-    return transposed(slot)
-        ? new long[] {slot.cols(), slot.rows()}
-        : new long[] {slot.rows(), slot.cols()};
+    return weight(parameter).gradientValues();
   }
 
   /** A tensor as PEFT stores it. */
-  record Stored(float[] values, long[] shape) {}
+  record Stored(float[] values, long... shape) {}
 
   /**
-   * Returns the update of a module of the decoder or head on the base's own weights, {@code scale B
-   * A}: the module's A and B, behind which stand the parts that were taken from the weights, with
-   * B's negated.
+   * Returns the factors of what a module gets added to the base's own weights, without its scale;
+   * nothing if what this variant does is no sum.
    */
-  Factors update(Module m) {
-    float[] a = values(m.a.name());
-    float[] b = values(m.b.name());
-    for (OnResidual residual : residuals.values()) {
-      if (residual.has(m)) {
-        return new Factors(m.rank, a, b).minus(residual.moved(m));
-      }
-    }
-    return new Factors(m.rank, a, b);
+  Optional<Factors> update(Target target) {
+    return parts.get(target.group()).update(target);
   }
 
-  /** Returns the rank of {@link #update}. */
-  int updateRank(Module m) {
-    return residuals.isEmpty() || transposed(m.a) ? m.rank : 2 * m.rank;
+  /** Returns the rank that a module is stored with: where a part was taken from the base, twice. */
+  int storedRank(Target target) {
+    return residuals.containsKey(target.group()) ? 2 * target.rank() : target.rank();
   }
 
-  /** Returns all tensors as plain LoRA on the base's own weights, by name. */
+  /** Returns all tensors on the base's own weights, by name. */
   ImmutableSortedMap<String, Stored> plainTensors() {
-    ImmutableSortedMap.Builder<String, Stored> all = ImmutableSortedMap.naturalOrder();
-    Set<String> made = new HashSet<>();
-    for (Module m : modules.values()) {
-      if (!residuals.isEmpty() && !transposed(m.a)) {
-        Factors u = update(m);
-        all.put(m.a.name(), new Stored(u.a(), new long[] {u.rank(), m.projection.in()}));
-        all.put(m.b.name(), new Stored(u.b(), new long[] {m.projection.out(), u.rank()}));
-        made.add(m.a.name());
-        made.add(m.b.name());
+    Map<String, Stored> all = new LinkedHashMap<>();
+    parts.values().forEach(part -> all.putAll(part.storedOtherwise()));
+    for (Weight w : weights.values()) {
+      if (!all.containsKey(w.declared().name())) {
+        long[] shape = w.declared().shape().stream().mapToLong(d -> d).toArray();
+        all.put(w.declared().name(), new Stored(w.values(), shape));
       }
     }
-    for (String parameter : parameters.names()) {
-      if (!made.contains(parameter)) {
-        all.put(parameter, new Stored(values(parameter), shape(parameter)));
-      }
-    }
-    return all.build();
+    return ImmutableSortedMap.copyOf(all);
   }
 
   /** Returns the configuration of {@link #plainTensors()}. */
@@ -326,12 +222,12 @@ public final class LoraAdapter implements Adapter {
             .build();
     Map<String, Integer> ranks = new LinkedHashMap<>();
     Map<String, Double> alphas = new LinkedHashMap<>();
-    for (Module m : modules.values()) {
-      int rank = updateRank(m);
-      String module = m.projection.name();
+    for (Target t : targets.values()) {
+      int rank = storedRank(t);
+      String module = t.name();
       if (doubled.rankOf(module) != rank) { // a small matrix, or an embedding
         ranks.put(module, rank);
-        alphas.put(module, m.scale * (config.rslora() ? Math.sqrt(rank) : rank));
+        alphas.put(module, t.scale() * (config.rslora() ? Math.sqrt(rank) : rank));
       }
     }
     doubled.rankPattern().forEach(ranks::putIfAbsent);
@@ -351,14 +247,16 @@ public final class LoraAdapter implements Adapter {
 
   /** Returns the embeddings and heads that are trained whole, by parameter. */
   ImmutableList<String> saved() {
-    return saved.keySet().stream()
-        .map(g -> g.members().get(0).name() + ".weight")
+    return parts.keySet().stream()
+        .filter(group -> parts.get(group) instanceof SavedTable)
+        .map(group -> SavedTable.declared(group).name())
         .sorted()
         .collect(ImmutableList.toImmutableList());
   }
 
-  ImmutableMap<String, Module> modules() {
-    return modules;
+  /** Returns the modules that it targets, by name, in the model's order. */
+  ImmutableMap<String, Target> targets() {
+    return targets;
   }
 
   @Override
@@ -373,19 +271,16 @@ public final class LoraAdapter implements Adapter {
 
   @Override
   public Optional<ProjectionAdapter> on(ProjectionGroup group) {
-    ProjectionAdapter found =
-        residuals.containsKey(group) ? residuals.get(group) : groups.get(group);
-    return Optional.ofNullable(
-        found == null && group.use() == FrozenMatrix.Use.HEAD ? saved.get(group) : found);
+    return group.use() == FrozenMatrix.Use.EMBEDDING
+        ? Optional.empty()
+        : Optional.ofNullable((ProjectionAdapter) parts.get(group));
   }
 
   @Override
   public Optional<EmbeddingAdapter> onRows(ProjectionGroup embedding) {
-    EmbeddingAdapter found = embeddings.get(embedding);
-    return Optional.ofNullable(
-        found == null && embedding.use() == FrozenMatrix.Use.EMBEDDING
-            ? saved.get(embedding)
-            : found);
+    return embedding.use() == FrozenMatrix.Use.EMBEDDING
+        ? Optional.ofNullable((EmbeddingAdapter) parts.get(embedding))
+        : Optional.empty();
   }
 
   @Override
@@ -393,18 +288,8 @@ public final class LoraAdapter implements Adapter {
     return trainable;
   }
 
-  /**
-   * {@inheritDoc}
-   *
-   * @throws UnsupportedOperationException if its B is to stay frozen in training (MiCA)
-   */
   @Override
   public void setTrainable(boolean value) {
-    if (value && !config.initialisation().trains()) {
-      throw new UnsupportedOperationException(
-          "'%s' began by %s, which trains A only: this is not implemented"
-              .formatted(name, config.initialisation()));
-    }
     trainable = value;
   }
 
@@ -426,21 +311,8 @@ public final class LoraAdapter implements Adapter {
 
   @Override
   public List<MatrixSource> merged(ProjectionGroup group, List<MatrixSource> sources) {
-    if (saved.containsKey(group)) {
-      return ImmutableList.of(saved.get(group).merged(sources.get(0)));
-    }
-    if (embeddings.containsKey(group)) {
-      return ImmutableList.of(embeddings.get(group).merged(sources.get(0)));
-    }
-    GroupLora lora = groups.get(group);
-    if (lora == null) {
-      return sources;
-    }
-    List<MatrixSource> all = new ArrayList<>(sources);
-    for (Module m : lora.modules()) {
-      all.set(m.member, merge(m, sources.get(m.member)));
-    }
-    return ImmutableList.copyOf(all);
+    Part part = parts.get(group);
+    return part == null ? sources : part.merged(sources);
   }
 
   /** Undoes every merge into the model, bit for bit: {@link Merging#unmerge}. */
@@ -448,26 +320,15 @@ public final class LoraAdapter implements Adapter {
     Merging.unmerge(model);
   }
 
-  /** Returns a module's weight with it merged in. */
-  MergedSource merge(Module m, MatrixSource into) {
-    Factors update = update(m);
-    return new MergedSource(
-        into,
-        m.projection.source(),
-        update.rank(),
-        m.scale,
-        update.a(),
-        update.b(),
-        m.magnitude == null ? null : values(m.magnitude.name()));
-  }
-
   @Override
   public void close() {
     model.engine().lock().lock(); // others may be running a step on the same engine
     try {
-      groups.values().forEach(g -> g.free(model.engine()));
-      residuals.values().forEach(OnResidual::close);
+      parts.values().forEach(Part::free);
       parameters.close();
+      if (frozen != null) {
+        frozen.close();
+      }
     } finally {
       model.engine().lock().unlock();
     }

@@ -95,7 +95,7 @@ public final class LoraConfig implements AdapterFactory {
   private final ImmutableList<String> excludeModules;
   private final boolean excludeRegex;
   private final boolean rslora;
-  private final boolean dora;
+  private final LoraVariant variant;
   private final Initialisation initialisation;
   private final Bias bias;
   private final ImmutableList<String> modulesToSave;
@@ -148,7 +148,7 @@ public final class LoraConfig implements AdapterFactory {
     excludeModules = b.excludeModules;
     excludeRegex = b.excludeRegex;
     rslora = b.rslora;
-    dora = b.dora;
+    variant = b.variant;
     initialisation = b.initialisation;
     bias = b.bias;
     modulesToSave = b.modulesToSave;
@@ -163,7 +163,7 @@ public final class LoraConfig implements AdapterFactory {
             .collect(ImmutableList.toImmutableList());
     initialisation.check(this);
     checkArgument(
-        !initialisation.movesBase() || !dora,
+        !initialisation.movesBase() || variant != LoraVariant.dora(),
         "use_dora with initialisation %s: this is not implemented",
         initialisation);
     targetNames = targetRegex ? ImmutableSet.of() : ImmutableSet.copyOf(targetModules);
@@ -211,7 +211,7 @@ public final class LoraConfig implements AdapterFactory {
     private ImmutableList<String> excludeModules = ImmutableList.of();
     private boolean excludeRegex;
     private boolean rslora;
-    private boolean dora;
+    private LoraVariant variant = LoraVariant.plain();
     private Initialisation initialisation = Initialisation.KAIMING;
     private Bias bias = Bias.NONE;
     private ImmutableList<String> modulesToSave = ImmutableList.of();
@@ -308,7 +308,12 @@ public final class LoraConfig implements AdapterFactory {
 
     /** Learns magnitude and direction of the weights apart (DoRA, Liu et al. 2024). */
     public Builder dora(boolean value) {
-      dora = value;
+      return variant(value ? LoraVariant.dora() : LoraVariant.plain());
+    }
+
+    /** Sets the kind of LoRA. */
+    public Builder variant(LoraVariant value) {
+      variant = value;
       return this;
     }
 
@@ -376,7 +381,7 @@ public final class LoraConfig implements AdapterFactory {
     b.excludeModules = excludeModules;
     b.excludeRegex = excludeRegex;
     b.rslora = rslora;
-    b.dora = dora;
+    b.variant = variant;
     b.initialisation = initialisation;
     b.bias = bias;
     b.modulesToSave = modulesToSave;
@@ -444,9 +449,9 @@ public final class LoraConfig implements AdapterFactory {
     return rslora;
   }
 
-  /** Returns whether this is DoRA. */
-  public boolean dora() {
-    return dora;
+  /** Returns the kind of LoRA. */
+  public LoraVariant variant() {
+    return variant;
   }
 
   /** Returns the initial values. */
@@ -569,7 +574,7 @@ public final class LoraConfig implements AdapterFactory {
         String name = group.members().get(i).name();
         if (targets(name, steps)) {
           checkArgument(
-              !dora || group.use() != FrozenMatrix.Use.EMBEDDING,
+              variant != LoraVariant.dora() || group.use() != FrozenMatrix.Use.EMBEDDING,
               "use_dora with the embedding '%s': this is not implemented",
               name);
           found.add(target(group, i, rankOf(name, steps), scaleOf(name, steps)));
@@ -590,11 +595,11 @@ public final class LoraConfig implements AdapterFactory {
   private Target target(ProjectionGroup group, int member, int rank, double scale) {
     Projection p = group.members().get(member);
     if (!initialisation.movesBase() || group.use() == FrozenMatrix.Use.EMBEDDING) {
-      return new Target(group, member, rank, scale);
+      return new Target(group, member, rank, (float) scale);
     }
     initialisation.check(p, scale);
     // a matrix has no more singular values
-    return new Target(group, member, Math.min(rank, Math.min(p.in(), p.out())), scale);
+    return new Target(group, member, Math.min(rank, Math.min(p.in(), p.out())), (float) scale);
   }
 
   /**
@@ -722,7 +727,7 @@ public final class LoraConfig implements AdapterFactory {
         excludeModules,
         excludeRegex,
         rslora,
-        dora,
+        variant,
         initialisation,
         bias,
         modulesToSave,
@@ -741,25 +746,18 @@ public final class LoraConfig implements AdapterFactory {
 
   @Override
   public long parameters(LanguageModel model) {
-    return resolve(model).stream()
-            .mapToLong(t -> size(t.rank(), t.projection()) + (dora ? t.projection().out() : 0))
-            .sum()
-        + saved(model).stream()
-            .map(g -> g.members().get(0))
-            .mapToLong(p -> (long) p.in() * p.out())
-            .sum();
-  }
-
-  private static long size(int rank, Projection p) {
-    return (long) rank * (p.in() + p.out());
+    return LoraAdapter.declared(this, resolve(model), saved(model)).stream()
+        .filter(d -> !d.frozen())
+        .mapToLong(Declared::size)
+        .sum();
   }
 
   @Override
   public String toString() {
     StringBuilder text = new StringBuilder();
     text.append(
-        "LoRA(r=%d, alpha=%s, dropout=%s, target_modules=%s"
-            .formatted(rank, alpha, dropout, targetModules));
+        "%s(r=%d, alpha=%s, dropout=%s, target_modules=%s"
+            .formatted(variant, rank, alpha, dropout, targetModules));
     if (!rankPattern.isEmpty()) {
       text.append(", rank_pattern=").append(rankPattern);
     }
@@ -784,9 +782,6 @@ public final class LoraConfig implements AdapterFactory {
     if (!modulesToSave.isEmpty()) {
       text.append(", modules_to_save=").append(modulesToSave);
     }
-    return text.append(rslora ? ", rsLoRA" : "")
-        .append(dora ? ", DoRA" : "")
-        .append(')')
-        .toString();
+    return text.append(rslora ? ", rsLoRA" : "").append(')').toString();
   }
 }

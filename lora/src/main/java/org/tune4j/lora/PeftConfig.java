@@ -18,6 +18,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import org.tune4j.core.io.MalformedFileException;
@@ -38,7 +39,7 @@ final class PeftConfig {
           .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
-  /** What is written for fields that are not understood, as PEFT does. */
+  /** What is written for options that are off, as PEFT does. */
   private static final ImmutableMap<String, JsonNode> OFF = off();
 
   /** What an option that is not implemented does. */
@@ -92,7 +93,6 @@ final class PeftConfig {
           "layers_pattern",
           "fan_in_fan_out",
           "use_rslora",
-          "use_dora",
           "init_lora_weights",
           "bias",
           "modules_to_save",
@@ -120,7 +120,7 @@ final class PeftConfig {
                "layer_replication": null, "loftq_config": {}, "lora_bias": false, "lora_ga_config": null,
                "megatron_config": null, "megatron_core": "megatron.core",
                "monteclora_config": null, "qalora_group_size": 16, "revision": null, "target_parameters": null,
-               "trainable_token_indices": null, "use_bdlora": null, "use_qalora": false, "velora_config": null}
+               "trainable_token_indices": null, "use_bdlora": null, "use_dora": false, "use_qalora": false, "velora_config": null}
               """);
       ImmutableMap.Builder<String, JsonNode> map = ImmutableMap.builder();
       node.properties().forEach(e -> map.put(e.getKey(), e.getValue()));
@@ -147,7 +147,7 @@ final class PeftConfig {
       o.put("target_modules", c.targetModules().get(0));
     } else if (c.targetModules().contains(LoraConfig.ALL_LINEAR)) {
       // PEFT, too, stores what all-linear came to
-      adapter.modules().keySet().forEach(o.putArray("target_modules")::add);
+      adapter.targets().keySet().forEach(o.putArray("target_modules")::add);
     } else {
       c.targetModules().forEach(o.putArray("target_modules")::add);
     }
@@ -174,7 +174,7 @@ final class PeftConfig {
     }
     o.put("fan_in_fan_out", fanInFanOut(adapter.model()));
     o.put("use_rslora", c.rslora());
-    o.put("use_dora", c.dora());
+    c.variant().field().ifPresent(field -> o.put(field, true));
     switch (c.initialisation()) {
       case KAIMING, RANDOM ->
           o.put("init_lora_weights", Boolean.parseBoolean(c.initialisation().peft()));
@@ -301,7 +301,7 @@ final class PeftConfig {
         b.layersPattern(List.of(pattern.asText()));
       }
       b.rslora(flag("use_rslora"));
-      b.dora(flag("use_dora"));
+      b.variant(variant());
       b.initialisation(initialisation(root.path("init_lora_weights")));
       b.bias(bias(root.path("bias")));
       b.modulesToSave(texts("modules_to_save", root.path("modules_to_save")));
@@ -318,6 +318,7 @@ final class PeftConfig {
         String field = e.getKey();
         JsonNode value = e.getValue();
         if (UNDERSTOOD.contains(field)
+            || LoraVariant.all().stream().anyMatch(v -> v.field().equals(Optional.of(field)))
             || IGNORED.contains(field)
             || value.equals(OFF.get(field))
             || switchedOff(value)) {
@@ -361,6 +362,25 @@ final class PeftConfig {
                   + " path_initial_model_for_weight_conversion"
               : "true, false, \"gaussian\", \"orthogonal\", \"eva\", \"mica\", \"pissa\","
                   + " \"pissa_niter_16\" or \"olora\": other initialisations are not implemented");
+    }
+
+    /** Returns the variant whose field is true. */
+    private LoraVariant variant() throws IOException {
+      LoraVariant found = LoraVariant.plain();
+      for (LoraVariant v : LoraVariant.all()) {
+        if (v.field().isPresent() && flag(v.field().get())) {
+          if (found != LoraVariant.plain()) {
+            throw malformed(
+                v.field().get(),
+                root.path(v.field().get()),
+                "false, as "
+                    + found.field().orElseThrow()
+                    + " is true: an adapter is one or the other");
+          }
+          found = v;
+        }
+      }
+      return found;
     }
 
     private LoraConfig.Bias bias(JsonNode bias) throws IOException {

@@ -1,11 +1,14 @@
 package org.tune4j.lora;
 
+import static java.util.stream.Collectors.joining;
+
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.Predicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.slf4j.Logger;
@@ -20,28 +23,37 @@ final class PeftKeys {
   private static final Logger LOG = LoggerFactory.getLogger(PeftKeys.class);
   private static final String DEFAULT = "default";
 
-  // (module)(lora_A)(name)(weight)
+  /** (module.lora_A)(name)(weight), of the parameters that end so. */
   private static final Pattern MATRIX =
-      Pattern.compile("(.+?\\.lora_[AB])(?:\\.([^.]+))?\\.(weight|bias)");
-  private static final Pattern EMBEDDING =
-      Pattern.compile("(.+?\\.lora_embedding_[AB])(?:\\.([^.]+))?");
-  // before PEFT 0.14 the name ended in .weight
-  private static final Pattern MAGNITUDE =
-      Pattern.compile("(.+?\\.lora_magnitude_vector)(?:\\.(?!weight$)([^.]+))?(?:\\.weight)?");
+      pattern(e -> e.endsWith(".weight"), "(?:\\.([^.]+))?\\.(weight|bias)");
+
+  /** (module.lora_embedding_A)(name), of the others; before PEFT 0.14 .weight stood behind some. */
+  private static final Pattern BARE =
+      pattern(e -> !e.endsWith(".weight"), "(?:\\.(?!weight$)([^.]+))?(?:\\.weight)?");
+
   private static final Pattern SAVED = Pattern.compile("(.+?)\\.modules_to_save\\.([^.]+)\\.(.+)");
 
   private PeftKeys() {}
 
+  private static Pattern pattern(Predicate<String> which, String rest) {
+    String names =
+        LoraVariant.all().stream()
+            .flatMap(v -> v.endings().stream())
+            .filter(which)
+            .map(e -> Pattern.quote(e.replaceFirst("\\.weight$", "")))
+            .distinct()
+            .collect(joining("|"));
+    return Pattern.compile("(.+?\\.(?:" + names + "))" + rest);
+  }
+
   /** A key without prefix and adapter's name, and that name; "" if there is none. */
   private record Key(String plain, String adapter) {
     static Key of(String key) {
-      for (Pattern p : new Pattern[] {MAGNITUDE, EMBEDDING}) {
-        Matcher m = p.matcher(key);
-        if (m.matches()) {
-          return new Key(m.group(1), orEmpty(m.group(2)));
-        }
+      Matcher m = BARE.matcher(key);
+      if (m.matches()) {
+        return new Key(m.group(1), orEmpty(m.group(2)));
       }
-      Matcher m = MATRIX.matcher(key);
+      m = MATRIX.matcher(key);
       if (m.matches()) {
         return new Key(m.group(1) + "." + m.group(3), orEmpty(m.group(2)));
       }

@@ -9,13 +9,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
-import org.tune4j.core.model.ProjectionGroup;
 
 /**
  * The tensors of an adapter file, compared with what its configuration makes of a base model.
@@ -49,35 +47,11 @@ final class PeftTensors {
           weights.file(), "tensors' names", e.getMessage(), "one adapter", e);
     }
     refuseUnprefixed(weights);
-    List<Shape> shapes = new ArrayList<>();
-    for (Target t : targets) {
-      Projection p = t.projection();
-      boolean embedding = t.embedding();
-      shapes.add(
-          new Shape(
-              embedding ? LoraAdapter.embeddingAName(p) : LoraAdapter.aName(p),
-              List.of(t.rank(), p.in()),
-              p,
-              t.rank()));
-      shapes.add(
-          new Shape(
-              embedding ? LoraAdapter.embeddingBName(p) : LoraAdapter.bName(p),
-              List.of(p.out(), t.rank()),
-              p,
-              t.rank()));
-      if (config.dora()) {
-        shapes.add(new Shape(LoraAdapter.magnitudeName(p), List.of(p.out()), p, 0));
-      }
-    }
-    for (ProjectionGroup group : config.saved(model)) {
-      Projection p = group.members().get(0);
-      shapes.add(
-          new Shape(p.name() + ".weight", List.of(p.source().rows(), p.source().cols()), p, 0));
-    }
-    refuseOther(model, weights, targets, shapes, stored);
+    List<Declared> declared = LoraAdapter.declared(config, targets, config.saved(model));
+    refuseOther(model, weights, targets, declared, stored);
     Map<String, String> keys = new LinkedHashMap<>();
-    for (Shape shape : shapes) {
-      keys.put(shape.name, shape.check(weights, stored.get(shape.name)));
+    for (Declared d : declared) {
+      keys.put(d.name(), check(d, weights, stored.get(d.name())));
     }
     return new PeftTensors(weights, keys);
   }
@@ -99,11 +73,11 @@ final class PeftTensors {
       LanguageModel model,
       Safetensors weights,
       List<Target> targets,
-      List<Shape> shapes,
+      List<Declared> declared,
       Map<String, String> stored)
       throws IOException {
     Set<String> expected = new TreeSet<>();
-    shapes.forEach(s -> expected.add(s.name));
+    declared.forEach(d -> expected.add(d.name()));
     Set<String> targeted = new TreeSet<>();
     targets.forEach(t -> targeted.add(t.name()));
     Map<String, Projection> own = new LinkedHashMap<>();
@@ -153,54 +127,46 @@ final class PeftTensors {
         .collect(joining(", "));
   }
 
-  /**
-   * What a parameter must look like.
-   *
-   * @param name its name
-   * @param shape its dimensions
-   * @param of the module that it belongs to
-   * @param rank of the module's update; 0 where that has no part in the shape
-   */
-  private record Shape(String name, List<Integer> shape, Projection of, int rank) {
-    /** Returns the key of the tensor that has it. */
-    String check(Safetensors weights, String key) throws IOException {
-      if (key == null) {
-        throw new MalformedFileException(
-            weights.file(),
-            "tensor '" + PeftFormat.PREFIX + name + "'",
-            "nothing",
-            "a tensor " + shape + ", as " + PeftConfig.FILE + " targets this module");
-      }
-      Safetensors.Entry entry = weights.entry(key);
-      List<Long> found = new ArrayList<>(entry.shape());
-      if (shape.size() == 1) {
-        found.removeIf(d -> d == 1);
-      }
-      if (!found.equals(shape.stream().map(Integer::longValue).toList())) {
-        throw new MalformedFileException(
-            weights.file(),
-            "tensor '" + key + "'",
-            "shape " + entry.shape(),
-            shape + ": " + reason(found));
-      }
-      if (!entry.type().isFloat()) {
-        throw new MalformedFileException(
-            weights.file(),
-            "tensor '" + key + "', dtype",
-            entry.type().name(),
-            List.of(ElementType.F32, ElementType.F16, ElementType.BF16).toString());
-      }
-      return key;
+  /** Returns the key of the tensor that is a parameter. */
+  private static String check(Declared d, Safetensors weights, String key) throws IOException {
+    if (key == null) {
+      throw new MalformedFileException(
+          weights.file(),
+          "tensor '" + PeftFormat.PREFIX + d.name() + "'",
+          "nothing",
+          "a tensor " + d.shape() + ", as " + PeftConfig.FILE + " targets this module");
     }
+    Safetensors.Entry entry = weights.entry(key);
+    List<Long> found = new ArrayList<>(entry.shape());
+    if (d.shape().size() == 1) {
+      found.removeIf(n -> n == 1);
+    }
+    if (!found.equals(d.shape().stream().map(Integer::longValue).toList())) {
+      throw new MalformedFileException(
+          weights.file(),
+          "tensor '" + key + "'",
+          "shape " + entry.shape(),
+          d.shape() + ": " + reason(d, found));
+    }
+    if (!entry.type().isFloat()) {
+      throw new MalformedFileException(
+          weights.file(),
+          "tensor '" + key + "', dtype",
+          entry.type().name(),
+          List.of(ElementType.F32, ElementType.F16, ElementType.BF16).toString());
+    }
+    return key;
+  }
 
-    private String reason(List<Long> found) {
-      int features = name.contains(".lora_B") || name.contains("_embedding_B") ? 0 : 1;
-      if (rank > 0 && found.size() == 2 && found.get(features) == (long) shape.get(features)) {
-        return PeftConfig.FILE + " gives this module the rank " + rank;
+  private static String reason(Declared d, List<Long> found) {
+    if (d.rankAt() >= 0 && found.size() == 2) {
+      int features = 1 - d.rankAt();
+      if (found.get(features) == (long) d.shape().get(features)) {
+        return PeftConfig.FILE + " gives this module the rank " + d.shape().get(d.rankAt());
       }
-      return "%s of this base model has %s inputs and %s outputs (was the adapter made for another?)"
-          .formatted(of.name(), of.in(), of.out());
     }
+    return "%s of this base model has %s inputs and %s outputs (was the adapter made for another?)"
+        .formatted(d.of().name(), d.of().in(), d.of().out());
   }
 
   /** Copies the tensors into an adapter of the configuration and the model that were compared. */
@@ -216,17 +182,16 @@ final class PeftTensors {
               "a finite number");
         }
       }
-      Slot slot = adapter.parameters().slot(e.getKey());
       adapter.model().engine().lock().lock();
       try {
-        adapter.set(slot, values);
+        adapter.weight(e.getKey()).set(values);
       } finally {
         adapter.model().engine().lock().unlock();
       }
     }
     adapter.model().engine().lock().lock();
     try {
-      adapter.parameters().changed();
+      adapter.changed();
     } finally {
       adapter.model().engine().lock().unlock();
     }

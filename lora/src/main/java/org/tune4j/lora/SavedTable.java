@@ -2,56 +2,57 @@ package org.tune4j.lora;
 
 import static com.google.common.base.Preconditions.checkArgument;
 
+import com.google.common.collect.ImmutableList;
+import java.util.List;
+import java.util.SplittableRandom;
 import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.MatrixSource;
-import org.tune4j.core.engine.Parameters;
-import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.engine.ProjectionAdapter;
 import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
  * An embedding or output head of an adapter's own, {@code [vocabulary, hidden]}, trained whole in
  * place of the base model's: PEFT's {@code modules_to_save}.
  */
-final class SavedTable implements EmbeddingAdapter, ProjectionAdapter {
+final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
   private final LoraAdapter adapter;
   private final ProjectionGroup group;
-  private final Slot table;
+  private final Weight table; // [vocabulary, hidden]
   private final int untrained;
 
-  SavedTable(LoraAdapter adapter, ProjectionGroup group, Slot table) {
+  SavedTable(LoraAdapter adapter, ProjectionGroup group) {
     this.adapter = adapter;
     this.group = group;
-    this.table = table;
+    table = adapter.weight(declared(group).name());
     untrained = adapter.model().config().untrainedToken();
   }
 
-  String name() {
-    return group.members().get(0).name();
+  static Declared declared(ProjectionGroup group) {
+    Projection p = group.members().get(0);
+    return Declared.of(p, "weight", -1, p.source().rows(), p.source().cols());
   }
 
   /** Copies the base model's weights. */
-  void initialise() {
+  @Override
+  public void initialise(SplittableRandom random) {
     MatrixSource base = group.sources().get(0);
     float[] values = new float[base.rows() * base.cols()];
     base.read(0, base.rows(), values);
-    adapter.set(table, values);
+    table.set(values);
   }
 
-  /** Returns what a merged model has in place of a table. */
-  MatrixSource merged(MatrixSource base) {
+  @Override
+  public List<MatrixSource> merged(List<MatrixSource> sources) {
     checkArgument(
-        base.equals(group.members().get(0).source()),
+        sources.get(0).equals(group.members().get(0).source()),
         "adapter '%s' replaces %s, into which another is merged: it cannot be merged on top",
         adapter.name(),
-        name());
-    return MatrixSource.of(table.rows(), table.cols(), adapter.values(table.name()));
-  }
-
-  private Parameters parameters() {
-    return adapter.parameters();
+        group.members().get(0).name());
+    MatrixSource base = sources.get(0);
+    return ImmutableList.of(MatrixSource.of(base.rows(), base.cols(), table.values()));
   }
 
   @Override
@@ -68,14 +69,14 @@ final class SavedTable implements EmbeddingAdapter, ProjectionAdapter {
 
   @Override
   public void forward(Engine e, int[] ids, Tensor x) {
-    Tensor rows = e.gatherRows(parameters().compute(table), ids);
+    Tensor rows = e.gatherRows(table.compute(), ids);
     e.copy(rows, x);
     e.release(rows);
   }
 
   @Override
   public void backward(Engine e, int[] ids, Tensor dx) {
-    RowSums.add(e, ids, untrained, dx, parameters().gradient(table));
+    RowSums.add(e, ids, untrained, dx, table.gradient());
   }
 
   // ---- as an output head
@@ -87,17 +88,17 @@ final class SavedTable implements EmbeddingAdapter, ProjectionAdapter {
 
   @Override
   public Object forward(Engine e, Tensor x, Tensor y, long dropoutSeed, boolean recording) {
-    e.gemm(1, x, false, parameters().compute(table), true, 0, y); // [n, vocabulary]
+    e.gemm(1, x, false, table.compute(), true, 0, y); // [n, vocabulary]
     return null;
   }
 
   @Override
   public void backward(Engine e, Object state, Tensor x, Tensor dy, Tensor dx) {
     if (trainable()) {
-      e.gemm(1, dy, true, x, false, 1, parameters().gradient(table));
+      e.gemm(1, dy, true, x, false, 1, table.gradient());
     }
     if (dx != null) {
-      e.gemm(1, dy, false, parameters().compute(table), false, 1, dx);
+      e.gemm(1, dy, false, table.compute(), false, 1, dx);
     }
   }
 }

@@ -12,7 +12,7 @@ import org.tune4j.core.model.ProjectionGroup;
  * @param rank of the update
  * @param scale factor of the update
  */
-record Target(ProjectionGroup group, int member, int rank, double scale) {
+record Target(ProjectionGroup group, int member, int rank, float scale) {
   Projection projection() {
     return group.members().get(member);
   }

@@ -214,7 +214,7 @@ class BasePartTest {
       assertThat(saved.initialisation()).isEqualTo(Initialisation.KAIMING);
       assertThat(saved.rank()).isEqualTo(8);
       assertThat(saved.alpha()).isEqualTo(rslora ? 6 * Math.sqrt(2) : 12);
-      for (LoraAdapter.Module m : adapter.modules().values()) {
+      for (Target m : adapter.targets().values()) {
         String name = m.projection().name();
         boolean embedding = name.contains("embed");
         assertThat(saved.rankOf(name)).isEqualTo(embedding ? m.rank() : 2 * m.rank());

@@ -43,7 +43,7 @@ class CombinationTest {
 
   /** Returns {@code scale B A} of a module; zero if the adapter lacks it. */
   private double[] update(LoraAdapter adapter, String module) {
-    LoraAdapter.Module m = adapter.modules().get(module);
+    Target m = adapter.targets().get(module);
     int size =
         model.projections().stream()
             .filter(p -> p.name().equals(module))
@@ -55,10 +55,9 @@ class CombinationTest {
       return update;
     }
     int in = m.projection().in();
-    float[] zeros = new float[size];
     float[] merged = new float[size];
-    adapter
-        .merge(m, MatrixSource.of(m.projection().out(), in, zeros))
+    MatrixSource zeros = MatrixSource.of(m.projection().out(), in, new float[size]);
+    new MergedSource(zeros, m.scale(), adapter.update(m).orElseThrow())
         .read(0, m.projection().out(), merged);
     for (int i = 0; i < size; i++) {
       update[i] = merged[i];
@@ -93,7 +92,7 @@ class CombinationTest {
         LoraAdapter sum =
             Combination.concatenation().apply("sum", List.of(first, second), 0.7, -1.3)) {
       assertThat(sum.trainable()).isFalse();
-      for (String module : first.modules().keySet()) {
+      for (String module : first.targets().keySet()) {
         double[] expected = update(first, module);
         double[] other = update(second, module);
         for (int i = 0; i < expected.length; i++) {
@@ -101,9 +100,9 @@ class CombinationTest {
         }
         assertThat(distance(update(sum, module), expected)).as(module).isLessThan(1e-6);
       }
-      assertThat(sum.modules().get("model.layers.1.self_attn.q_proj").rank()).isEqualTo(3 + 5);
-      assertThat(sum.modules().get("model.layers.0.self_attn.q_proj").rank()).isEqualTo(3 + 2);
-      assertThat(sum.modules().get("model.layers.0.self_attn.k_proj").rank()).isEqualTo(3);
+      assertThat(sum.targets().get("model.layers.1.self_attn.q_proj").rank()).isEqualTo(3 + 5);
+      assertThat(sum.targets().get("model.layers.0.self_attn.q_proj").rank()).isEqualTo(3 + 2);
+      assertThat(sum.targets().get("model.layers.0.self_attn.k_proj").rank()).isEqualTo(3);
     }
   }
 
@@ -111,7 +110,7 @@ class CombinationTest {
   void oneAdapterIsScaled() {
     try (LoraAdapter a = trained(LoraConfig.rank(3), "a", 1);
         LoraAdapter scaled = Combination.ties(0.1).apply("scaled", List.of(a), -0.4)) {
-      for (String module : a.modules().keySet()) {
+      for (String module : a.targets().keySet()) {
         double[] expected = update(a, module);
         for (int i = 0; i < expected.length; i++) {
           expected[i] *= -0.4;
@@ -137,7 +136,7 @@ class CombinationTest {
         assertThat((double) sum.values(b)[i])
             .isCloseTo(root1 * first.values(b)[i] + root2 * second.values(b)[i], within(1e-6));
       }
-      assertThat(sum.modules().get("model.layers.0.mlp.up_proj").scale()).isEqualTo(1);
+      assertThat(sum.targets().get("model.layers.0.mlp.up_proj").scale()).isEqualTo(1);
     }
   }
 

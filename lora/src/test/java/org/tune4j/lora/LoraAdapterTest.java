@@ -2,6 +2,7 @@ package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Nested;
 import org.tune4j.core.engine.Parameters.Slot;
@@ -32,19 +33,23 @@ class LoraAdapterTest {
     /** DoRA's gradient takes {@code ||W + s B A||} as constant: moves m so that m / norm stays. */
     @Override
     protected void hold(Adapter adapter, float[] before, float[] moved) {
-      if (config().dora()) {
-        for (LoraAdapter.Module m : ((LoraAdapter) adapter).modules().values()) {
-          double[] old = norms(m, before);
-          double[] now = norms(m, moved);
+      if (config().variant() == LoraVariant.dora()) {
+        LoraAdapter dora = (LoraAdapter) adapter;
+        for (Target t : dora.targets().values()) {
+          double[] old = norms(dora, t, before);
+          double[] now = norms(dora, t, moved);
+          long magnitude = dora.weight(t.name() + ".lora_magnitude_vector").slot().offset();
           for (int o = 0; o < old.length; o++) {
             // a move of m itself remains
-            moved[(int) m.magnitude().offset() + o] *= (float) (now[o] / old[o]);
+            moved[(int) magnitude + o] *= (float) (now[o] / old[o]);
           }
         }
       }
     }
 
-    private static double[] norms(LoraAdapter.Module m, float[] at) {
+    private static double[] norms(LoraAdapter adapter, Target m, float[] at) {
+      Slot a = adapter.weight(PlainLora.aName(m)).slot();
+      Slot b = adapter.weight(PlainLora.bName(m)).slot();
       Projection p = m.projection();
       float[] w = new float[p.out() * p.in()];
       p.source().read(0, p.out(), w);
@@ -53,7 +58,7 @@ class LoraAdapterTest {
         for (int c = 0; c < p.in(); c++) {
           double v = w[o * p.in() + c];
           for (int k = 0; k < m.rank(); k++) {
-            v += m.scale() * value(m.b(), at, o, k) * value(m.a(), at, k, c);
+            v += m.scale() * value(b, at, o, k) * value(a, at, k, c);
           }
           norms[o] += v * v;
         }
@@ -203,6 +208,60 @@ class LoraAdapterTest {
 
     @Override
     protected boolean stacks() {
+      return false;
+    }
+  }
+
+  /** An adapter that began by MiCA elsewhere: A is trained, B is saved and held. */
+  @Nested
+  class LoadedMica extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .initialisation(Initialisation.RANDOM)
+          .targetModulesRegex(".*(q_proj|v_proj|c_attn|c_fc|lm_head|embed_tokens)")
+          .build();
+    }
+
+    @Override
+    protected Adapter create(LanguageModel model, String name, long seed) {
+      Path directory = folder.resolve("mica-" + name + seed);
+      try (LoraAdapter begun = config().create(model, name, seed)) {
+        for (Target t : begun.targets().values()) {
+          begun.weight(PlainLora.aName(t)).set(new float[t.rank() * t.projection().in()]);
+        }
+        begun.changed();
+        begun.save(directory);
+        CaseFiles.editJson(
+            directory.resolve(PeftFormat.CONFIG), root -> root.put("init_lora_weights", "mica"));
+        LoraAdapter loaded = PeftFormat.load(model, name, directory);
+        loaded.setTrainable(true);
+        return loaded;
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    @Override
+    protected boolean drawsAtRandom() {
+      return false; // A is zero
+    }
+  }
+
+  /** A variant that is no part of this library: one file and a line that registers it. */
+  @Nested
+  class Rescaled extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .variant(RescaledOutputs.registered())
+          .targetModulesRegex(".*(c_attn|c_fc|[a-z]_proj|down_proj|lm_head)")
+          .build();
+    }
+
+    @Override
+    protected boolean drawsAtRandom() {
       return false;
     }
   }

@@ -162,6 +162,30 @@ class PeftFormatTest {
   }
 
   @Test
+  void whatIsOfAVariantComesFromIt() throws IOException {
+    Path directory = folder.resolve("a");
+    LoraConfig config =
+        LoraConfig.builder().variant(RescaledOutputs.registered()).targetModules("q_proj").build();
+    try (Engine engine = Engines.create(Precision.F32);
+        LanguageModel model = TestModels.model("llama", engine);
+        LoraAdapter adapter = config.create(model, "a", 1)) {
+      assertThat(config.parameters(model)).isEqualTo(2 * 16);
+      assertThat(config.toString()).startsWith("Rescaled(");
+      TestModels.disturb(adapter, 1);
+      adapter.save(directory);
+      assertThat(PeftFormat.readConfig(directory)).isEqualTo(config);
+      assertThat(directory.resolve(PeftFormat.CONFIG)).content().contains("\"use_dora\" : false");
+      assertThatThrownBy(() -> Combination.linear().apply("b", List.of(adapter), 1))
+          .hasMessageContaining("'a' is a Rescaled adapter, whose updates do not add up");
+      CaseFiles.editJson(directory.resolve(PeftFormat.CONFIG), root -> root.put("use_dora", true));
+      assertThatThrownBy(() -> PeftFormat.readConfig(directory))
+          .isInstanceOf(MalformedFileException.class)
+          .hasMessageContaining("use_dora")
+          .hasMessageContaining("use_rescaled_outputs");
+    }
+  }
+
+  @Test
   void doraMagnitudesAreVectorsUnderPeftsName() throws IOException {
     String magnitude = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector";
     LoraConfig dora = LoraConfig.builder().dora(true).targetModules("q_proj").build();

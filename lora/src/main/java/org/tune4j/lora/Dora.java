@@ -1,0 +1,392 @@
+package org.tune4j.lora;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.stream.IntStream;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.model.ProjectionGroup;
+
+/**
+ * DoRA (Liu et al. 2024, section 4): with {@code c = m / ||W + s B A||} by output row, the norm
+ * held constant in the backward pass (section 4.3), the output without bias is {@code c (W x + s B
+ * A x)}; with dropout, PEFT's {@code W x + (c - 1) W d(x) + c s B A d(x)}. On top of other adapters
+ * the output so far takes the place of {@code W x}, and {@code c} stays what it is, of the base's
+ * own weights {@code W}: so PEFT applies several, and so they are merged.
+ */
+public final class Dora extends PlainLora {
+  private static final String MAGNITUDE = "lora_magnitude_vector";
+
+  /** What a row of zeros is taken to have. */
+  private static final double LEAST_SQUARED_NORM = 1e-30;
+
+  /** For {@link java.util.ServiceLoader}. */
+  public Dora() {}
+
+  @Override
+  public String name() {
+    return "DoRA";
+  }
+
+  @Override
+  Optional<String> field() {
+    return Optional.of("use_dora");
+  }
+
+  @Override
+  ImmutableSet<String> endings() {
+    return ImmutableSet.<String>builder().addAll(super.endings()).add(MAGNITUDE).build();
+  }
+
+  private static String magnitudeName(Target t) {
+    return t.name() + "." + MAGNITUDE;
+  }
+
+  @Override
+  List<Declared> beside(Target t) {
+    return List.of(Declared.of(t.projection(), MAGNITUDE, -1, t.projection().out()));
+  }
+
+  @Override
+  Part on(LoraAdapter adapter, ProjectionGroup group, List<Target> targets) {
+    return new OnGroup(adapter, group, targets);
+  }
+
+  private static float norm(double square) {
+    return (float) Math.sqrt(Math.max(square, LEAST_SQUARED_NORM));
+  }
+
+  /** DoRA on the projections of one group. */
+  private static final class OnGroup extends GroupLora {
+    private final ImmutableList<Weight> magnitudes; // [1, out] by module
+    private final float[][] squaredNorms; // of W's rows, by module; made when first needed
+    private Tensor[] coefficients; // F32 [1, out] by module: c
+    private float[][] norms;
+    private int coefficientsVersion = -1;
+    private FrozenMatrix measured; // the weights that the coefficients were made beside
+
+    OnGroup(LoraAdapter adapter, ProjectionGroup group, List<Target> targets) {
+      super(adapter, group, targets);
+      magnitudes =
+          targets.stream()
+              .map(t -> adapter.weight(magnitudeName(t)))
+              .collect(ImmutableList.toImmutableList());
+      squaredNorms = new float[targets.size()][];
+    }
+
+    private static final class DoraState extends State {
+      final List<Tensor> unscaled = new ArrayList<>(); // compute type [n, out] by module
+      final List<Tensor> scales = new ArrayList<>(); // the coefficients of this step
+    }
+
+    @Override
+    State state() {
+      return new DoraState();
+    }
+
+    @Override
+    public boolean rescalesOutput() {
+      return true;
+    }
+
+    @Override
+    public void initialise(SplittableRandom random) {
+      super.initialise(random);
+      for (int i = 0; i < magnitudes.size(); i++) {
+        magnitudes.get(i).set(rowNorms(adapter().model().engine(), i));
+      }
+    }
+
+    @Override
+    void apply(
+        Engine e, State saved, int i, Tensor u, Tensor dropped, Tensor out, boolean recording) {
+      DoraState state = (DoraState) saved;
+      Module m = modules().get(i);
+      Tensor b = m.b().compute();
+      Tensor c = coefficients[i];
+      if (dropped == null) {
+        // y = c (y - bias + s U B') + bias
+        Tensor bias = bias(e, m, 1);
+        if (bias != null) {
+          e.addColumns(out, bias(e, m, -1));
+        }
+        e.gemm(m.scale(), u, false, b, true, 1, out);
+        if (recording) {
+          state.unscaled.add(copyOf(e, out));
+          state.scales.add(copyOf(e, c));
+        }
+        e.scaleColumns(out, c);
+        if (bias != null) {
+          e.addColumns(out, bias);
+        }
+      } else {
+        Tensor base = product(e, i, dropped); // W d(x)
+        Tensor t = copyOf(e, base);
+        e.gemm(m.scale(), u, false, b, true, 1, t);
+        if (recording) {
+          state.unscaled.add(copyOf(e, t));
+          state.scales.add(copyOf(e, c));
+        }
+        e.scaleColumns(t, c);
+        e.scale(base, -1);
+        e.add(t, out);
+        e.add(base, out);
+        e.release(t);
+        e.release(base);
+      }
+    }
+
+    private static Tensor bias(Engine e, Module m, float sign) {
+      float[] bias = m.target().projection().bias();
+      if (bias == null) {
+        return null;
+      }
+      Tensor t = e.allocate(1, bias.length, DType.F32);
+      e.write(t, bias);
+      e.scale(t, sign);
+      return t;
+    }
+
+    /** Returns {@code W x} of one member without its bias: {@code [n, out]}, contiguous. */
+    private Tensor product(Engine e, int i, Tensor x) {
+      Module m = modules().get(i);
+      Tensor all = e.linear(x, group().weights(), null);
+      Tensor own = copyOf(e, columns(e, all, m));
+      e.release(all);
+      Tensor minus = bias(e, m, -1);
+      if (minus != null) {
+        e.addColumns(own, minus);
+      }
+      return own;
+    }
+
+    @Override
+    public void rescaleGradient(Engine e, Object saved, Tensor x, Tensor dy) {
+      DoraState state = (DoraState) saved;
+      for (int i = 0; i < modules().size(); i++) {
+        Tensor d = columns(e, dy, modules().get(i));
+        if (trainable()) {
+          float[] dots = e.read(e.columnDots(d, state.unscaled.get(i)));
+          Tensor into = magnitudes.get(i).gradient();
+          float[] gradient = e.read(into);
+          for (int j = 0; j < dots.length; j++) {
+            gradient[j] += dots[j] / norms[i][j];
+          }
+          e.write(into, gradient);
+        }
+        if (state.seed == 0) {
+          e.scaleColumns(d, state.scales.get(i));
+        }
+      }
+    }
+
+    @Override
+    Tensor byUpdate(Engine e, State state, int i, Tensor d) {
+      if (state.seed == 0) {
+        return d; // scaled already
+      }
+      Tensor scaled = copyOf(e, d);
+      e.scaleColumns(scaled, ((DoraState) state).scales.get(i));
+      return scaled;
+    }
+
+    /** Through {@code (c - 1) W}. */
+    @Override
+    Tensor byDropped(Engine e, State state, int i, Tensor dy) {
+      Module m = modules().get(i);
+      Tensor all = e.allocate(dy.rows(), group().out(), e.computeType());
+      e.fill(all, 0);
+      Tensor own = columns(e, all, m);
+      Tensor d = columns(e, dy, m);
+      e.copy(d, own);
+      e.scaleColumns(own, ((DoraState) state).scales.get(i));
+      Tensor minus = copyOf(e, d);
+      e.scale(minus, -1);
+      e.add(minus, own);
+      Tensor dx = e.linearBackward(all, group().weights());
+      e.release(minus);
+      e.release(all);
+      return dx;
+    }
+
+    @Override
+    public void backward(Engine e, Object saved, Tensor x, Tensor dy, Tensor dx) {
+      super.backward(e, saved, x, dy, dx);
+      ((DoraState) saved).unscaled.forEach(e::release);
+      ((DoraState) saved).scales.forEach(e::release);
+    }
+
+    // ---- coefficients and norms
+
+    @Override
+    void prepare(Engine e) {
+      int version = magnitudes.get(0).in().version();
+      if (coefficientsVersion == version && measured == group().weights()) {
+        return;
+      }
+      if (coefficients == null) {
+        coefficients = new Tensor[modules().size()];
+        norms = new float[modules().size()][];
+      }
+      for (int i = 0; i < modules().size(); i++) {
+        norms[i] = rowNorms(e, i);
+        float[] c = e.read(magnitudes.get(i).exact());
+        for (int j = 0; j < c.length; j++) {
+          c[j] /= norms[i][j];
+        }
+        if (coefficients[i] == null) {
+          coefficients[i] = e.persistent(1, c.length, DType.F32);
+        }
+        e.write(coefficients[i], c);
+      }
+      coefficientsVersion = version;
+      measured = group().weights();
+    }
+
+    @Override
+    public void free() {
+      super.free();
+      if (coefficients != null) {
+        for (Tensor t : coefficients) {
+          adapter().model().engine().free(t);
+        }
+        coefficients = null;
+        coefficientsVersion = -1;
+      }
+    }
+
+    /**
+     * Returns {@code ||W + s B A||} by row, of the base's own weights whatever is merged into them:
+     * from {@code ||w||^2 + 2 s b.(A w) + s^2 b' (A A') b}, where the engine holds {@code W}, so
+     * that the dense sum is not formed.
+     */
+    private float[] rowNorms(Engine e, int i) {
+      Module m = modules().get(i);
+      MatrixSource base = m.target().projection().source();
+      if (group().merged()) {
+        return norms(sum(i, base));
+      }
+      if (squaredNorms[i] == null) {
+        squaredNorms[i] = squaredNorms(base);
+      }
+      int r = m.rank();
+      int out = base.rows();
+      int in = base.cols();
+      float[] a = e.read(m.a().exact());
+      float[] b = e.read(m.b().exact());
+      float[] wa = e.read(product(e, i, e.cast(m.a().exact(), e.computeType()))); // [r, out]
+      double[] aa = new double[r * r];
+      for (int k = 0; k < r; k++) {
+        for (int l = 0; l < r; l++) {
+          for (int c = 0; c < in; c++) {
+            aa[k * r + l] += (double) a[k * in + c] * a[l * in + c];
+          }
+        }
+      }
+      double s = m.scale();
+      float[] norms = new float[out];
+      for (int o = 0; o < out; o++) {
+        double sum = squaredNorms[i][o];
+        for (int k = 0; k < r; k++) {
+          double bk = b[o * r + k];
+          sum += 2 * s * bk * wa[k * out + o];
+          for (int l = 0; l < r; l++) {
+            sum += s * s * bk * b[o * r + l] * aa[k * r + l];
+          }
+        }
+        norms[o] = norm(sum);
+      }
+      return norms;
+    }
+
+    private static float[] squaredNorms(MatrixSource w) {
+      float[] sums = new float[w.rows()];
+      float[] row = new float[w.cols()];
+      for (int o = 0; o < sums.length; o++) {
+        w.read(o, 1, row);
+        sums[o] = (float) square(row, 0, row.length);
+      }
+      return sums;
+    }
+
+    @Override
+    MatrixSource merged(int i, MatrixSource into) {
+      Module m = modules().get(i);
+      return new Rescaled(
+          sum(i, into), sum(i, m.target().projection().source()), magnitudes.get(i).values());
+    }
+
+    @Override
+    public Optional<Factors> update(Target target) {
+      return Optional.empty(); // magnitudes do not add up
+    }
+  }
+
+  private static double square(float[] values, int from, int to) {
+    double sum = 0;
+    for (int i = from; i < to; i++) {
+      sum += (double) values[i] * values[i];
+    }
+    return sum;
+  }
+
+  /** Returns the norms of the rows. */
+  private static float[] norms(MatrixSource weight) {
+    float[] norms = new float[weight.rows()];
+    IntStream.range(0, norms.length)
+        .parallel()
+        .forEach(
+            row -> {
+              float[] values = new float[weight.cols()];
+              weight.read(row, 1, values);
+              norms[row] = norm(square(values, 0, values.length));
+            });
+    return norms;
+  }
+
+  /**
+   * A sum with its rows rescaled, {@code c (into + s B A)}, where {@code c = m / ||base + s B A||}.
+   * What it is merged into may hold other adapters; the norms are those of the base without them,
+   * as in the forward pass (PEFT since 0.21).
+   *
+   * @param sum {@code into + s B A}
+   * @param own {@code base + s B A}
+   * @param magnitude {@code m}
+   */
+  private record Rescaled(MergedSource sum, MergedSource own, float[] magnitude)
+      implements MatrixSource {
+    @Override
+    public int rows() {
+      return sum.rows();
+    }
+
+    @Override
+    public int cols() {
+      return sum.cols();
+    }
+
+    @Override
+    public void read(int row, int count, float[] values) {
+      sum.read(row, count, values);
+      int n = cols();
+      float[] measured = values; // rows whose norms count
+      if (!sum.into().equals(own.into())) {
+        measured = new float[count * n];
+        own.read(row, count, measured);
+      }
+      for (int r = 0; r < count; r++) {
+        float c = magnitude[row + r] / norm(square(measured, r * n, (r + 1) * n));
+        for (int i = r * n; i < (r + 1) * n; i++) {
+          values[i] *= c;
+        }
+      }
+    }
+  }
+}

@@ -14,7 +14,7 @@ import org.tune4j.core.engine.Tensor;
  * LoRA on an embedding: row {@code i} of the table becomes {@code W[i] + s B a_i}, with {@code a_i}
  * column {@code i} of A. Dropout does not apply, as in PEFT.
  */
-final class EmbeddingLora implements Part, EmbeddingAdapter {
+class EmbeddingLora implements Part, EmbeddingAdapter {
   private final LoraAdapter adapter;
   private final Target target;
   private final Weight a; // kept transposed: [entries, r]
@@ -42,19 +42,20 @@ final class EmbeddingLora implements Part, EmbeddingAdapter {
   }
 
   @Override
-  public boolean trainable() {
+  public final boolean trainable() {
     return adapter.trainable();
   }
 
   @Override
-  public void forward(Engine e, int[] ids, Tensor x) {
+  public Object forward(Engine e, int[] ids, Tensor x, boolean recording) {
     Tensor u = e.gatherRows(a.compute(), ids); // [n, r]
     e.gemm(target.scale(), u, false, b.compute(), true, 1, x); // [n, hidden]
     e.release(u);
+    return null;
   }
 
   @Override
-  public void backward(Engine e, int[] ids, Tensor dx) {
+  public void backward(Engine e, Object state, int[] ids, Tensor dx) {
     Tensor g = e.cast(dx, e.computeType()); // [n, hidden]
     Tensor u = e.gatherRows(a.compute(), ids); // [n, r]
     Tensor du = e.allocate(ids.length, target.rank(), DType.F32);
@@ -75,15 +76,39 @@ final class EmbeddingLora implements Part, EmbeddingAdapter {
     return Optional.of(new Factors(target.rank(), a.values(), b.values()));
   }
 
-  /** A table is stored the other way round, {@code [entries, hidden]}. */
   @Override
   public List<MatrixSource> merged(List<MatrixSource> sources) {
+    return ImmutableList.of(sum(sources.get(0)));
+  }
+
+  // ---- for variants
+
+  final LoraAdapter adapter() {
+    return adapter;
+  }
+
+  final Target target() {
+    return target;
+  }
+
+  /** Returns A as it is kept, {@code [entries, r]}. */
+  final Weight a() {
+    return a;
+  }
+
+  /** Returns B, {@code [hidden, r]}. */
+  final Weight b() {
+    return b;
+  }
+
+  /** Returns a table, {@code [entries, hidden]}, with the update added. */
+  final MergedSource sum(MatrixSource table) {
     int rank = target.rank();
     Factors transposed =
         new Factors(
             rank,
             Weight.transpose(b.values(), target.projection().out(), rank),
             Weight.transpose(a.values(), rank, target.projection().in()));
-    return ImmutableList.of(new MergedSource(sources.get(0), target.scale(), transposed));
+    return new MergedSource(table, target.scale(), transposed);
   }
 }

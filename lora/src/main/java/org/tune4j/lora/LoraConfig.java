@@ -162,10 +162,6 @@ public final class LoraConfig implements AdapterFactory {
             .map(m -> PythonRegex.compile("modules_to_save", m, "(^|.*\\.)" + m + "($|\\..*)"))
             .collect(ImmutableList.toImmutableList());
     initialisation.check(this);
-    checkArgument(
-        !initialisation.movesBase() || variant != LoraVariant.dora(),
-        "use_dora with initialisation %s: this is not implemented",
-        initialisation);
     targetNames = targetRegex ? ImmutableSet.of() : ImmutableSet.copyOf(targetModules);
     excludedNames = excludeRegex ? ImmutableSet.of() : ImmutableSet.copyOf(excludeModules);
     layers = layersToTransform == null ? ImmutableSet.of() : ImmutableSet.copyOf(layersToTransform);
@@ -573,10 +569,6 @@ public final class LoraConfig implements AdapterFactory {
       for (int i = 0; i < group.members().size(); i++) {
         String name = group.members().get(i).name();
         if (targets(name, steps)) {
-          checkArgument(
-              variant != LoraVariant.dora() || group.use() != FrozenMatrix.Use.EMBEDDING,
-              "use_dora with the embedding '%s': this is not implemented",
-              name);
           found.add(target(group, i, rankOf(name, steps), scaleOf(name, steps)));
         }
       }

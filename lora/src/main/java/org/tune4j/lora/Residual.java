@@ -93,6 +93,24 @@ final class Residual {
     e.release(du);
   }
 
+  /** {@code y -= s B0 A0 x}, of the {@code i}th target: {@code [n, out]}. */
+  void subtract(Engine e, int i, Tensor x, Tensor y) {
+    Taken p = parts.get(i);
+    Tensor u = e.allocate(x.rows(), p.a.rows(), e.computeType());
+    e.gemm(1, x, false, parameters.compute(p.a), true, 0, u);
+    e.gemm(-p.target.scale(), u, false, parameters.compute(p.b), true, 1, y);
+    e.release(u);
+  }
+
+  /** {@code dx -= s A0' B0' dy}, of the {@code i}th target. */
+  void subtractBackward(Engine e, int i, Tensor dy, Tensor dx) {
+    Taken p = parts.get(i);
+    Tensor du = e.allocate(dy.rows(), p.a.rows(), e.computeType());
+    e.gemm(-p.target.scale(), dy, false, parameters.compute(p.b), false, 0, du);
+    e.gemm(1, du, false, parameters.compute(p.a), false, 1, dx);
+    e.release(du);
+  }
+
   void free() {
     parameters.close();
   }

@@ -68,14 +68,15 @@ final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
   }
 
   @Override
-  public void forward(Engine e, int[] ids, Tensor x) {
+  public Object forward(Engine e, int[] ids, Tensor x, boolean recording) {
     Tensor rows = e.gatherRows(table.compute(), ids);
     e.copy(rows, x);
     e.release(rows);
+    return null;
   }
 
   @Override
-  public void backward(Engine e, int[] ids, Tensor dx) {
+  public void backward(Engine e, Object state, int[] ids, Tensor dx) {
     RowSums.add(e, ids, untrained, dx, table.gradient());
   }
 

@@ -19,6 +19,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.io.ElementType;
@@ -353,6 +354,44 @@ class AdaptedTablesTest {
 
   // ---- what is refused
 
+  /** DoRA's magnitudes on an embedding are of the table's columns, as in PEFT. */
+  @Test
+  void doraOnAnEmbeddingRescalesItsColumns() throws IOException {
+    try (Engine engine = Engines.create(Precision.F32);
+        LanguageModel model = TestModels.model("llama", engine);
+        LoraAdapter adapter =
+            trained(lora("embed_tokens").toBuilder().dora(true).build(), model, "a")) {
+      Target t = adapter.targets().get("model.embed_tokens");
+      int hidden = t.projection().out();
+      float[] a = adapter.values("model.embed_tokens.lora_embedding_A"); // [r, entries]
+      float[] b = adapter.values("model.embed_tokens.lora_embedding_B"); // [hidden, r]
+      float[] m = adapter.values("model.embed_tokens.lora_magnitude_vector");
+      MatrixSource source = t.projection().source();
+      float[] table = new float[source.rows() * hidden];
+      source.read(0, source.rows(), table);
+      double[] squares = new double[hidden];
+      for (int i = 0; i < table.length; i++) {
+        for (int k = 0; k < t.rank(); k++) {
+          table[i] +=
+              t.scale() * a[k * source.rows() + i / hidden] * b[(i % hidden) * t.rank() + k];
+        }
+        squares[i % hidden] += (double) table[i] * table[i];
+      }
+      for (int i = 0; i < table.length; i++) {
+        table[i] *= (float) (m[i % hidden] / Math.sqrt(squares[i % hidden]));
+      }
+      float[] applied = TestModels.logits(model, adapter);
+      t.group().merge(List.of(MatrixSource.of(source.rows(), hidden, table)));
+      assertThat(TestModels.relativeError(TestModels.logits(model), applied)).isLessThan(1e-5);
+      Merging.unmerge(model);
+      adapter.save(folder.resolve("a"));
+    }
+    try (Safetensors weights = Safetensors.open(folder.resolve("a").resolve(PeftFormat.WEIGHTS))) {
+      assertThat(weights.entry("base_model.model.model.embed_tokens.lora_magnitude_vector").shape())
+          .containsExactly(16L);
+    }
+  }
+
   @Test
   void modulesThatAreNotTrainedWholeAreNamed() throws IOException {
     try (Engine engine = Engines.create(Precision.F32);
@@ -368,9 +407,6 @@ class AdaptedTablesTest {
       assertThatThrownBy(() -> saved("classifier").create(model, "a", 1))
           .hasMessageContaining("'classifier' is no embedding or output head of the model; it has:")
           .hasMessageContaining("embed_tokens, q_proj");
-      assertThatThrownBy(
-              () -> lora("embed_tokens").toBuilder().dora(true).build().create(model, "a", 1))
-          .hasMessageContaining("use_dora with the embedding 'model.embed_tokens'");
       LoraConfig tying = lora("embed_tokens").toBuilder().ensureWeightTying(true).build();
       tying.create(model, "a", 1).close(); // nothing is tied
       lora("q_proj").toBuilder().ensureWeightTying(true).build().create(tied, "a", 1).close();

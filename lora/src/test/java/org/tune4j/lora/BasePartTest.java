@@ -265,8 +265,6 @@ class BasePartTest {
   void whatDoesNotGoTogetherIsNamed() {
     try (Engine engine = Engines.create(Precision.F32);
         LanguageModel gpt2 = TestModels.model("gpt2", engine)) {
-      assertThatThrownBy(() -> with(b -> b.dora(true)))
-          .hasMessageContaining("use_dora with initialisation PISSA");
       assertThatThrownBy(() -> with(b -> b.alpha(-1)).create(gpt2, "a", 1))
           .hasMessageContaining("PiSSA needs a positive one");
       assertThatThrownBy(

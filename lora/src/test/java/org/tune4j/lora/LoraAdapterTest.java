@@ -4,7 +4,9 @@ import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Nested;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
@@ -51,14 +53,22 @@ class LoraAdapterTest {
       Slot a = adapter.weight(PlainLora.aName(m)).slot();
       Slot b = adapter.weight(PlainLora.bName(m)).slot();
       Projection p = m.projection();
+      MatrixSource source = p.source();
+      Residual residual = adapter.residual(m.group());
+      if (residual != null) {
+        List<Target> own =
+            adapter.targets().values().stream().filter(t -> t.group() == m.group()).toList();
+        source = new MergedSource(source, -m.scale(), residual.moved(own.indexOf(m)));
+      }
       float[] w = new float[p.out() * p.in()];
-      p.source().read(0, p.out(), w);
+      source.read(0, source.rows(), w);
       double[] norms = new double[p.out()];
       for (int o = 0; o < p.out(); o++) {
         for (int c = 0; c < p.in(); c++) {
-          double v = w[o * p.in() + c];
+          double v = m.embedding() ? w[c * p.out() + o] : w[o * p.in() + c];
           for (int k = 0; k < m.rank(); k++) {
-            v += m.scale() * value(b, at, o, k) * value(a, at, k, c);
+            double ofA = m.embedding() ? value(a, at, c, k) : value(a, at, k, c);
+            v += m.scale() * value(b, at, o, k) * ofA;
           }
           norms[o] += v * v;
         }
@@ -171,6 +181,19 @@ class LoraAdapterTest {
           .dora(true)
           .dropout(0.3)
           .targetModulesRegex(".*(lm_head|down_proj|c_fc)")
+          .build();
+    }
+  }
+
+  @Nested
+  class DoraOnEmbeddings extends Variant {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .dora(true)
+          .dropout(0.3) // which an embedding has none of
+          .targetModulesRegex(".*(embed_tokens|wte|wpe|v_proj|c_fc)")
           .build();
     }
   }
@@ -315,6 +338,35 @@ class LoraAdapterTest {
     @Override
     protected boolean drawsAtRandom() {
       return true; // the embedding's
+    }
+  }
+
+  @Nested
+  class PissaWithDora extends OnResidual {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .dora(true)
+          .initialisation(Initialisation.PISSA)
+          .targetModulesRegex(".*(c_attn|c_proj|[qv]_proj|down_proj|lm_head)")
+          .rankPattern(ImmutableMap.of("v_proj|c_proj", 50))
+          .build();
+    }
+  }
+
+  @Nested
+  class OloraWithDoraAndDropout extends OnResidual {
+    @Override
+    LoraConfig config() {
+      return LoraConfig.builder()
+          .rank(3)
+          .alpha(4)
+          .dora(true)
+          .dropout(0.3)
+          .initialisation(Initialisation.OLORA)
+          .targetModulesRegex(".*(q_proj|k_proj|up_proj|lm_head)")
+          .build();
     }
   }
 

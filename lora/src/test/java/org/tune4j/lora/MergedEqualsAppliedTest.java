@@ -50,6 +50,7 @@ class MergedEqualsAppliedTest {
             Arbitraries.of(
                 ".*(c_attn|c_fc|[a-z]_proj|(gate|up|down)_proj)",
                 ".*(lm_head|v_proj|c_attn)",
+                ".*(lm_head|embed_tokens|wte|wpe|q_proj)",
                 ".*(c_attn|q_proj|v_proj)",
                 ".*(c_proj|o_proj|down_proj)",
                 ".*\\.1\\..*(c_fc|c_attn|up_proj|k_proj)"),

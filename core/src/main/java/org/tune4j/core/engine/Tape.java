@@ -132,6 +132,10 @@ public final class Tape {
       return slices.stream().anyMatch(s -> s.adapter().trainable());
     }
 
+    private boolean rescales() {
+      return slices.stream().anyMatch(s -> s.adapter().rescalesRows());
+    }
+
     private int[] ids(EmbeddingAdapter.Slice s) {
       return Arrays.copyOfRange(ids, s.from(), s.from() + s.count());
     }
@@ -140,13 +144,17 @@ public final class Tape {
   /** Returns the sum of rows of embedding tables: F32 {@code [ids.length, hidden]}. */
   public Tensor embed(Lookup... lookups) {
     Tensor x = null; // [n, hidden]
-    boolean trains = false;
+    boolean trains = Arrays.stream(lookups).anyMatch(Lookup::trains);
+    boolean record = records() && trains;
+    List<List<Object>> states = new ArrayList<>();
     for (Lookup l : lookups) {
       Tensor rows = engine.embed(l.table, l.ids);
+      List<Object> own = new ArrayList<>();
       for (EmbeddingAdapter.Slice s : l.slices) {
-        s.adapter().forward(engine, l.ids(s), engine.rows(rows, s.from(), s.count()));
+        Tensor changed = engine.rows(rows, s.from(), s.count());
+        own.add(s.adapter().forward(engine, l.ids(s), changed, record));
       }
-      trains |= l.trains();
+      states.add(own);
       if (x == null) {
         x = rows;
       } else {
@@ -158,18 +166,14 @@ public final class Tape {
     if (trains) {
       active.add(x);
     }
-    if (records() && trains) {
+    if (record) {
       Tensor embedded = x;
       backward.add(
           () -> {
             Tensor dx = take(embedded);
             if (dx != null) {
-              for (Lookup l : lookups) {
-                for (EmbeddingAdapter.Slice s : l.slices) {
-                  if (s.adapter().trainable()) {
-                    s.adapter().backward(engine, l.ids(s), engine.rows(dx, s.from(), s.count()));
-                  }
-                }
+              for (int i = 0; i < lookups.length; i++) {
+                embedBackward(lookups[i], states.get(i), dx);
               }
               engine.release(dx);
             }
@@ -177,6 +181,24 @@ public final class Tape {
           });
     }
     return x;
+  }
+
+  private void embedBackward(Lookup l, List<Object> states, Tensor dx) {
+    Tensor g = dx;
+    if (l.rescales()) { // in place, and other tables have the same gradient
+      g = engine.allocate(dx.rows(), dx.cols(), dx.dtype());
+      engine.copy(dx, g);
+    }
+    for (int i = l.slices.size() - 1; i >= 0; i--) {
+      EmbeddingAdapter.Slice s = l.slices.get(i);
+      if (s.adapter().trainable() || s.adapter().rescalesRows()) {
+        Tensor own = engine.rows(g, s.from(), s.count());
+        s.adapter().backward(engine, states.get(i), l.ids(s), own);
+      }
+    }
+    if (g != dx) {
+      engine.release(g);
+    }
   }
 
   /** Returns {@link Engine#rmsNorm}: compute type. */

@@ -1,6 +1,8 @@
 package org.tune4j.examples;
 
+import com.google.common.base.Splitter;
 import java.util.List;
+import org.tune4j.strategies.Grouped;
 import org.tune4j.strategies.Independent;
 import org.tune4j.strategies.MultiTask;
 import org.tune4j.strategies.Sequential;
@@ -16,7 +18,8 @@ final class StrategyOptions {
   enum Name {
     MULTI_TASK,
     SEQUENTIAL,
-    INDEPENDENT;
+    INDEPENDENT,
+    GROUPED;
 
     @Override
     public String toString() {
@@ -49,6 +52,7 @@ final class StrategyOptions {
         "multi-task: one adapter learns all tasks from mixed batches.",
         "sequential: one task after the other.",
         "independent: an adapter for each task, trained side by side.",
+        "grouped: an adapter for each group of tasks, trained side by side.",
       })
   private Name strategy;
 
@@ -90,10 +94,22 @@ final class StrategyOptions {
       description = "Share of earlier tasks' examples in later stages of sequential.")
   private double replay;
 
+  @Option(
+      names = "--group",
+      showDefaultValue = Visibility.NEVER,
+      paramLabel = "TASK[,TASK...]",
+      description =
+          "Tasks that share an adapter in grouped, as often as there are groups; tasks in none have one of"
+              + " their own.")
+  private List<String> groups = List.of();
+
   TrainingStrategy strategy() {
     boolean sequential = strategy == Name.SEQUENTIAL;
     if (!sequential && (!order.isEmpty() || carry != Carry.CONTINUE || replay != 0)) {
       throw Main.usage(spec, "--order, --carry and --replay need --strategy sequential");
+    }
+    if ((strategy == Name.GROUPED) == groups.isEmpty()) {
+      throw Main.usage(spec, "--group and --strategy grouped need one another");
     }
     if (strategy != Name.MULTI_TASK && mixing != Mixing.PROPORTIONAL) {
       throw Main.usage(spec, "--mixing needs --strategy multi-task");
@@ -114,6 +130,8 @@ final class StrategyOptions {
         };
       }
       case INDEPENDENT -> Independent.perTask();
+      case GROUPED ->
+          Grouped.of(groups.stream().map(Splitter.on(',').trimResults()::splitToList).toList());
     };
   }
 }

@@ -7,7 +7,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -73,6 +75,20 @@ class CommandsTest {
     assertThat(Cli.run(args).out()).isEqualTo(first);
     args[6] = "5";
     assertThat(Cli.run(args).out()).isNotEqualTo(first);
+  }
+
+  @Test
+  void groupsShareAnAdapter() throws IOException {
+    List<String> args = new ArrayList<>(List.of("train", "--plan", "--strategy", "grouped"));
+    args.addAll(List.of("--group", "c, a"));
+    for (String name : List.of("a", "b", "c")) {
+      Path task = directory.resolve(name + ".csv");
+      Files.writeString(task, "text,label\n" + "x,y\nz,w\n".repeat(8));
+      args.addAll(List.of("--task", task.toString()));
+    }
+    Cli plan = Cli.run(args.toArray(new String[0]));
+    assertThat(plan.status()).as(plan.err()).isZero();
+    assertThat(plan.out()).contains(" of c -> c+a", " of a -> c+a", " of b -> b");
   }
 
   @Test

@@ -92,6 +92,18 @@ class StrategiesTest {
   }
 
   @Group
+  class InGroups extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      List<List<String>> groups = new ArrayList<>();
+      for (int i = 0; i + 1 < tasks.size(); i += 3) { // every third has an adapter of its own
+        groups.add(List.of(tasks.get(i + 1).name(), tasks.get(i).name()));
+      }
+      return Grouped.of(groups);
+    }
+  }
+
+  @Group
   class AUsersOwn extends TrainingStrategyContract {
     @Override
     protected TrainingStrategy strategy(List<Task> tasks) {
@@ -221,6 +233,22 @@ class StrategiesTest {
         });
   }
 
+  @Property(tries = 50)
+  void groupsDivideWhatTheirNeighboursDraw(@ForAll @IntRange(min = 1, max = 500) int size) {
+    PlanContext context = context(size, 2 * size, 7);
+    Stage two = Grouped.of(List.of(List.of("t2", "t0"))).plan(context).stages().get(0);
+    assertThat(two.draws("t2+t0")).isEqualTo(Map.of("t2", 7, "t0", size));
+    assertThat(two.draws("t1")).isEqualTo(Map.of("t1", 2 * size));
+    assertThat(two.serving())
+        .isEqualTo(Map.of("t0", List.of("t2+t0"), "t1", List.of("t1"), "t2", List.of("t2+t0")));
+    Stage each = Independent.perTask().plan(context).stages().get(0);
+    Stage ones = Grouped.of(List.of()).plan(context).stages().get(0);
+    assertThat(ones.routes()).isEqualTo(each.routes());
+    assertThat(ones.examples()).isEqualTo(each.examples());
+    assertThat(drawn(Grouped.of(List.of(context.names())), context))
+        .isEqualTo(drawn(MultiTask.proportional(), context));
+  }
+
   @Example
   void divisionRefusesWhatCannotBe() {
     assertThatThrownBy(() -> PlanContext.divide(2, Map.of("a", 1.0, "b", 1.0, "c", 1.0)))
@@ -262,6 +290,19 @@ class StrategiesTest {
                     .examples())
         .hasMessageContaining("'t0'")
         .hasMessageContaining("too many");
+  }
+
+  @Example
+  void groupsThatDoNotFitAreNamed() {
+    assertThatThrownBy(() -> Grouped.of(List.of(List.of("a"), List.of("b", "a"))))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessage("grouped: task 'a' is named twice in [[a], [b, a]]");
+    assertThatThrownBy(() -> Grouped.of(List.of(List.of())))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("is empty");
+    assertThatThrownBy(() -> Grouped.of(List.of(List.of("t0", "t9"))).plan(context(1, 2)))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessage("grouped: no task is named 't9'; there are [t0, t1]");
   }
 
   @Example

@@ -80,18 +80,13 @@ final class BasePart {
     long start = System.nanoTime();
     INDArray w = Nd4j.createFromArray(matrix(weight)).castTo(DataType.DOUBLE).reshape(out, in);
     boolean wide = out <= in;
-    INDArray vectors = (wide ? w.mmul(w.transpose()) : w.transpose().mmul(w)).dup('f');
-    INDArray eigenvalues = Nd4j.create(DataType.DOUBLE, new long[] {Math.min(out, in)}, 'f');
-    int info = Nd4j.getBlasWrapper().lapack().syev('V', 'U', vectors, eigenvalues); // ascending
-    if (info != 0) {
-      throw new ArithmeticException("the singular values of a weight do not converge: " + info);
-    }
-    int n = Math.min(out, in);
+    INDArray g = wide ? w.mmul(w.transpose()) : w.transpose().mmul(w); // [n, n]
+    INDArray vectors = PrincipalVectors.of(g, rank); // [n, r]
     double[] values = new double[rank];
     double[] left = new double[rank * out];
     double[] right = new double[rank * in];
     for (int k = 0; k < rank; k++) {
-      INDArray v = vectors.getColumn(n - 1 - k).dup().reshape(1, n);
+      INDArray v = vectors.getColumn(k).dup().reshape(1, g.rows());
       double[] own = v.toDoubleVector();
       double[] other = (wide ? v.mmul(w) : v.mmul(w.transpose())).toDoubleVector();
       double norm = 0;

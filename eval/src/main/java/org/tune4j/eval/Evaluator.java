@@ -310,8 +310,7 @@ public final class Evaluator {
   }
 
   private ExampleEncoder encoder() {
-    return ExampleEncoder.of(
-        model, maxLength, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, learnedTurns);
+    return model.encoder(maxLength, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, learnedTurns);
   }
 
   // ---- classification

@@ -378,8 +378,7 @@ public final class Experiment {
 
   private Map<String, Double> meanTokens() {
     ExampleEncoder encoder =
-        ExampleEncoder.of(
-            model,
+        model.encoder(
             hyperparameters.maxLength(),
             hyperparameters.lengthPolicy(),
             hyperparameters.learnedTurns());

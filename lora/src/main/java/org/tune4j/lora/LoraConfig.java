@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
 import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
@@ -671,7 +672,8 @@ public final class LoraConfig implements AdapterFactory {
    *     the model: PEFT would pass over a name that nothing has
    */
   @Override
-  public LoraAdapter create(LanguageModel model, String name, long seed) {
+  public LoraAdapter create(AdaptableModel adaptable, String name, long seed) {
+    LanguageModel model = LanguageModel.of(adaptable);
     if (!targetRegex && !targetModules.contains(ALL_LINEAR)) {
       for (String target : targetModules) {
         checkArgument(
@@ -737,7 +739,8 @@ public final class LoraConfig implements AdapterFactory {
   }
 
   @Override
-  public long parameters(LanguageModel model) {
+  public long parameters(AdaptableModel adaptable) {
+    LanguageModel model = LanguageModel.of(adaptable);
     return LoraAdapter.declared(this, resolve(model), saved(model)).stream()
         .filter(d -> !d.frozen())
         .mapToLong(Declared::size)

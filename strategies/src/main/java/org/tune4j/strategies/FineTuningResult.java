@@ -4,6 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.nio.file.Path;
 import java.util.Optional;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.StageResult;
@@ -54,7 +55,7 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
    * has no files.
    */
   public Optional<Path> baseDirectory() {
-    return training.merged().orElse(model).source();
+    return training.merged().map(AdaptableModel::source).orElseGet(model::source);
   }
 
   /**

@@ -30,6 +30,7 @@ import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.Batch;
@@ -328,12 +329,12 @@ class TrainerTest {
     AdapterFactory huge =
         new AdapterFactory() {
           @Override
-          public Adapter create(LanguageModel m, String name, long seed) {
+          public Adapter create(AdaptableModel m, String name, long seed) {
             throw new AssertionError("it was estimated before");
           }
 
           @Override
-          public long parameters(LanguageModel m) {
+          public long parameters(AdaptableModel m) {
             return 1L << 38;
           }
         };

@@ -14,7 +14,6 @@ import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
-import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.ChatTemplate;
 import org.tune4j.core.text.Message;
@@ -27,7 +26,7 @@ import org.tune4j.core.text.Tokenizer;
  * that reaches from the prompt into the completion is learned, as it has to be generated.
  * Conversations go through the model's chat template and {@link ChatEncoder}.
  */
-public final class ExampleEncoder {
+public final class ExampleEncoder implements TaskEncoder {
   /** What happens to an example longer than the context. */
   public enum LengthPolicy {
     /**
@@ -40,9 +39,6 @@ public final class ExampleEncoder {
     /** An exception. */
     FAIL
   }
-
-  /** The outcome for a list of examples. */
-  public record Result(ImmutableList<EncodedExample> examples, EncodingReport report) {}
 
   /**
    * A prompt with several completions, each of which is tokenized with the prompt as one text.
@@ -89,7 +85,14 @@ public final class ExampleEncoder {
         Integer.MAX_VALUE);
   }
 
-  private ExampleEncoder(
+  /**
+   * Prepares to encode.
+   *
+   * @param maxLength most tokens of an example, at least 2
+   * @param learnedTurns where the data does not say so turn by turn
+   * @param vocabulary size of the model's embedding: a token beyond is an error
+   */
+  public ExampleEncoder(
       Tokenizer tokenizer,
       Optional<ChatEncoder> chat,
       int maxLength,
@@ -108,21 +111,9 @@ public final class ExampleEncoder {
     this.eos = tokenizer.eos().iterator().next();
   }
 
-  /**
-   * Returns an encoder for a model: of examples that fit its context, and with an error for a token
-   * that it has no embedding of.
-   *
-   * @param maxLength most tokens of an example, at least 2; at most the model's context is used
-   */
-  public static ExampleEncoder of(
-      LanguageModel model, int maxLength, LengthPolicy policy, LearnedTurns learnedTurns) {
-    return new ExampleEncoder(
-        model.tokenizer(),
-        model.chatEncoder(),
-        Math.min(maxLength, model.config().maxPositions()),
-        policy,
-        learnedTurns,
-        model.config().vocabularySize());
+  @Override
+  public int maxLength() {
+    return maxLength;
   }
 
   /** Returns an encoder that is told which turns of a conversation are learned. */
@@ -207,15 +198,13 @@ public final class ExampleEncoder {
   }
 
   /**
-   * Encodes a split of a task.
+   * {@inheritDoc}
    *
-   * @param progress is told every few hundred examples or seconds how many are done, on this thread
-   * @param cancelled asked in between whether to stop
    * @throws IllegalArgumentException if an example is too long and the policy is {@link
    *     LengthPolicy#FAIL}, there is nothing to learn from one, it has a token that the model does
    *     not know, or a conversation cannot be rendered; the message says which
-   * @throws CancellationException if it was cancelled or the thread interrupted
    */
+  @Override
   public Result encode(
       Task task, Task.Split split, IntConsumer progress, BooleanSupplier cancelled) {
     List<EncodedExample> out = new ArrayList<>();

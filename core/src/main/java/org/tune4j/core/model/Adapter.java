@@ -10,7 +10,7 @@ import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.ProjectionAdapter;
 
 /**
- * A set of small trainable changes to a frozen {@link LanguageModel}, one per adapted projection,
+ * A set of small trainable changes to a frozen {@link AdaptableModel}, one per adapted projection,
  * embedding or output head. Several may be loaded on one model and chosen per call. Implementations
  * pass {@code AdapterContract}.
  *
@@ -22,7 +22,7 @@ public interface Adapter extends AutoCloseable {
   String name();
 
   /** Returns the model that it was made for and works on. */
-  LanguageModel model();
+  AdaptableModel model();
 
   /** Returns its parameters, in one flat buffer. */
   Parameters parameters();

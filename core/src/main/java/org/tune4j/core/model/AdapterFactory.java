@@ -12,13 +12,13 @@ public interface AdapterFactory {
    * @param seed determines the initial values
    * @throws IllegalArgumentException if the configuration does not fit the model, naming the field
    */
-  Adapter create(LanguageModel model, String name, long seed);
+  Adapter create(AdaptableModel model, String name, long seed);
 
   /**
    * Returns how many parameters an adapter for the model will have, for estimating memory; 0 if
    * that is not known.
    */
-  default long parameters(LanguageModel model) {
+  default long parameters(AdaptableModel model) {
     return 0;
   }
 }

@@ -24,6 +24,9 @@ import java.util.function.Supplier;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
+import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
@@ -64,7 +67,7 @@ import org.tune4j.core.text.Tokenizer;
  * <p><b>Closing</b> frees the weights, and the engine unless it is the caller's; whatever is called
  * afterwards ends with "the model is closed".
  */
-public final class LanguageModel implements AutoCloseable {
+public final class LanguageModel implements AdaptableModel {
   private static final Logger LOG = LoggerFactory.getLogger(LanguageModel.class);
 
   private final ModelConfig config;
@@ -249,12 +252,23 @@ public final class LanguageModel implements AutoCloseable {
     }
   }
 
+  /**
+   * Returns a model as what it is.
+   *
+   * @throws IllegalArgumentException if it is of another kind
+   */
+  public static LanguageModel of(AdaptableModel model) {
+    checkArgument(
+        model instanceof LanguageModel, "this is for language models; %s is none", model.name());
+    return (LanguageModel) model;
+  }
+
   /** Returns its shape. */
   public ModelConfig config() {
     return config;
   }
 
-  /** Returns what it runs on. */
+  @Override
   public Engine engine() {
     return engine;
   }
@@ -271,6 +285,7 @@ public final class LanguageModel implements AutoCloseable {
    * Returns all that adapters can be attached to, as it is run: {@link #projections()}, those with
    * a common input together, with the embeddings before them and the output head after them.
    */
+  @Override
   public ImmutableList<ProjectionGroup> groups() {
     return decoder.groups();
   }
@@ -338,11 +353,13 @@ public final class LanguageModel implements AutoCloseable {
    * Returns where its weights are found: the directory that it was loaded from, or, {@linkplain
    * #withMerged with merged adapters}, the one that it was last saved to. Nothing if there is none.
    */
+  @Override
   public Optional<Path> source() {
     return merged.isEmpty() ? directory() : saved;
   }
 
   /** Returns what messages call it: its directory, and the adapters that are merged. */
+  @Override
   public String name() {
     String name =
         origin.directory == null
@@ -374,6 +391,7 @@ public final class LanguageModel implements AutoCloseable {
    *
    * @param directory where the model is or will be saved: what its adapters name as their base
    */
+  @Override
   public LanguageModel withMerged(List<? extends Adapter> adapters, Path directory) {
     List<ProjectionGroup> made = new ArrayList<>();
     try {
@@ -425,7 +443,9 @@ public final class LanguageModel implements AutoCloseable {
     Adapter first = null;
     for (Adapter a : adapters) {
       requireOpen(a);
-      checkArgument(a.model() == this || a.model().root == this, notOurs(a));
+      checkArgument(
+          a.model() == this || (a.model() instanceof LanguageModel its && its.root == this),
+          notOurs(a));
       if (first != null && a.model() != first.model()) {
         throw new IllegalArgumentException(
             "adapters '%s' and '%s' do not run together: they belong to %s and to %s"
@@ -433,13 +453,13 @@ public final class LanguageModel implements AutoCloseable {
       }
       first = a;
     }
-    LanguageModel found = first == null ? this : first.model();
+    LanguageModel found = first == null ? this : (LanguageModel) first.model();
     found.requireOpen();
     return found;
   }
 
   private String notOurs(Adapter adapter) {
-    LanguageModel its = adapter.model();
+    AdaptableModel its = adapter.model();
     return "adapter '%s' belongs to %s, this is %s%s"
         .formatted(
             adapter.name(),
@@ -459,6 +479,7 @@ public final class LanguageModel implements AutoCloseable {
    *
    * @throws IllegalStateException if it, or the one that it shares weights with, is closed
    */
+  @Override
   public void requireOpen() {
     checkState(!closed && !root.closed, "the model is closed");
   }
@@ -595,6 +616,71 @@ public final class LanguageModel implements AutoCloseable {
   private Tensor headLogits(Tape tape, Tensor x, Routing routing) {
     Decoder on = on(routing.adapters()).decoder;
     return tape.logits(on.finalNorm(tape, x), on.head().weights(), routing.on(on.head()));
+  }
+
+  // ---- training
+
+  @Override
+  public String fingerprint() {
+    return "%s %s %s"
+        .formatted(
+            config.family().modelType().toUpperCase(Locale.ROOT),
+            config.parameters(),
+            weightsHash());
+  }
+
+  /**
+   * {@inheritDoc}
+   *
+   * <p>At most the model's context is used, and a token that it has no embedding of is an error.
+   *
+   * @throws IllegalStateException if the model has no tokenizer
+   */
+  @Override
+  public ExampleEncoder encoder(int maxLength, LengthPolicy policy, LearnedTurns turns) {
+    return new ExampleEncoder(
+        tokenizer(),
+        chatEncoder(),
+        Math.min(maxLength, config.maxPositions()),
+        policy,
+        turns,
+        config.vocabularySize());
+  }
+
+  @Override
+  public PassLosses addGradients(
+      Pass pass, float[] weights, Tape.Mode mode, long seed, Runnable pause) {
+    Tape tape = Tape.training(engine, mode, seed).pausing(pause);
+    Packer.Packed packed = pack(pass);
+    float[] factors = new float[packed.lossItems().length];
+    for (int i = 0; i < factors.length; i++) {
+      factors[i] = weights[pass.items().get(packed.lossItems()[i]).lane()];
+    }
+    LossResult loss = loss(tape, packed.batch(), packed.routing(), factors);
+    tape.backward();
+    return new PassLosses(packed.lossItems(), loss.losses());
+  }
+
+  @Override
+  public PassLosses losses(Pass pass, Runnable pause) {
+    Packer.Packed packed = pack(pass);
+    Tape tape = Tape.inference(engine).pausing(pause);
+    return new PassLosses(
+        packed.lossItems(), loss(tape, packed.batch(), packed.routing(), null).losses());
+  }
+
+  private Packer.Packed pack(Pass pass) {
+    return Packer.pack(
+        pass, tokenizerIfPresent().flatMap(t -> t.eos().stream().findFirst()).orElse(0));
+  }
+
+  @Override
+  public Optional<MemoryEstimate> trainingMemory(
+      int rows, int longest, long trainable, Tape.Mode mode, int merges) {
+    return Optional.of(
+        MemoryEstimate.of(config, engine.precision(), rows, longest, trainable, mode)
+            .beyondWeights()
+            .withProjections(config, engine.precision(), Math.min(2, merges)));
   }
 
   // ---- whole steps
@@ -767,6 +853,7 @@ public final class LanguageModel implements AutoCloseable {
    * @throws java.nio.file.FileAlreadyExistsException if the target holds files that are not a
    *     model's
    */
+  @Override
   public void save(Path target, ElementType type) throws IOException {
     List<WeightLoader.StoredTensor> tensors = new ArrayList<>();
     boolean tied =

@@ -3,11 +3,10 @@ package org.tune4j.core.train;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.Locale;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.EncodedExamples;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.AdapterFactory;
-import org.tune4j.core.model.LanguageModel;
 
 /**
  * All that determines a run, as text: model, engine, kind of adapter, hyperparameters, data and
@@ -15,19 +14,15 @@ import org.tune4j.core.model.LanguageModel;
  */
 record RunFingerprint(String text) {
   static RunFingerprint of(
-      LanguageModel model,
+      AdaptableModel model,
       AdapterFactory factory,
       Hyperparameters h,
       TrainingData data,
       TrainingPlan plan) {
     StringBuilder text = new StringBuilder();
-    text.append(model.config().family().modelType().toUpperCase(Locale.ROOT))
+    text.append(model.fingerprint())
         .append(' ')
-        .append(model.config().parameters())
-        .append(' ')
-        .append(model.weightsHash())
-        .append(' ');
-    text.append(model.engine().name())
+        .append(model.engine().name())
         .append(' ')
         .append(model.engine().precision())
         .append(' ')

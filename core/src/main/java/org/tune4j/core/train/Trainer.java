@@ -26,13 +26,11 @@ import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.io.ElementType;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
-import org.tune4j.core.model.Batch;
-import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.model.LossResult;
-import org.tune4j.core.model.MemoryEstimate;
-import org.tune4j.core.model.Routing;
+import org.tune4j.core.model.Pass;
+import org.tune4j.core.model.PassLosses;
 
 /**
  * Executes a {@link TrainingPlan}; the only place where adapters are trained.
@@ -44,7 +42,7 @@ import org.tune4j.core.model.Routing;
  * over all passes; its validation loss is the mean of its tasks' losses. Where validation is on, an
  * adapter ends a stage with the weights of its best validation.
  *
- * <p>Where a stage merges adapters, it trains on a {@linkplain LanguageModel#withMerged model of
+ * <p>Where a stage merges adapters, it trains on a {@linkplain AdaptableModel#withMerged model of
  * the run's own}: the one given, and whoever uses it meanwhile, is left alone. The projections that
  * the merged adapters change are then held a second time, and for a moment between two such stages
  * a third time.
@@ -58,7 +56,7 @@ import org.tune4j.core.model.Routing;
  * held} while the run goes on.
  */
 public final class Trainer {
-  private final LanguageModel model;
+  private final AdaptableModel model;
   private final ImmutableList<Task> tasks;
   private final TrainingPlan plan;
   private final AdapterFactory factory;
@@ -73,9 +71,8 @@ public final class Trainer {
   private final List<StepRecord> records = new ArrayList<>();
   private final List<StageResult> ended = new ArrayList<>();
   private TrainingData data = new TrainingData(Map.of(), Map.of(), Map.of(), 0);
-  private final int filler;
   private final Turns turns;
-  private LanguageModel base; // the one given, or the run's own with adapters merged
+  private AdaptableModel base; // the one given, or the run's own with adapters merged
   private final Set<String> merged = new LinkedHashSet<>();
   private RunFingerprint fingerprint;
   private long peakBytes;
@@ -97,7 +94,6 @@ public final class Trainer {
     base = model;
     engine = model.engine();
     turns = new Turns(engine, b.servingShare, this::requireOpen);
-    filler = model.tokenizer().eos().stream().findFirst().orElse(0);
   }
 
   /** Returns where a run with this output directory saves an adapter at its end. */
@@ -107,13 +103,13 @@ public final class Trainer {
 
   /** Returns a builder. */
   public static Builder builder(
-      LanguageModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
+      AdaptableModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
     return new Builder(model, tasks, plan, factory);
   }
 
   /** Builds a {@link Trainer}. */
   public static final class Builder {
-    private final LanguageModel model;
+    private final AdaptableModel model;
     private final ImmutableList<Task> tasks;
     private final TrainingPlan plan;
     private final AdapterFactory factory;
@@ -126,7 +122,7 @@ public final class Trainer {
     private double servingShare = 0.5;
 
     private Builder(
-        LanguageModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
+        AdaptableModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
       this.model = model;
       this.tasks = ImmutableList.copyOf(tasks);
       this.plan = plan;
@@ -230,7 +226,7 @@ public final class Trainer {
   /** An adapter in training. */
   private static final class Lane {
     final Adapter adapter;
-    final List<Adapter> stack;
+    final ImmutableList<Adapter> stack;
     final DataOrder order;
     final OptimizerState optimizer;
     final double sizeAtStart; // root mean square of the adapter's parameters
@@ -245,7 +241,7 @@ public final class Trainer {
 
     Lane(
         Adapter adapter,
-        List<Adapter> stack,
+        ImmutableList<Adapter> stack,
         DataOrder order,
         OptimizerState optimizer,
         double sizeAtStart) {
@@ -336,7 +332,7 @@ public final class Trainer {
         base == model ? Optional.empty() : Optional.of(base));
   }
 
-  private void closeIfMade(LanguageModel of) {
+  private void closeIfMade(AdaptableModel of) {
     if (of != model) {
       of.close();
     }
@@ -366,16 +362,18 @@ public final class Trainer {
   private void encode() {
     data = TrainingData.encode(model, tasks, plan, h, listeners, cancelled);
     int trained = plan.adapters().size();
-    MemoryEstimate.of(
-            model.config(),
-            engine.precision(),
+    model
+        .trainingMemory(
             Math.max(data.longest(), rowsOfAPass()),
             data.longest(),
             Math.max(1, trained * factory.parameters(model)),
-            h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING)
-        .beyondWeights()
-        .withProjections(model.config(), engine.precision(), Math.min(2, merges()))
-        .require("training");
+            mode(),
+            merges())
+        .ifPresent(estimate -> estimate.require("training"));
+  }
+
+  private Tape.Mode mode() {
+    return h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING;
   }
 
   private int rowsOfAPass() {
@@ -438,7 +436,7 @@ public final class Trainer {
       return;
     }
     Path directory = RunDirectory.base(output, index, stage);
-    LanguageModel below = base;
+    AdaptableModel below = base;
     base = below.withMerged(stage.mergedBefore().stream().map(adapters::get).toList(), directory);
     if (!again || !Files.exists(directory)) {
       base.save(directory, ElementType.F32);
@@ -556,13 +554,13 @@ public final class Trainer {
         adapters.put(name, adapter);
       }
       adapter.setTrainable(true);
-      List<Adapter> stack = new ArrayList<>();
+      ImmutableList.Builder<Adapter> stack = ImmutableList.builder();
       stage.below().forEach(b -> stack.add(adapters.get(b)));
       stack.add(adapter);
       Lane lane =
           new Lane(
               adapter,
-              stack,
+              stack.build(),
               DataOrder.of(stage.draws(name), t -> data.train(t).size(), h.seed(), index),
               new OptimizerState(adapter.parameters(), h),
               size(adapter));
@@ -584,7 +582,7 @@ public final class Trainer {
   private StepRecord step(
       Stage stage, int stageIndex, int step, int steps, List<Lane> lanes, List<Lane> running) {
     long start = System.nanoTime();
-    List<Packer.Item> items = new ArrayList<>();
+    List<Pass.Item> items = new ArrayList<>();
     long[] lossTokens = new long[lanes.size()];
     for (Lane lane : running) {
       int index = lanes.indexOf(lane);
@@ -593,11 +591,16 @@ public final class Trainer {
       for (int i = from; i < to; i++) {
         String task = lane.order.task(i);
         EncodedExample example = data.train(task).get(lane.order.example(i));
-        items.add(new Packer.Item(taskIndex(task), index, example));
+        items.add(new Pass.Item(taskIndex(task), index, example));
         lossTokens[index] += example.lossTokens();
       }
     }
-    List<List<Adapter>> stacks = lanes.stream().map(l -> l.stack).toList();
+    ImmutableList<ImmutableList<Adapter>> stacks =
+        lanes.stream().map(l -> l.stack).collect(ImmutableList.toImmutableList());
+    float[] weights = new float[lanes.size()];
+    for (int i = 0; i < weights.length; i++) {
+      weights[i] = 1f / lossTokens[i];
+    }
     double[] sums = new double[tasks.size()];
     long[] counts = new long[tasks.size()];
     long tokens = 0;
@@ -607,25 +610,14 @@ public final class Trainer {
     try {
       requireOpen();
       running.forEach(l -> l.adapter.parameters().zeroGradients());
-      int pass = 0;
-      for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
-        Packer.Packed packed = Packer.pack(part, stacks, filler);
-        tokens += packed.tokens();
-        float[] weights = new float[packed.lossLane().length];
-        for (int i = 0; i < weights.length; i++) {
-          weights[i] = 1f / lossTokens[packed.lossLane()[i]];
-        }
-        Tape tape =
-            Tape.training(
-                    engine,
-                    h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING,
-                    ((h.seed() * 31 + stageIndex) * 1_000_003 + step) * 1_000_003 + pass++)
-                .pausing(turns::pause);
-        LossResult loss = base.loss(tape, packed.batch(), packed.routing(), weights);
-        count(loss, packed, sums, counts, stage, lanes, step);
-        tape.backward();
+      int number = 0;
+      for (Pass pass : Pass.divide(items, stacks, h.tokensPerPass())) {
+        tokens += pass.tokens();
+        long seed = ((h.seed() * 31 + stageIndex) * 1_000_003 + step) * 1_000_003 + number++;
+        PassLosses losses = base.addGradients(pass, weights, mode(), seed, turns::pause);
         peakBytes = Math.max(peakBytes, engine.memory().step());
         engine.resetArena();
+        count(losses, pass, sums, counts, stage, lanes, step);
       }
       for (Lane lane : running) {
         turns.pause();
@@ -674,37 +666,28 @@ public final class Trainer {
   }
 
   private void count(
-      LossResult loss,
-      Packer.Packed packed,
+      PassLosses losses,
+      Pass pass,
       double[] sums,
       long[] counts,
       Stage stage,
       List<Lane> lanes,
       int step) {
-    int segment = 0;
-    for (int i = 0; i < loss.rows().length; i++) {
-      while (packed.batch().segmentStart()[segment + 1] <= loss.rows()[i]) {
-        segment++;
-      }
-      int task = packed.batch().segmentTask()[segment];
-      if (!Float.isFinite(loss.losses()[i])) {
-        String name = tasks.get(task).name();
+    for (int i = 0; i < losses.losses().length; i++) {
+      Pass.Item item = pass.items().get(losses.items()[i]);
+      if (!Float.isFinite(losses.losses()[i])) {
+        String name = tasks.get(item.task()).name();
         throw diverged(
             stage,
             step + 1,
             "loss of task '%s'".formatted(name),
-            loss.losses()[i],
+            losses.losses()[i],
             name,
-            laneOf(stage, lanes, name));
+            lanes.get(item.lane()));
       }
-      sums[task] += loss.losses()[i];
-      counts[task]++;
+      sums[item.task()] += losses.losses()[i];
+      counts[item.task()]++;
     }
-  }
-
-  private static Lane laneOf(Stage stage, List<Lane> lanes, String task) {
-    String adapter = stage.routes().get(task);
-    return lanes.stream().filter(l -> l.adapter.name().equals(adapter)).findFirst().orElseThrow();
   }
 
   private static String taskOf(Stage stage, Lane lane) {
@@ -780,29 +763,28 @@ public final class Trainer {
     return losses;
   }
 
-  private double meanLoss(EncodedExamples examples, List<Adapter> stack) {
-    List<Packer.Item> items = new ArrayList<>();
+  private double meanLoss(EncodedExamples examples, ImmutableList<Adapter> stack) {
+    List<Pass.Item> items = new ArrayList<>();
     for (int i = 0; i < examples.size(); i++) {
-      items.add(new Packer.Item(0, 0, examples.get(i)));
+      items.add(new Pass.Item(0, 0, examples.get(i)));
     }
     double sum = 0;
     long n = 0;
-    for (List<Packer.Item> part : Packer.passes(items, h.tokensPerPass())) {
-      Packer.Packed packed = Packer.pack(part, List.of(stack), filler);
-      LossResult loss = lossOf(packed.batch(), Routing.all(packed.batch().rows(), stack));
-      for (float l : loss.losses()) {
+    for (Pass pass : Pass.divide(items, ImmutableList.of(stack), h.tokensPerPass())) {
+      float[] losses = lossesOf(pass);
+      for (float l : losses) {
         sum += l;
       }
-      n += loss.losses().length;
+      n += losses.length;
     }
     return sum / n;
   }
 
-  private LossResult lossOf(Batch batch, Routing routing) {
+  private float[] lossesOf(Pass pass) {
     turns.begin();
     try {
       requireOpen();
-      return base.loss(Tape.inference(engine).pausing(turns::pause), batch, routing, null);
+      return base.losses(pass, turns::pause).losses();
     } finally {
       finish();
     }

@@ -15,9 +15,9 @@ import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.EncodingReport;
-import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
-import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.data.TaskEncoder;
+import org.tune4j.core.model.AdaptableModel;
 
 /**
  * The encoded examples of the tasks that a run draws from.
@@ -40,14 +40,13 @@ record TrainingData(
    * @throws java.util.concurrent.CancellationException if it was cancelled
    */
   static TrainingData encode(
-      LanguageModel model,
+      AdaptableModel model,
       List<Task> tasks,
       TrainingPlan plan,
       Hyperparameters h,
       List<TrainingListener> listeners,
       BooleanSupplier cancelled) {
-    ExampleEncoder encoder =
-        ExampleEncoder.of(model, h.maxLength(), h.lengthPolicy(), h.learnedTurns());
+    TaskEncoder encoder = model.encoder(h.maxLength(), h.lengthPolicy(), h.learnedTurns());
     Set<String> drawn = new LinkedHashSet<>();
     plan.stages().forEach(s -> drawn.addAll(s.examples().keySet()));
     Map<String, EncodedExamples> train = new LinkedHashMap<>();
@@ -59,7 +58,7 @@ record TrainingData(
         continue;
       }
       int total = task.train().size() + task.validation().size();
-      ExampleEncoder.Result result =
+      TaskEncoder.Result result =
           encoder.encode(
               task,
               Task.Split.TRAIN,
@@ -70,7 +69,7 @@ record TrainingData(
           "task '%s': all %s training examples are longer than %s tokens and were skipped",
           task.name(),
           task.train().size(),
-          Math.min(h.maxLength(), model.config().maxPositions()));
+          encoder.maxLength());
       List<EncodedExample> held =
           encoder
               .encode(

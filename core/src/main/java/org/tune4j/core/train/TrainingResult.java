@@ -4,8 +4,8 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.Optional;
 import org.tune4j.core.data.EncodingReport;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
-import org.tune4j.core.model.LanguageModel;
 
 /**
  * A run that ended.
@@ -31,7 +31,7 @@ public record TrainingResult(
     ImmutableMap<String, EncodingReport> encoded,
     double seconds,
     long peakBytes,
-    Optional<LanguageModel> merged)
+    Optional<AdaptableModel> merged)
     implements AutoCloseable {
   /** Returns the tokens trained on. */
   public long tokens() {
@@ -47,6 +47,6 @@ public record TrainingResult(
   @Override
   public void close() {
     adapters.values().forEach(Adapter::close);
-    merged.ifPresent(LanguageModel::close);
+    merged.ifPresent(AdaptableModel::close);
   }
 }

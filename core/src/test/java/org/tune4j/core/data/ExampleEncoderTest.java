@@ -46,7 +46,7 @@ class ExampleEncoderTest {
     return Task.builder("t").train(List.of(examples)).build();
   }
 
-  private static ExampleEncoder.Result encode(int maxLength, LengthPolicy policy, Task task)
+  private static TaskEncoder.Result encode(int maxLength, LengthPolicy policy, Task task)
       throws IOException {
     return encoder(maxLength, policy).encode(task, Task.Split.TRAIN);
   }
@@ -138,11 +138,11 @@ class ExampleEncoderTest {
     List<EncodedExample> full = encode(10_000, LengthPolicy.FAIL, task).examples();
     long longer = full.stream().filter(e -> e.ids().length > maxLength).count();
 
-    ExampleEncoder.Result skipped = encode(maxLength, LengthPolicy.SKIP, task);
+    TaskEncoder.Result skipped = encode(maxLength, LengthPolicy.SKIP, task);
     assertThat(skipped.report().skipped()).isEqualTo((int) longer);
     assertThat(skipped.report().truncated()).isZero();
 
-    ExampleEncoder.Result truncated = encode(maxLength, LengthPolicy.TRUNCATE_PROMPT, task);
+    TaskEncoder.Result truncated = encode(maxLength, LengthPolicy.TRUNCATE_PROMPT, task);
     assertThat(truncated.report().truncated() + truncated.report().skipped())
         .isEqualTo((int) longer);
     assertThat(truncated.report().examples()).isEqualTo(truncated.examples().size());

@@ -311,8 +311,7 @@ class LoadTest {
               .type(Task.Type.GENERATION)
               .build();
       ExampleEncoder encoder =
-          ExampleEncoder.of(
-              model, 32, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, LearnedTurns.ALL);
+          model.encoder(32, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, LearnedTurns.ALL);
       assertThatThrownBy(() -> encoder.encode(task, Task.Split.TRAIN))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("train example 1 has token %d (' house')".formatted(beyond))

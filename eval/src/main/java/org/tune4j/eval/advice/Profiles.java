@@ -7,6 +7,7 @@ import java.util.Map;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.data.TaskEncoder;
 
 /**
  * The tasks' profiles, with what of the tasks can be trained on.
@@ -29,9 +30,9 @@ record Profiles(
     ExampleEncoder encoder = Sample.encoder(request.model(), request.hyperparameters());
     for (Task t : request.tasks()) {
       interruptions.begin("profile of " + t.name(), 1);
-      ExampleEncoder.Result encoded =
+      TaskEncoder.Result encoded =
           encoder.encode(t, Task.Split.TRAIN, done -> {}, interruptions::cancelled);
-      ExampleEncoder.Result held =
+      TaskEncoder.Result held =
           encoder.encode(t, Task.Split.VALIDATION, done -> {}, interruptions::cancelled);
       TaskProfile p =
           TaskProfile.of(

@@ -59,7 +59,7 @@ final class Sample {
 
   /** Returns the encoder that training uses with these hyperparameters. */
   static ExampleEncoder encoder(LanguageModel model, Hyperparameters h) {
-    return ExampleEncoder.of(model, h.maxLength(), h.lengthPolicy(), h.learnedTurns());
+    return model.encoder(h.maxLength(), h.lengthPolicy(), h.learnedTurns());
   }
 
   /**

@@ -12,6 +12,7 @@ import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.data.TaskEncoder;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
 
@@ -75,8 +76,8 @@ public record TaskProfile(
   static TaskProfile of(
       LanguageModel model,
       Task task,
-      ExampleEncoder.Result train,
-      ExampleEncoder.Result validation,
+      TaskEncoder.Result train,
+      TaskEncoder.Result validation,
       Hyperparameters h,
       int probe,
       long seed) {

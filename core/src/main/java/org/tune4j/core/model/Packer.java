@@ -1,13 +1,10 @@
-package org.tune4j.core.train;
+package org.tune4j.core.model;
 
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.model.Adapter;
-import org.tune4j.core.model.Batch;
-import org.tune4j.core.model.Routing;
 
 /**
  * Packs examples end to end into batches. Examples of one adapter are neighbours, so that it works
@@ -17,36 +14,34 @@ import org.tune4j.core.model.Routing;
 final class Packer {
   static final int ROUND = 32;
 
-  /** An example of a task, for an adapter. */
-  record Item(int task, int lane, EncodedExample example) {}
-
   /**
-   * A packed batch.
+   * A packed pass.
    *
    * @param batch rows
    * @param routing adapters on their slices
-   * @param items what was packed, in order
-   * @param tokens rows that are not filler
-   * @param lossLane adapter (lane) of each loss row
+   * @param lossItems for each row with a target, the index of its example in the pass
    */
-  record Packed(Batch batch, Routing routing, List<Item> items, long tokens, int[] lossLane) {}
+  record Packed(Batch batch, Routing routing, int[] lossItems) {}
 
   private Packer() {}
 
-  /** Packs items, sorted by lane; {@code stacks} gives each lane's adapters. */
-  static Packed pack(List<Item> items, List<List<Adapter>> stacks, int filler) {
-    int capacity =
-        items.stream().mapToInt(i -> i.example().ids().length).sum() + ROUND * (stacks.size() + 1);
+  /**
+   * Packs a pass.
+   *
+   * @param filler token of rows that are nobody's
+   */
+  static Packed pack(Pass pass, int filler) {
+    List<Pass.Item> items = pass.items();
+    int capacity = Math.toIntExact(pass.tokens() + ROUND * (pass.stacks().size() + 1L));
     int[] ids = new int[capacity];
     int[] positions = new int[capacity];
     int[] targets = new int[capacity];
-    int[] laneOf = new int[capacity];
+    int[] itemOf = new int[capacity];
     Arrays.fill(targets, -1);
     List<Integer> starts = new ArrayList<>(List.of(0));
     List<Integer> tasks = new ArrayList<>();
     ImmutableList.Builder<Routing.Slice> slices = ImmutableList.builder();
     int row = 0;
-    long tokens = 0;
     int i = 0;
     while (i < items.size()) {
       int lane = items.get(i).lane();
@@ -57,12 +52,11 @@ final class Packer {
         for (int t = 0; t < n; t++, row++) {
           ids[row] = e.ids()[t];
           positions[row] = t;
-          laneOf[row] = lane;
+          itemOf[row] = i;
           if (t + 1 < n && e.learned()[t + 1]) {
             targets[row] = e.ids()[t + 1];
           }
         }
-        tokens += n;
         starts.add(row);
         tasks.add(items.get(i).task());
       }
@@ -75,10 +69,8 @@ final class Packer {
         starts.add(row);
         tasks.add(-1);
       }
-      if (!stacks.get(lane).isEmpty()) {
-        slices.add(
-            new Routing.Slice(
-                sliceStart, row - sliceStart, ImmutableList.copyOf(stacks.get(lane))));
+      if (!pass.stacks().get(lane).isEmpty()) {
+        slices.add(new Routing.Slice(sliceStart, row - sliceStart, pass.stacks().get(lane)));
       }
     }
     Batch batch =
@@ -90,34 +82,10 @@ final class Packer {
             tasks.stream().mapToInt(Integer::intValue).toArray(),
             null);
     int[] lossRows = batch.lossRows();
-    int[] lossLane = new int[lossRows.length];
+    int[] lossItems = new int[lossRows.length];
     for (int k = 0; k < lossRows.length; k++) {
-      lossLane[k] = laneOf[lossRows[k]];
+      lossItems[k] = itemOf[lossRows[k]];
     }
-    return new Packed(batch, new Routing(slices.build()), items, tokens, lossLane);
-  }
-
-  /**
-   * Splits items into passes of at most {@code budget} tokens each (a longer example goes alone),
-   * keeping their order.
-   */
-  static List<List<Item>> passes(List<Item> items, int budget) {
-    List<List<Item>> all = new ArrayList<>();
-    List<Item> current = new ArrayList<>();
-    int tokens = 0;
-    for (Item item : items) {
-      int n = item.example().ids().length;
-      if (!current.isEmpty() && tokens + n > budget) {
-        all.add(current);
-        current = new ArrayList<>();
-        tokens = 0;
-      }
-      current.add(item);
-      tokens += n;
-    }
-    if (!current.isEmpty()) {
-      all.add(current);
-    }
-    return all;
+    return new Packed(batch, new Routing(slices.build()), lossItems);
   }
 }

@@ -77,7 +77,7 @@ public final class Hyperparameters {
     private int tokensPerPass = 4096;
     private double maxGradientNorm = 1;
     private LearningRateSchedule schedule = LearningRateSchedule.cosine(0.05);
-    private IUpdater updater;
+    private Optimizer.Factory optimizer = AdamW.FACTORY;
     private int maxLength = 512;
     private LengthPolicy lengthPolicy = LengthPolicy.TRUNCATE_PROMPT;
     private LearnedTurns learnedTurns = LearnedTurns.ALL;
@@ -178,7 +178,12 @@ public final class Hyperparameters {
         }
         learningRate = rate;
       }
-      updater = value.clone();
+      return optimizer(new Nd4jUpdater.Factory(value.clone()));
+    }
+
+    /** Replaces AdamW by an optimizer of your own; resuming a run asks for one of the same name. */
+    public Builder optimizer(Optimizer.Factory value) {
+      optimizer = value;
       return this;
     }
 
@@ -265,7 +270,7 @@ public final class Hyperparameters {
       c.tokensPerPass = tokensPerPass;
       c.maxGradientNorm = maxGradientNorm;
       c.schedule = schedule;
-      c.updater = updater;
+      c.optimizer = optimizer;
       c.maxLength = maxLength;
       c.lengthPolicy = lengthPolicy;
       c.learnedTurns = learnedTurns;
@@ -334,9 +339,9 @@ public final class Hyperparameters {
     return b.schedule;
   }
 
-  /** Returns the ND4J updater, or null for AdamW. */
-  public IUpdater updater() {
-    return b.updater;
+  /** Returns what makes the optimizers. */
+  public Optimizer.Factory optimizer() {
+    return b.optimizer;
   }
 
   /** Returns the most tokens of an example. */
@@ -386,7 +391,7 @@ public final class Hyperparameters {
 
   /** Returns what determines a run, as text: a resumed run must have the same. */
   String fingerprint() {
-    return "lr=%s betas=%s,%s eps=%s decay=%s epochs=%s examples=%s tokens=%s clip=%s schedule=%s updater=%s length=%s/%s turns=%s validate=%s/%s patience=%s seed=%s"
+    return "lr=%s betas=%s,%s eps=%s decay=%s epochs=%s examples=%s tokens=%s clip=%s schedule=%s optimizer=%s length=%s/%s turns=%s validate=%s/%s patience=%s seed=%s"
         .formatted(
             b.learningRate,
             b.beta1,
@@ -398,7 +403,7 @@ public final class Hyperparameters {
             b.tokensPerPass,
             b.maxGradientNorm,
             b.schedule,
-            b.updater,
+            b.optimizer,
             b.maxLength,
             b.lengthPolicy,
             b.learnedTurns,

@@ -228,7 +228,7 @@ public final class Trainer {
     final Adapter adapter;
     final ImmutableList<Adapter> stack;
     final DataOrder order;
-    final OptimizerState optimizer;
+    final Optimizer optimizer;
     final double sizeAtStart; // root mean square of the adapter's parameters
     int steps;
     int trained;
@@ -243,7 +243,7 @@ public final class Trainer {
         Adapter adapter,
         ImmutableList<Adapter> stack,
         DataOrder order,
-        OptimizerState optimizer,
+        Optimizer optimizer,
         double sizeAtStart) {
       this.adapter = adapter;
       this.stack = stack;
@@ -562,7 +562,7 @@ public final class Trainer {
               adapter,
               stack.build(),
               DataOrder.of(stage.draws(name), t -> data.train(t).size(), h.seed(), index),
-              new OptimizerState(adapter.parameters(), h),
+              h.optimizer().create(adapter.parameters(), h),
               size(adapter));
       lane.steps = (int) stage.steps(name, h);
       lanes.add(lane);

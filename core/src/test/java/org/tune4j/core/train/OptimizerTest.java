@@ -29,7 +29,7 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Precision;
 
-class OptimizerStateTest {
+class OptimizerTest {
   private static final int SIZE = 37;
   private static Engine engine;
 
@@ -46,7 +46,7 @@ class OptimizerStateTest {
   /** Weights with an optimizer, and the gradients that they are given. */
   private static final class Run implements AutoCloseable {
     final Parameters parameters;
-    final OptimizerState optimizer;
+    final Optimizer optimizer;
 
     Run(Hyperparameters h) {
       Parameters.Builder builder = Parameters.builder(engine);
@@ -54,7 +54,7 @@ class OptimizerStateTest {
       parameters = builder.build(true);
       engine.write(parameters.flat(), values(99));
       parameters.changed();
-      optimizer = new OptimizerState(parameters, h);
+      optimizer = h.optimizer().create(parameters, h);
     }
 
     static float[] values(long seed) {

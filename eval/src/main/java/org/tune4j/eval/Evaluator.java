@@ -14,18 +14,17 @@ import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
 import org.tune4j.core.model.Adapter;
-import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.Generation;
 import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.model.LossResult;
-import org.tune4j.core.model.Routing;
+import org.tune4j.core.model.Pass;
 import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
@@ -62,7 +61,6 @@ public final class Evaluator {
     void onProgress(String task, int done, int total);
   }
 
-  private static final int ROUND = 32;
   private static final int GENERATED_AT_ONCE = 64;
 
   private final LanguageModel model;
@@ -505,81 +503,19 @@ public final class Evaluator {
         split.name().toLowerCase(Locale.ROOT),
         maxLength);
     List<Likelihood> all = new ArrayList<>();
-    List<EncodedExample> chunk = new ArrayList<>();
-    int rows = 0;
-    for (EncodedExample e : encoded) {
-      if (rows > 0 && rows + e.ids().length > tokensPerPass) {
-        likelihoods(task, chunk, adapters, all, encoded.size());
-        rows = 0;
-      }
-      chunk.add(e);
-      rows += e.ids().length;
-    }
-    likelihoods(task, chunk, adapters, all, encoded.size());
-    return all;
-  }
-
-  /** Scores a chunk of examples, which it empties, and appends to {@code all}. */
-  private void likelihoods(
-      Task task,
-      List<EncodedExample> chunk,
-      List<? extends Adapter> adapters,
-      List<Likelihood> all,
-      int total) {
-    requireNotCancelled(task);
-    Batch batch = pack(chunk);
-    LossResult loss = model.loss(batch, Routing.all(batch.rows(), ImmutableList.copyOf(adapters)));
-    int at = 0;
-    for (int s = 0; s < chunk.size(); s++) {
-      double sum = 0;
-      int tokens = 0;
-      for (; at < loss.rows().length && loss.rows()[at] < batch.segmentStart()[s + 1]; at++) {
-        sum -= loss.losses()[at];
-        tokens++;
-      }
-      if (Double.isNaN(sum)) {
-        throw noNumbers(task, chunk.get(s).example(), "its log-likelihood is NaN");
-      }
-      all.add(new Likelihood(chunk.get(s).example(), sum, tokens));
-    }
-    chunk.clear();
-    progress.onProgress(task.name(), all.size(), total);
-  }
-
-  /** Packs examples end to end, filled up to a multiple of {@value #ROUND} rows. */
-  private Batch pack(List<EncodedExample> examples) {
-    int tokens = examples.stream().mapToInt(e -> e.ids().length).sum();
-    int filler = Math.floorMod(-tokens, ROUND);
-    int n = tokens + filler;
-    int segments = examples.size() + (filler > 0 ? 1 : 0);
-    int[] ids = new int[n];
-    int[] positions = new int[n];
-    int[] targets = new int[n];
-    int[] segmentStart = new int[segments + 1];
-    int[] segmentTask = new int[segments];
-    Arrays.fill(targets, -1);
-    int row = 0;
-    for (int s = 0; s < examples.size(); s++) {
-      EncodedExample e = examples.get(s);
-      segmentStart[s] = row;
-      for (int t = 0; t < e.ids().length; t++, row++) {
-        ids[row] = e.ids()[t];
-        positions[row] = t;
-        if (t + 1 < e.ids().length && e.learned()[t + 1]) {
-          targets[row] = e.ids()[t + 1];
+    for (Pass pass : Pass.divide(EncodedExamples.of(encoded), adapters, tokensPerPass)) {
+      requireNotCancelled(task);
+      double[] sums = model.losses(pass).sums(pass.items().size());
+      for (int i = 0; i < sums.length; i++) {
+        EncodedExample e = pass.items().get(i).example();
+        if (Double.isNaN(sums[i])) {
+          throw noNumbers(task, e.example(), "its log-likelihood is NaN");
         }
+        all.add(new Likelihood(e.example(), -sums[i], e.lossTokens()));
       }
+      progress.onProgress(task.name(), all.size(), encoded.size());
     }
-    if (filler > 0) {
-      segmentStart[examples.size()] = row;
-      segmentTask[examples.size()] = -1;
-      Arrays.fill(ids, row, n, start());
-      for (int t = 0; t < filler; t++) {
-        positions[row + t] = t;
-      }
-    }
-    segmentStart[segments] = n;
-    return new Batch(ids, positions, segmentStart, targets, segmentTask, null);
+    return all;
   }
 
   private static IllegalStateException noNumbers(Task task, int example, String found) {

@@ -84,6 +84,20 @@ public interface AdaptableModel extends AutoCloseable {
    */
   PassLosses losses(Pass pass, Runnable pause);
 
+  /** Runs a pass for its losses, as a step of its own. */
+  default PassLosses losses(Pass pass) {
+    engine().lock().lock();
+    try {
+      requireOpen();
+      return losses(pass, () -> {});
+    } finally {
+      if (engine().lock().getHoldCount() == 1) {
+        engine().resetArena();
+      }
+      engine().lock().unlock();
+    }
+  }
+
   /**
    * Reckons the memory that training takes beyond the model as it is; nothing if that is not known.
    *

@@ -669,7 +669,8 @@ public final class LanguageModel implements AdaptableModel {
         packed.lossItems(), loss(tape, packed.batch(), packed.routing(), null).losses());
   }
 
-  private Packer.Packed pack(Pass pass) {
+  /** Packs a pass as training does; the rows that fill up hold an end token. */
+  public Packer.Packed pack(Pass pass) {
     return Packer.pack(
         pass, tokenizerIfPresent().flatMap(t -> t.eos().stream().findFirst()).orElse(0));
   }

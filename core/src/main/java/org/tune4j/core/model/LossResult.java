@@ -15,30 +15,4 @@ public record LossResult(int[] rows, float[] losses) {
     }
     return losses.length == 0 ? 0 : sum / losses.length;
   }
-
-  /**
-   * Returns the mean of each task's rows, {@code NaN} for a task without any.
-   *
-   * @param batch the batch that this was computed on
-   * @param tasks number of tasks
-   */
-  public double[] meanByTask(Batch batch, int tasks) {
-    double[] sums = new double[tasks];
-    int[] counts = new int[tasks];
-    int segment = 0;
-    for (int i = 0; i < rows.length; i++) {
-      while (batch.segmentStart()[segment + 1] <= rows[i]) {
-        segment++;
-      }
-      int task = batch.segmentTask()[segment];
-      if (task >= 0) {
-        sums[task] += losses[i];
-        counts[task]++;
-      }
-    }
-    for (int t = 0; t < tasks; t++) {
-      sums[t] /= counts[t]; // 0 / 0 is NaN
-    }
-    return sums;
-  }
 }

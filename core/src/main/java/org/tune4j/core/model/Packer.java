@@ -11,7 +11,8 @@ import org.tune4j.core.data.EncodedExample;
  * on one slice of rows; each slice is filled up to a multiple of {@value #ROUND} rows, so that
  * engines see few shapes.
  */
-final class Packer {
+public final class Packer {
+  /** Rows that slices are multiples of. */
   static final int ROUND = 32;
 
   /**
@@ -21,7 +22,7 @@ final class Packer {
    * @param routing adapters on their slices
    * @param lossItems for each row with a target, the index of its example in the pass
    */
-  record Packed(Batch batch, Routing routing, int[] lossItems) {}
+  public record Packed(Batch batch, Routing routing, int[] lossItems) {}
 
   private Packer() {}
 

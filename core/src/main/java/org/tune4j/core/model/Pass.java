@@ -1,9 +1,13 @@
 package org.tune4j.core.model;
 
+import com.google.common.collect.AbstractIterator;
 import com.google.common.collect.ImmutableList;
-import java.util.ArrayList;
+import com.google.common.collect.Iterators;
+import com.google.common.collect.PeekingIterator;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
 
 /**
  * Examples that are run at once, with the adapters that work on them.
@@ -27,25 +31,40 @@ public record Pass(ImmutableList<Item> items, ImmutableList<ImmutableList<Adapte
 
   /**
    * Divides items into passes of at most {@code budget} tokens each (a longer example goes alone),
-   * keeping their order.
+   * keeping their order. Each is made when it is asked for.
    */
-  public static List<Pass> divide(
-      List<Item> items, ImmutableList<ImmutableList<Adapter>> stacks, int budget) {
-    List<Pass> all = new ArrayList<>();
-    int from = 0;
-    int tokens = 0;
-    for (int i = 0; i < items.size(); i++) {
-      int n = items.get(i).example().ids().length;
-      if (i > from && tokens + n > budget) {
-        all.add(new Pass(ImmutableList.copyOf(items.subList(from, i)), stacks));
-        from = i;
-        tokens = 0;
-      }
-      tokens += n;
-    }
-    if (from < items.size()) {
-      all.add(new Pass(ImmutableList.copyOf(items.subList(from, items.size())), stacks));
-    }
-    return all;
+  public static Iterable<Pass> divide(
+      Iterable<Item> items, ImmutableList<ImmutableList<Adapter>> stacks, int budget) {
+    return () ->
+        new AbstractIterator<>() {
+          private final PeekingIterator<Item> rest = Iterators.peekingIterator(items.iterator());
+
+          @Override
+          protected Pass computeNext() {
+            if (!rest.hasNext()) {
+              return endOfData();
+            }
+            ImmutableList.Builder<Item> part = ImmutableList.builder();
+            long tokens = 0;
+            do {
+              Item item = rest.next();
+              part.add(item);
+              tokens += item.example().ids().length;
+            } while (rest.hasNext() && tokens + rest.peek().example().ids().length <= budget);
+            return new Pass(part.build(), stacks);
+          }
+        };
+  }
+
+  /** Divides examples of one task, on which one stack of adapters works. */
+  public static Iterable<Pass> divide(
+      EncodedExamples examples, List<? extends Adapter> adapters, int budget) {
+    return divide(
+        () ->
+            IntStream.range(0, examples.size())
+                .mapToObj(i -> new Item(0, 0, examples.get(i)))
+                .iterator(),
+        ImmutableList.of(ImmutableList.copyOf(adapters)),
+        budget);
   }
 }

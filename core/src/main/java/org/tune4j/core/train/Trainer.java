@@ -747,7 +747,9 @@ public final class Trainer {
             (task, name) -> {
               EncodedExamples held = data.validation(task);
               if (name.equals(lane.adapter.name()) && held.size() > 0) {
-                double loss = meanLoss(held, lane.stack);
+                double loss =
+                    PassLosses.mean(
+                        Pass.divide(held, lane.stack, h.tokensPerPass()), this::lossesOf);
                 if (!Double.isFinite(loss)) {
                   throw diverged(
                       stage,
@@ -763,28 +765,11 @@ public final class Trainer {
     return losses;
   }
 
-  private double meanLoss(EncodedExamples examples, ImmutableList<Adapter> stack) {
-    List<Pass.Item> items = new ArrayList<>();
-    for (int i = 0; i < examples.size(); i++) {
-      items.add(new Pass.Item(0, 0, examples.get(i)));
-    }
-    double sum = 0;
-    long n = 0;
-    for (Pass pass : Pass.divide(items, ImmutableList.of(stack), h.tokensPerPass())) {
-      float[] losses = lossesOf(pass);
-      for (float l : losses) {
-        sum += l;
-      }
-      n += losses.length;
-    }
-    return sum / n;
-  }
-
-  private float[] lossesOf(Pass pass) {
+  private PassLosses lossesOf(Pass pass) {
     turns.begin();
     try {
       requireOpen();
-      return base.losses(pass, turns::pause).losses();
+      return base.losses(pass, turns::pause);
     } finally {
       finish();
     }

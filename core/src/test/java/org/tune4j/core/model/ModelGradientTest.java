@@ -192,16 +192,4 @@ class ModelGradientTest {
               model.loss(batch(), Routing.all(20, List.of(trained))).mean(), within(1e-3));
     }
   }
-
-  @Test
-  void lossesComeWithTheirRowsAndTasks() {
-    try (Engine engine = TinyModels.engine();
-        LanguageModel model = TinyModels.model("qwen2", engine)) {
-      LossResult loss = model.loss(batch(), Routing.BASE);
-      assertThat(loss.rows()).containsExactly(1, 4, 7, 10, 13, 16);
-      double[] byTask = loss.meanByTask(batch(), 3);
-      assertThat((4 * byTask[0] + 2 * byTask[1]) / 6).isCloseTo(loss.mean(), within(1e-6));
-      assertThat(byTask[2]).isNaN();
-    }
-  }
 }

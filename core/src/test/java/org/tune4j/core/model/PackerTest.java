@@ -1,6 +1,7 @@
 package org.tune4j.core.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
@@ -12,6 +13,7 @@ import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
 import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.engine.Engine;
 
 class PackerTest {
@@ -90,7 +92,8 @@ class PackerTest {
       @ForAll @IntRange(min = 1, max = 200) int budget) {
     List<Pass.Item> items = items(new Random(seed), count, 2);
     List<Pass> passes =
-        Pass.divide(items, ImmutableList.of(ImmutableList.of(), ImmutableList.of()), budget);
+        ImmutableList.copyOf(
+            Pass.divide(items, ImmutableList.of(ImmutableList.of(), ImmutableList.of()), budget));
     assertThat(passes.stream().flatMap(p -> p.items().stream())).isEqualTo(items);
     for (int i = 0; i < passes.size(); i++) {
       Pass pass = passes.get(i);
@@ -102,5 +105,48 @@ class PackerTest {
             .isGreaterThan(budget);
       }
     }
+  }
+
+  @Property(tries = 20)
+  void examplesScoreAsTheyWouldByThemselves(
+      @ForAll long seed,
+      @ForAll @IntRange(min = 1, max = 12) int count,
+      @ForAll @IntRange(min = 1, max = 150) int budget) {
+    List<EncodedExample> examples =
+        items(new Random(seed), count, 1).stream().map(Pass.Item::example).toList();
+    try (Engine engine = TinyModels.engine();
+        LanguageModel model = TinyModels.model("llama", engine)) {
+      List<Double> sums = new ArrayList<>();
+      for (Pass pass : Pass.divide(EncodedExamples.of(examples), List.of(), budget)) {
+        for (double sum : model.losses(pass).sums(pass.items().size())) {
+          sums.add(sum);
+        }
+      }
+      assertThat(sums).hasSameSizeAs(examples);
+      double total = 0;
+      long targets = 0;
+      for (int i = 0; i < sums.size(); i++) {
+        EncodedExample e = examples.get(i);
+        LossResult alone =
+            model.loss(Packer.pack(passOf(e), 59).batch(), Routing.BASE); // filled up alike
+        double sum = alone.mean() * alone.losses().length;
+        assertThat(sums.get(i)).isCloseTo(sum, within(1e-3));
+        assertThat(alone.losses()).hasSize(e.lossTokens());
+        total += sum;
+        targets += e.lossTokens();
+      }
+      double mean =
+          PassLosses.mean(
+              Pass.divide(EncodedExamples.of(examples), List.of(), budget), model::losses);
+      if (targets == 0) {
+        assertThat(mean).isNaN();
+      } else {
+        assertThat(mean).isCloseTo(total / targets, within(1e-3));
+      }
+    }
+  }
+
+  private static Pass passOf(EncodedExample e) {
+    return new Pass(ImmutableList.of(new Pass.Item(0, 0, e)), ImmutableList.of(ImmutableList.of()));
   }
 }

@@ -3,13 +3,14 @@ package org.tune4j.eval.advice;
 import java.util.List;
 import java.util.function.Predicate;
 import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.model.Adapter;
-import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.model.Routing;
+import org.tune4j.core.model.Packer;
+import org.tune4j.core.model.Pass;
 import org.tune4j.core.train.Hyperparameters;
 
 /**
@@ -45,19 +46,16 @@ final class GradientProbe {
     engine.lock().lock();
     try {
       p.zeroGradients();
-      for (List<EncodedExample> part : Sample.passes(examples, h.tokensPerPass())) {
-        Batch batch = Sample.pack(part, model);
-        int[] rows = batch.lossRows();
-        float[] weights = new float[rows.length];
-        int segment = 0;
-        for (int i = 0; i < rows.length; i++) {
-          while (batch.segmentStart()[segment + 1] <= rows[i]) {
-            segment++;
-          }
-          weights[i] = 1f / (part.get(segment).lossTokens() * (float) examples.size());
+      for (Pass pass :
+          Pass.divide(EncodedExamples.of(examples), List.of(adapter), h.tokensPerPass())) {
+        Packer.Packed packed = model.pack(pass);
+        float[] weights = new float[packed.lossItems().length];
+        for (int i = 0; i < weights.length; i++) {
+          EncodedExample e = pass.items().get(packed.lossItems()[i]).example();
+          weights[i] = 1f / (e.lossTokens() * (float) examples.size());
         }
         Tape tape = Tape.recording(engine);
-        model.loss(tape, batch, Routing.all(batch.rows(), List.of(adapter)), weights);
+        model.loss(tape, packed.batch(), packed.routing(), weights);
         tape.backward();
         engine.resetArena();
       }

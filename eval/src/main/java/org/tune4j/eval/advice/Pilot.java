@@ -14,9 +14,12 @@ import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.ToDoubleFunction;
 import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Pass;
+import org.tune4j.core.model.PassLosses;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.TrainingException;
 import org.tune4j.lora.LoraConfig;
@@ -296,7 +299,12 @@ public record Pilot(
         (task, examples) ->
             losses.put(
                 task,
-                finite(task, Losses.mean(model, examples, stack.of(task), h.tokensPerPass()))));
+                finite(
+                    task,
+                    PassLosses.mean(
+                        Pass.divide(
+                            EncodedExamples.of(examples), stack.of(task), h.tokensPerPass()),
+                        model::losses))));
     return losses.buildOrThrow();
   }
 

@@ -9,11 +9,14 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskEncoder;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Pass;
+import org.tune4j.core.model.PassLosses;
 import org.tune4j.core.train.Hyperparameters;
 
 /**
@@ -116,7 +119,10 @@ public record TaskProfile(
         (double) train.report().lossTokens() / train.report().examples(),
         ImmutableSortedMap.copyOf(counts),
         balance(counts),
-        held.isEmpty() ? Double.NaN : Losses.mean(model, held, List.of(), h.tokensPerPass()),
+        held.isEmpty()
+            ? Double.NaN
+            : PassLosses.mean(
+                Pass.divide(EncodedExamples.of(held), List.of(), h.tokensPerPass()), model::losses),
         held.size());
   }
 

@@ -16,10 +16,12 @@ import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.tune4j.core.data.EncodedExample;
+import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Pass;
 import org.tune4j.core.model.Routing;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.lora.LoraConfig;
@@ -290,15 +292,15 @@ public record TaskSimilarity(
     int hidden = model.config().hiddenSize();
     double[] sum = new double[hidden];
     double[] squares = new double[hidden];
-    for (List<EncodedExample> part : Sample.passes(examples, tokensPerPass)) {
-      Batch batch = Sample.pack(part, model);
+    for (Pass pass : Pass.divide(EncodedExamples.of(examples), List.of(), tokensPerPass)) {
+      Batch batch = model.pack(pass).batch();
       float[] states; // [rows, hidden]
       try (INDArray array = model.hiddenStates(batch, Routing.BASE)) {
         states = array.data().asFloat();
       }
-      for (int e = 0; e < part.size(); e++) {
+      for (int e = 0; e < pass.items().size(); e++) {
         int from = batch.segmentStart()[e];
-        int prompt = part.get(e).promptLength();
+        int prompt = pass.items().get(e).example().promptLength();
         int to = prompt > 0 ? from + prompt : batch.segmentStart()[e + 1];
         for (int k = 0; k < hidden; k++) {
           double mean = 0;

@@ -74,6 +74,11 @@ class AdapterKindsTest {
         b.targetModules("q_proj", "lm_head")
             .modulesToSave(List.of())
             .initialisation(Initialisation.OLORA)
+            .build(),
+        b.targetModules("down_proj", "lm_head", "embed_tokens")
+            .dora(true)
+            .dropout(0.1)
+            .initialisation(Initialisation.PISSA)
             .build());
   }
 

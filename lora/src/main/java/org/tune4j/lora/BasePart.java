@@ -11,9 +11,9 @@ import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * The parts of a base weight that initialisations move into the adapter: {@code s B A}, which is
- * taken from the weight and learned on. The weight itself is others' too and stays as it is: the
- * adapter subtracts the part, which is the same.
+ * Initial values that are found in base weights. PiSSA and OLoRA move a part of the weight into the
+ * adapter, {@code s B A}, which is taken from the weight and learned on. The weight itself is
+ * others' too and stays as it is: the adapter subtracts the part, which is the same.
  *
  * <ul>
  *   <li>PiSSA (Meng et al. 2024, "PiSSA", section 3): the {@code r} largest singular values, half
@@ -104,6 +104,38 @@ final class BasePart {
     LOG.debug(
         "decomposed a weight of {} x {} in {} ms", out, in, (System.nanoTime() - start) / 1000000);
     return new Principal(values, left, right);
+  }
+
+  /**
+   * Returns MiCA's values: B is left singular vectors of smallest singular values, A zero.
+   *
+   * @param weight {@code [out, in]}
+   * @param table whether it is {@code [in, out]} instead
+   * @param rank at most {@code min(out, in)}
+   */
+  static Factors mica(MatrixSource weight, boolean table, int rank) {
+    INDArray stored =
+        Nd4j.createFromArray(matrix(weight))
+            .castTo(DataType.DOUBLE)
+            .reshape(weight.rows(), weight.cols());
+    INDArray w = table ? stored.transpose() : stored; // [out, in]
+    int out = w.rows();
+    int in = w.columns();
+    double[][] left; // [rank, out]
+    if (out <= in) {
+      left = PrincipalVectors.smallest(w.mmul(w.transpose()), rank);
+    } else {
+      double[][] right = PrincipalVectors.smallest(w.transpose().mmul(w), rank);
+      left = w.mmul(Nd4j.create(right).transpose()).transpose().toDoubleMatrix();
+      PrincipalVectors.complete(left);
+    }
+    float[] b = new float[out * rank];
+    for (int o = 0; o < out; o++) {
+      for (int k = 0; k < rank; k++) {
+        b[o * rank + k] = (float) left[k][o];
+      }
+    }
+    return new Factors(rank, new float[rank * in], b);
   }
 
   private static float[] matrix(MatrixSource weight) {

@@ -6,7 +6,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
-import java.util.SplittableRandom;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.tune4j.core.engine.DType;
@@ -162,8 +162,8 @@ public final class Dora extends PlainLora {
     }
 
     @Override
-    public void initialise(SplittableRandom random) {
-      super.initialise(random);
+    public void initialise(Function<Target, Factors> begin) {
+      super.initialise(begin);
       for (int i = 0; i < magnitudes.size(); i++) {
         magnitudes.get(i).weight.set(rowNorms(adapter().model().engine(), i));
       }
@@ -378,8 +378,8 @@ public final class Dora extends PlainLora {
     }
 
     @Override
-    public void initialise(SplittableRandom random) {
-      super.initialise(random);
+    public void initialise(Function<Target, Factors> begin) {
+      super.initialise(begin);
       magnitudes.weight.set(columnNorms(adapter().model().engine()));
     }
 

@@ -3,7 +3,7 @@ package org.tune4j.lora;
 import com.google.common.collect.ImmutableList;
 import java.util.List;
 import java.util.Optional;
-import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
@@ -30,13 +30,8 @@ class EmbeddingLora implements Part, EmbeddingAdapter {
   }
 
   @Override
-  public void initialise(SplittableRandom random) {
-    Factors values =
-        adapter
-            .config()
-            .initialisation()
-            .drawOfEmbedding(
-                target.rank(), target.projection().in(), target.projection().out(), random);
+  public void initialise(Function<Target, Factors> begin) {
+    Factors values = begin.apply(target);
     a.set(values.a());
     b.set(values.b());
   }

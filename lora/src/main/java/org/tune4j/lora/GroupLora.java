@@ -5,7 +5,7 @@ import com.google.common.collect.ImmutableMap;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.ProjectionAdapter;
@@ -143,16 +143,9 @@ class GroupLora implements Part, ProjectionAdapter {
   // ---- as a part
 
   @Override
-  public void initialise(SplittableRandom random) {
-    for (int i = 0; i < modules.size(); i++) {
-      Module m = modules.get(i);
-      Factors values =
-          residual != null
-              ? residual.moved(i)
-              : adapter
-                  .config()
-                  .initialisation()
-                  .draw(m.rank(), group.in(), m.target.projection().out(), random);
+  public void initialise(Function<Target, Factors> begin) {
+    for (Module m : modules) {
+      Factors values = begin.apply(m.target);
       m.a.set(values.a());
       m.b.set(values.b());
     }

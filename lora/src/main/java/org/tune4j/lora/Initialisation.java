@@ -2,9 +2,9 @@ package org.tune4j.lora;
 
 import static com.google.common.base.Preconditions.checkArgument;
 
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.function.DoubleSupplier;
-import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.model.Projection;
 
 /**
@@ -77,17 +77,34 @@ public enum Initialisation {
 
   /**
    * B from the base weight's left singular vectors of smallest singular values and frozen, A zero
-   * (MiCA). Adapters that began so are loaded and trained on; new ones are not made.
+   * (MiCA, arXiv 2604.01694): what the model uses least is learned on, and only A is trained.
+   * Finding them takes seconds for a layer of some thousand features.
    */
   MICA("mica") {
     @Override
-    boolean begins() {
-      return false;
+    Optional<Factors> fromBase(Target t) {
+      int most = Math.min(t.projection().in(), t.projection().out());
+      checkArgument(
+          t.rank() <= most,
+          "r is %s for '%s', which has only %s singular values, of which MiCA needs as many",
+          t.rank(),
+          t.name(),
+          most);
+      return Optional.of(BasePart.mica(t.source(), t.embedding(), t.rank()));
     }
 
     @Override
     boolean freezesB() {
       return true;
+    }
+
+    @Override
+    void check(LoraConfig config) {
+      checkArgument(
+          config.variant() == LoraVariant.plain(),
+          "initialisation %s makes a kind of LoRA of its own, which is not %s, too",
+          this,
+          config.variant());
     }
   },
 
@@ -104,8 +121,10 @@ public enum Initialisation {
     }
 
     @Override
-    Factors basePart(MatrixSource weight, int rank, double scale) {
-      return BasePart.pissa(weight, rank, scale);
+    Optional<Factors> fromBase(Target t) {
+      return t.embedding()
+          ? Optional.empty()
+          : Optional.of(BasePart.pissa(t.source(), t.rank(), t.scale()));
     }
 
     @Override
@@ -129,8 +148,8 @@ public enum Initialisation {
     }
 
     @Override
-    Factors basePart(MatrixSource weight, int rank, double scale) {
-      return BasePart.olora(weight, rank);
+    Optional<Factors> fromBase(Target t) {
+      return t.embedding() ? Optional.empty() : Optional.of(BasePart.olora(t.source(), t.rank()));
     }
 
     @Override
@@ -165,7 +184,7 @@ public enum Initialisation {
     return false;
   }
 
-  /** Returns whether a part of the base weights moves into the adapter: {@link #basePart}. */
+  /** Returns whether {@link #fromBase} is taken from the base weights, to be learned on. */
   boolean movesBase() {
     return false;
   }
@@ -200,15 +219,18 @@ public enum Initialisation {
     return new Factors(rank, new float[rank * entries], drawn(hidden * rank, random::nextGaussian));
   }
 
-  /**
-   * Returns the part of a base weight that moves into the adapter, and is its initial value.
-   *
-   * @param weight {@code [out, in]}
-   * @param rank at most {@code min(out, in)}
-   * @param scale of the update
-   */
-  Factors basePart(MatrixSource weight, int rank, double scale) {
-    throw new UnsupportedOperationException(this + " takes nothing from the base");
+  /** Returns the values that are found in the base's weights; nothing if they are drawn. */
+  Optional<Factors> fromBase(Target t) {
+    return Optional.empty();
+  }
+
+  /** Draws the values of a target. */
+  final Factors draw(Target t, SplittableRandom random) {
+    int in = t.projection().in();
+    int out = t.projection().out();
+    return t.embedding()
+        ? drawOfEmbedding(t.rank(), in, out, random)
+        : draw(t.rank(), in, out, random);
   }
 
   private static float[] drawn(int count, DoubleSupplier next) {

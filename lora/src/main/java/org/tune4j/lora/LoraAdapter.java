@@ -50,7 +50,7 @@ public final class LoraAdapter implements Adapter {
       LoraConfig config,
       String name,
       List<Target> found,
-      List<Factors> moved) {
+      Map<Target, Factors> fromBase) {
     this.model = model;
     this.config = config;
     this.name = name;
@@ -69,12 +69,12 @@ public final class LoraAdapter implements Adapter {
     slots.forEach(
         (d, slot) -> all.put(d.name(), new Weight(d, d.frozen() ? frozen : parameters, slot)));
     weights = all.buildOrThrow();
-    if (!moved.isEmpty()) {
+    if (config.initialisation().movesBase()) {
       byGroup.forEach(
           (group, own) -> {
-            if (!own.get(0).embedding()) {
-              List<Factors> taken = own.stream().map(t -> moved.get(found.indexOf(t))).toList();
-              residuals.put(group, new Residual(model.engine(), group, own, taken));
+            if (fromBase.containsKey(own.get(0))) {
+              List<Factors> moved = own.stream().map(fromBase::get).toList();
+              residuals.put(group, new Residual(model.engine(), group, own, moved));
             }
           });
     }
@@ -99,32 +99,30 @@ public final class LoraAdapter implements Adapter {
     return all.build();
   }
 
-  /** Returns what moves from the base weights into the adapter, by target; none if nothing does. */
-  private static List<Factors> moved(LoraConfig config, List<Target> targets) {
-    List<Factors> moved = new ArrayList<>();
-    if (config.initialisation().movesBase()) {
-      for (Target t : targets) {
-        moved.add(
-            t.embedding()
-                ? null
-                : config
-                    .initialisation()
-                    .basePart(t.group().sources().get(t.member()), t.rank(), t.scale()));
-      }
-    }
-    return moved;
+  /** Returns the initial values that are found in the base's weights. */
+  private static Map<Target, Factors> fromBase(LoraConfig config, List<Target> targets) {
+    Map<Target, Factors> found = new LinkedHashMap<>();
+    targets.forEach(
+        t -> config.initialisation().fromBase(t).ifPresent(values -> found.put(t, values)));
+    return found;
   }
 
   /** Returns an adapter with initial values. */
   static LoraAdapter create(LanguageModel model, LoraConfig config, String name, long seed) {
     List<Target> targets = config.resolve(model);
-    List<Factors> moved = moved(config, targets); // takes long: before others must wait
+    Map<Target, Factors> fromBase = fromBase(config, targets); // takes long: while others may run
     Engine engine = model.engine();
     engine.lock().lock();
     try {
-      LoraAdapter adapter = new LoraAdapter(model, config, name, targets, moved);
+      LoraAdapter adapter = new LoraAdapter(model, config, name, targets, fromBase);
       SplittableRandom random = new SplittableRandom(seed);
-      adapter.parts.values().forEach(part -> part.initialise(random));
+      for (Part part : adapter.parts.values()) {
+        part.initialise(
+            t ->
+                fromBase.containsKey(t)
+                    ? fromBase.get(t)
+                    : config.initialisation().draw(t, random));
+      }
       adapter.changed();
       return adapter;
     } finally {
@@ -138,7 +136,12 @@ public final class LoraAdapter implements Adapter {
   /** Returns an adapter whose parameters are all zero, to be filled. */
   static LoraAdapter zeros(LanguageModel model, LoraConfig config, String name) {
     List<Target> targets = config.resolve(model);
-    return new LoraAdapter(model, config, name, targets, moved(config, targets));
+    return new LoraAdapter(
+        model,
+        config,
+        name,
+        targets,
+        config.initialisation().movesBase() ? fromBase(config, targets) : Map.of());
   }
 
   /** Takes note that weights were written. */

@@ -3,7 +3,7 @@ package org.tune4j.lora;
 import com.google.common.collect.ImmutableMap;
 import java.util.List;
 import java.util.Optional;
-import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
@@ -12,8 +12,12 @@ import org.tune4j.core.engine.MatrixSource;
  * org.tune4j.core.engine.EmbeddingAdapter}: that is its forward and backward pass.
  */
 interface Part {
-  /** Gives its parameters their initial values. */
-  void initialise(SplittableRandom random);
+  /**
+   * Gives its parameters their initial values.
+   *
+   * @param begin those of A and B by target, to be asked for in order
+   */
+  void initialise(Function<Target, Factors> begin);
 
   /**
    * Returns the group's weights with it merged in, computed as they are read.

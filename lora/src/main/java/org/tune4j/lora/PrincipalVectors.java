@@ -1,5 +1,6 @@
 package org.tune4j.lora;
 
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -8,7 +9,8 @@ import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 
 /**
- * The eigenvectors of the largest eigenvalues of a symmetric positive semidefinite matrix.
+ * The eigenvectors of the largest, or the smallest, eigenvalues of a symmetric positive
+ * semidefinite matrix.
  *
  * <p>Of a large matrix few are found by block Lanczos with full reorthogonalisation (Golub and Van
  * Loan, "Matrix Computations", section 10.3): a basis {@code Q} is grown by what the matrix makes
@@ -58,6 +60,30 @@ final class PrincipalVectors {
       }
     }
     return new Eigen(descending, found);
+  }
+
+  /** Returns the vectors of the smallest eigenvalues in rows, the smallest last. */
+  static double[][] smallest(INDArray g, int rank) {
+    int n = g.rows();
+    double[][] all = whole(g, n).vectors.transpose().toDoubleMatrix();
+    return Arrays.copyOfRange(all, n - rank, n);
+  }
+
+  /** Makes rows orthonormal; one that depends on those before it becomes any that does not. */
+  static void complete(double[][] rows) {
+    double longest = 0;
+    for (double[] row : rows) {
+      longest = Math.max(longest, Arrays.stream(row).map(v -> v * v).sum());
+    }
+    int next = 0; // unit vector to be tried
+    for (int k = 0; k < rows.length; k++) {
+      double least = 1e-12 * Math.sqrt(longest);
+      while (orthonormalise(Arrays.copyOf(rows, k + 1), least) == null) {
+        rows[k] = new double[rows[k].length];
+        rows[k][next++] = 1;
+        least = 1e-6;
+      }
+    }
   }
 
   /** Returns them if they are found in a basis of half the size. */

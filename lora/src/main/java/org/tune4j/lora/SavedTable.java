@@ -4,7 +4,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import java.util.List;
-import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.MatrixSource;
@@ -37,7 +37,7 @@ final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
 
   /** Copies the base model's weights. */
   @Override
-  public void initialise(SplittableRandom random) {
+  public void initialise(Function<Target, Factors> begin) {
     MatrixSource base = group.sources().get(0);
     float[] values = new float[base.rows() * base.cols()];
     base.read(0, base.rows(), values);

@@ -1,6 +1,7 @@
 package org.tune4j.lora;
 
 import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
 
@@ -19,6 +20,11 @@ record Target(ProjectionGroup group, int member, int rank, float scale) {
 
   String name() {
     return projection().name();
+  }
+
+  /** Returns what its weight is made from; of an embedding the table, {@code [in, out]}. */
+  MatrixSource source() {
+    return group.sources().get(member);
   }
 
   /** Returns whether rows are looked up in it. */

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.function.UnaryOperator;
@@ -17,6 +18,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.MatrixSource;
@@ -168,6 +172,37 @@ class BasePartTest {
     }
   }
 
+  /** B is orthonormal, and W' B has as its squares the smallest singular values' squares. */
+  @Property(tries = 40)
+  void micaTakesTheSmallestSingularValues(
+      @ForAll @IntRange(min = 1, max = 12) int out,
+      @ForAll @IntRange(min = 1, max = 12) int in,
+      @ForAll @IntRange(min = 1, max = 12) int wanted,
+      @ForAll @IntRange(min = 0, max = 1000) int seed) {
+    int most = Math.min(out, in);
+    int rank = Math.min(wanted, most);
+    float[] w = random(out * in, seed);
+    if (seed % 3 == 0) {
+      Arrays.fill(w, 0, in, 0); // an output that is always zero
+    }
+    Factors p = BasePart.mica(MatrixSource.of(out, in, w), false, rank);
+    assertThat(p.a()).containsOnly(0f).hasSize(rank * in);
+    INDArray whole = Nd4j.createFromArray(w).castTo(DataType.DOUBLE).reshape(out, in);
+    INDArray b = Nd4j.createFromArray(p.b()).castTo(DataType.DOUBLE).reshape(out, rank);
+    INDArray rest = b.transpose().mmul(b).sub(Nd4j.eye(rank).castTo(DataType.DOUBLE));
+    assertThat(rest.norm2Number().doubleValue()).isCloseTo(0, within(1e-5));
+    INDArray smaller = out <= in ? whole.mmul(whole.transpose()) : whole.transpose().mmul(whole);
+    double[] squares = PrincipalVectors.whole(smaller, most).values();
+    double expected = Arrays.stream(squares, most - rank, most).sum();
+    INDArray left = whole.transpose().mmul(b);
+    assertThat(left.mul(left).sumNumber().doubleValue())
+        .isCloseTo(expected, within(1e-4 + 1e-4 * expected));
+    // a table is the same the other way round
+    float[] turned = Weight.transpose(w, out, in);
+    Factors ofTable = BasePart.mica(MatrixSource.of(in, out, turned), true, rank);
+    assertThat(ofTable.b()).isEqualTo(p.b());
+  }
+
   @Test
   void weightsOfLowRankHaveNothingLeft() {
     float[] w = new float[6 * 5]; // rank 1
@@ -180,7 +215,9 @@ class BasePartTest {
       assertThat(part[i / 5][i % 5]).isCloseTo(w[i], within(1e-4));
     }
     for (Initialisation how : List.of(Initialisation.PISSA, Initialisation.OLORA)) {
-      Factors none = how.basePart(MatrixSource.of(6, 5, new float[30]), 2, 2);
+      MatrixSource zero = MatrixSource.of(6, 5, new float[30]);
+      Factors none =
+          how == Initialisation.PISSA ? BasePart.pissa(zero, 2, 2) : BasePart.olora(zero, 2);
       for (double[] row : product(none, 6, 5, 2)) {
         assertThat(row).containsExactly(new double[row.length], within(1e-12));
       }
@@ -265,6 +302,12 @@ class BasePartTest {
   void whatDoesNotGoTogetherIsNamed() {
     try (Engine engine = Engines.create(Precision.F32);
         LanguageModel gpt2 = TestModels.model("gpt2", engine)) {
+      LoraConfig.Builder mica =
+          LoraConfig.builder().initialisation(Initialisation.MICA).targetModules("c_attn");
+      assertThatThrownBy(() -> mica.rank(17).build().create(gpt2, "a", 1))
+          .hasMessageContaining("r is 17 for 'transformer.h.0.attn.c_attn', which has only 16");
+      assertThatThrownBy(() -> mica.dora(true).build())
+          .hasMessageContaining("MICA makes a kind of LoRA of its own, which is not DoRA, too");
       assertThatThrownBy(() -> with(b -> b.alpha(-1)).create(gpt2, "a", 1))
           .hasMessageContaining("PiSSA needs a positive one");
       assertThatThrownBy(

@@ -2,7 +2,6 @@ package org.tune4j.lora;
 
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Nested;
@@ -235,40 +234,21 @@ class LoraAdapterTest {
     }
   }
 
-  /** An adapter that began by MiCA elsewhere: A is trained, B is saved and held. */
+  /** A is trained, B is saved and held. */
   @Nested
-  class LoadedMica extends Variant {
+  class Mica extends Variant {
     @Override
     LoraConfig config() {
       return LoraConfig.builder()
           .rank(3)
-          .initialisation(Initialisation.RANDOM)
-          .targetModulesRegex(".*(q_proj|v_proj|c_attn|c_fc|lm_head|embed_tokens)")
+          .initialisation(Initialisation.MICA)
+          .targetModulesRegex(".*(q_proj|v_proj|c_attn|c_fc|down_proj|lm_head|embed_tokens|wpe)")
           .build();
     }
 
     @Override
-    protected Adapter create(LanguageModel model, String name, long seed) {
-      Path directory = folder.resolve("mica-" + name + seed);
-      try (LoraAdapter begun = config().create(model, name, seed)) {
-        for (Target t : begun.targets().values()) {
-          begun.weight(PlainLora.aName(t)).set(new float[t.rank() * t.projection().in()]);
-        }
-        begun.changed();
-        begun.save(directory);
-        CaseFiles.editJson(
-            directory.resolve(PeftFormat.CONFIG), root -> root.put("init_lora_weights", "mica"));
-        LoraAdapter loaded = PeftFormat.load(model, name, directory);
-        loaded.setTrainable(true);
-        return loaded;
-      } catch (IOException e) {
-        throw new UncheckedIOException(e);
-      }
-    }
-
-    @Override
     protected boolean drawsAtRandom() {
-      return false; // A is zero
+      return false;
     }
   }
 

@@ -7,7 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
-import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.MatrixSource;
@@ -68,7 +68,7 @@ public final class RescaledOutputs extends LoraVariant {
     }
 
     @Override
-    public void initialise(SplittableRandom random) {
+    public void initialise(Function<Target, Factors> begin) {
       for (Target t : targets) {
         float[] ones = new float[t.projection().out()];
         Arrays.fill(ones, 1);

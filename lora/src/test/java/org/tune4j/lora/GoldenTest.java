@@ -16,7 +16,8 @@ import org.tune4j.core.engine.Precision;
 /** The recorded cases of transformers + PEFT, on every engine that runs here. */
 class GoldenTest {
   static final Path GOLDEN = Path.of("../core/src/test/resources/golden");
-  static final List<String> CASES = List.of("gpt2", "llama", "qwen2", "qwen3", "mistral");
+  static final List<String> CASES =
+      List.of("gpt2", "llama", "qwen2", "qwen3", "mistral", "smollm3", "granite", "phi3");
 
   /** What configurations say in ways of their own; the base model's part is what they are for. */
   private static final List<String> CONFIGURED =

@@ -70,7 +70,8 @@ class PeftFormatTest {
   // ---- what is written is what PEFT writes
 
   @ParameterizedTest
-  @ValueSource(strings = {"gpt2", "llama", "qwen2", "qwen3", "mistral"})
+  @ValueSource(
+      strings = {"gpt2", "llama", "qwen2", "qwen3", "mistral", "smollm3", "granite", "phi3"})
   void whatIsWrittenIsFieldForFieldAndKeyForKeyWhatPeftWrites(String name) throws IOException {
     Path recorded = GoldenTest.GOLDEN.resolve(name).resolve("adapter");
     try (LanguageModel model = golden(name);

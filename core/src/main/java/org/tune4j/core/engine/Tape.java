@@ -496,6 +496,18 @@ public final class Tape {
     return elementwise(gateUp, engine.swiglu(gateUp), dy -> engine.swigluBackward(gateUp, dy));
   }
 
+  /** Returns {@code factor * x}: of its type; {@code x} itself if the factor is 1. */
+  public Tensor scale(Tensor x, float factor) {
+    return factor == 1 ? x : elementwise(x, scaled(x, factor), dy -> scaled(dy, factor));
+  }
+
+  private Tensor scaled(Tensor x, float factor) {
+    Tensor y = engine.allocate(x.rows(), x.cols(), x.dtype());
+    engine.copy(x, y);
+    engine.scale(y, factor);
+    return y;
+  }
+
   private Tensor elementwise(Tensor x, Tensor y, UnaryOperator<Tensor> formula) {
     derive(x, y);
     if (records(x)) {

@@ -32,6 +32,14 @@ public interface Decoder {
   /** Returns the final norm: compute type. */
   Tensor finalNorm(Tape tape, Tensor residual);
 
+  /**
+   * Returns what the output head takes of the normed residual stream: that itself, unless the
+   * family scales its logits.
+   */
+  default Tensor headInput(Tape tape, Tensor normed) {
+    return normed;
+  }
+
   /** Returns the output head, {@code [vocabulary, hidden]}. */
   ProjectionGroup head();
 

@@ -596,7 +596,7 @@ public final class LanguageModel implements AdaptableModel {
     Tensor selected =
         rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
     Decoder on = on(routing.adapters()).decoder;
-    Tensor h = on.finalNorm(tape, selected); // [rows, hidden]
+    Tensor h = on.headInput(tape, on.finalNorm(tape, selected)); // [rows, hidden]
     return new LossResult(
         rows,
         tape.headLoss(
@@ -615,7 +615,8 @@ public final class LanguageModel implements AdaptableModel {
 
   private Tensor headLogits(Tape tape, Tensor x, Routing routing) {
     Decoder on = on(routing.adapters()).decoder;
-    return tape.logits(on.finalNorm(tape, x), on.head().weights(), routing.on(on.head()));
+    return tape.logits(
+        on.headInput(tape, on.finalNorm(tape, x)), on.head().weights(), routing.on(on.head()));
   }
 
   // ---- training

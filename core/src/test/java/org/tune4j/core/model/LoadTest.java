@@ -122,7 +122,8 @@ class LoadTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"gpt2", "llama", "qwen2", "qwen3", "mistral"})
+  @ValueSource(
+      strings = {"gpt2", "llama", "qwen2", "qwen3", "mistral", "smollm3", "granite", "phi3"})
   void savedModelsLoadAsTheyWere(String golden) throws Exception {
     Path source = GOLDEN.resolve(golden).resolve("model");
     Path copy = temporary.resolve("copy");

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -19,10 +20,6 @@ class ModelConfigTest {
 
   private static ModelConfig parse(String json) throws Exception {
     return ModelConfig.parse(json, FILE);
-  }
-
-  private static LlamaLike.Variant llamaLike(ModelConfig config) {
-    return (LlamaLike.Variant) config.architecture();
   }
 
   private static Gpt2.Variant gpt2(ModelConfig config) {
@@ -115,6 +112,48 @@ class ModelConfigTest {
   }
 
   @Test
+  void smolLm3LeavesEveryFourthLayerUnrotatedAndWindowsThoseAlone() throws Exception {
+    String json = "{\"model_type\": \"smollm3\", \"num_hidden_layers\": 8";
+    ModelConfig plain = parse(json + "}");
+    assertThat(llamaLike(plain).unrotated()).containsExactly(3, 7);
+    assertThat(plain.windows()).containsOnly(0);
+    assertThat(plain.tiedHead()).isTrue();
+    ModelConfig windowed =
+        parse(
+            json
+                + ", \"use_sliding_window\": true, \"sliding_window\": 9, \"no_rope_layer_interval\": 3}");
+    assertThat(windowed.windows()).containsExactly(0, 0, 9, 0, 0, 9, 0, 0);
+  }
+
+  @Test
+  void phi3SaysLongropeInThreeWays() throws Exception {
+    String json =
+        """
+        {"model_type": "phi3", "hidden_size": 16, "num_attention_heads": 2, "max_position_embeddings": 131072,
+         "rope_scaling": {"type": "%s", "short_factor": [1, 2, 3, 4], "long_factor": [2, 3, 4, 5]}}
+        """;
+    RopeScaling scaling = llamaLike(parse(json.formatted("longrope"))).rope();
+    assertThat(scaling.type()).isEqualTo(RopeScaling.Type.LONGROPE);
+    assertThat(scaling.originalPositions()).isEqualTo(4096);
+    for (String type : List.of("su", "yarn")) {
+      assertThat(llamaLike(parse(json.formatted(type))).rope()).isEqualTo(scaling);
+    }
+  }
+
+  @Test
+  void graniteMultipliesByOneUnlessItSays() throws Exception {
+    assertThat(llamaLike(parse("{\"model_type\": \"granite\"}")).multipliers())
+        .isEqualTo(new LlamaLike.Multipliers(1, 1, 1, 1));
+    assertThat(
+            llamaLike(parse("{\"model_type\": \"granite\", \"logits_scaling\": 8}")).multipliers())
+        .isEqualTo(new LlamaLike.Multipliers(1, 1, 1, 0.125f));
+  }
+
+  private static LlamaLike.Variant llamaLike(ModelConfig config) {
+    return (LlamaLike.Variant) config.architecture();
+  }
+
+  @Test
   void nullIsFalseOrTheDefaultWhereTransformersHasIt() throws Exception {
     ModelConfig config =
         parse(
@@ -193,6 +232,11 @@ class ModelConfigTest {
         "{'model_type': 'gpt2', 'hidden_size': 10} | field 'n_head' | '12' | a divisor of n_embd = 10",
         "{'model_type': 'mistral', 'sliding_window': null, 'num_hidden_layers': 1, 'layer_types': ['sliding_attention']} | layer_types[0] | sliding_attention | no sliding_window",
         "{'model_type': 'qwen2', 'num_hidden_layers': 1, 'layer_types': ['sliding_attention']} | layer_types[0] | sliding_attention | no sliding_window",
+        "{'model_type': 'granite', 'residual_multiplier': 0.5, 'mlp_bias': true} | field 'mlp_bias' | 'true' | false, as residual_multiplier is 0.5",
+        "{'model_type': 'granite', 'logits_scaling': 0} | field 'logits_scaling' | '0' | positive",
+        "{'model_type': 'smollm3', 'num_hidden_layers': 3, 'no_rope_layers': [1, 0]} | field 'no_rope_layers' | 2 entries | 3, one for each layer",
+        "{'model_type': 'phi3', 'partial_rotary_factor': 0.75} | field 'partial_rotary_factor' | '0.75' | 1.0",
+        "{'model_type': 'phi3', 'rope_scaling': {'type': 'linear', 'factor': 2}} | field 'rope_scaling.type' | 'linear' | default or longrope",
         "{'model_type': 'llama', 'eos_token_id': 'end'} | field 'eos_token_id' | end | token ids"
       })
   void refusalsNameFileFieldAndWhatIsSupported(

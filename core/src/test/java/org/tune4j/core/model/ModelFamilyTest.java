@@ -17,7 +17,19 @@ import org.tune4j.core.io.Safetensors;
 class ModelFamilyTest {
   @ParameterizedTest
   @ValueSource(
-      strings = {"gpt2", "llama", "qwen2", "qwen3", "mistral", "llama biased", "qwen3 biased"})
+      strings = {
+        "gpt2",
+        "llama",
+        "qwen2",
+        "qwen3",
+        "mistral",
+        "smollm3",
+        "granite",
+        "phi3",
+        "llama biased",
+        "qwen3 biased",
+        "smollm3 biased"
+      })
   void saysWhatItsNetworkLoads(String model, @TempDir Path folder) throws Exception {
     String name = model.replace(" biased", "");
     String biases = name.equals(model) ? "{" : "{\"attention_bias\": true, \"mlp_bias\": true, ";
@@ -54,6 +66,6 @@ class ModelFamilyTest {
   void anUnknownFamilyIsRefusedWithThoseThatAreKnown() {
     assertThatThrownBy(() -> ModelConfig.parse("{\"model_type\": \"bloom\"}", Path.of("c.json")))
         .hasMessageContaining("bloom")
-        .hasMessageContaining("one of gpt2, llama, qwen2, qwen3, mistral");
+        .hasMessageContaining("one of gpt2, llama, qwen2, qwen3, mistral, smollm3, granite, phi3");
   }
 }

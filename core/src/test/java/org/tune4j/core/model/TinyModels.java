@@ -12,7 +12,8 @@ import org.tune4j.core.engine.Tensor;
 
 /** Models of a few thousand weights, and a plain low-rank adapter, for tests. */
 final class TinyModels {
-  static final List<String> NAMES = List.of("gpt2", "llama", "qwen2", "qwen3", "mistral");
+  static final List<String> NAMES =
+      List.of("gpt2", "llama", "qwen2", "qwen3", "mistral", "smollm3", "granite", "phi3");
 
   private TinyModels() {}
 
@@ -42,6 +43,18 @@ final class TinyModels {
       case "qwen2" -> "{" + llama + "\"model_type\": \"qwen2\", \"tie_word_embeddings\": true}";
       case "qwen3" -> "{" + llama + "\"model_type\": \"qwen3\", \"head_dim\": 6}";
       case "mistral" -> "{" + llama + "\"model_type\": \"mistral\", \"sliding_window\": 5}";
+      case "smollm3" ->
+          "{"
+              + llama
+              + "\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0], \"use_sliding_window\": true, \"sliding_window\": 5}";
+      case "granite" ->
+          "{"
+              + llama
+              + """
+              "model_type": "granite", "embedding_multiplier": 3, "attention_multiplier": 0.4,
+              "residual_multiplier": 0.6, "logits_scaling": 1.5}
+              """;
+      case "phi3" -> "{" + llama + "\"model_type\": \"phi3\", \"pad_token_id\": 2}";
       default -> throw new IllegalArgumentException(name);
     };
   }

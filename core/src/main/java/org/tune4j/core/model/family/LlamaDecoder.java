@@ -25,6 +25,7 @@ final class LlamaDecoder implements Decoder {
 
   private record Layer(
       int index,
+      boolean rotated,
       Tensor inputNorm,
       ProjectionGroup qkv,
       Tensor queryNorm,
@@ -41,10 +42,12 @@ final class LlamaDecoder implements Decoder {
   private final Tensor finalNorm;
   private final ProjectionGroup head;
   private final Rotary rotary;
+  private final LlamaLike.Multipliers multipliers;
 
   LlamaDecoder(LlamaLike.Variant variant, ModelConfig config, WeightLoader load) {
     this.config = config;
     this.rotary = new Rotary(variant.rope(), config);
+    this.multipliers = variant.multipliers();
     int d = config.hiddenSize();
     int q = config.heads() * config.headDim();
     int kv = config.kvCols();
@@ -63,24 +66,30 @@ final class LlamaDecoder implements Decoder {
       all.add(
           new Layer(
               l,
+              !variant.unrotated().contains(l),
               load.vector(layer + "input_layernorm.weight", d),
-              load.group(
-                  load.linear(attention + "q_proj", l, d, q, variant.qkvBias()),
-                  load.linear(attention + "k_proj", l, d, kv, variant.qkvBias()),
-                  load.linear(attention + "v_proj", l, d, kv, variant.qkvBias())),
+              variant.fused()
+                  ? load.group(
+                      load.linear(attention + "qkv_proj", l, d, q + 2 * kv, variant.qkvBias()))
+                  : load.group(
+                      load.linear(attention + "q_proj", l, d, q, variant.qkvBias()),
+                      load.linear(attention + "k_proj", l, d, kv, variant.qkvBias()),
+                      load.linear(attention + "v_proj", l, d, kv, variant.qkvBias())),
               variant.qkNorm() ? load.vector(attention + "q_norm.weight", config.headDim()) : null,
               variant.qkNorm() ? load.vector(attention + "k_norm.weight", config.headDim()) : null,
               new AttentionShape(
                   config.heads(),
                   config.kvHeads(),
                   config.headDim(),
-                  (float) (1 / Math.sqrt(config.headDim())),
+                  multipliers.scores(),
                   config.windows().get(l)),
               load.group(load.linear(attention + "o_proj", l, q, d, variant.outputBias())),
               load.vector(layer + "post_attention_layernorm.weight", d),
-              load.group(
-                  load.linear(mlp + "gate_proj", l, d, f, variant.mlpBias()),
-                  load.linear(mlp + "up_proj", l, d, f, variant.mlpBias())),
+              variant.fused()
+                  ? load.group(load.linear(mlp + "gate_up_proj", l, d, 2 * f, variant.mlpBias()))
+                  : load.group(
+                      load.linear(mlp + "gate_proj", l, d, f, variant.mlpBias()),
+                      load.linear(mlp + "up_proj", l, d, f, variant.mlpBias())),
               load.group(load.linear(mlp + "down_proj", l, f, d, variant.mlpBias()))));
     }
     layers = ImmutableList.copyOf(all);
@@ -97,6 +106,7 @@ final class LlamaDecoder implements Decoder {
                 l ->
                     new Layer(
                         l.index,
+                        l.rotated,
                         l.inputNorm,
                         replacement.apply(l.qkv),
                         l.queryNorm,
@@ -110,6 +120,7 @@ final class LlamaDecoder implements Decoder {
     finalNorm = other.finalNorm;
     head = replacement.apply(other.head);
     rotary = other.rotary;
+    multipliers = other.multipliers;
   }
 
   @Override
@@ -122,6 +133,7 @@ final class LlamaDecoder implements Decoder {
       Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing) {
     Rotary.Turns turns = rotary.turns(positions, length);
     Tensor x = tape.embed(routing.lookup(tokens, ids)); // F32 [n, d]
+    x = tape.scale(x, multipliers.embedding());
     for (Layer layer : layers) {
       x = tape.layer(x, (t, in) -> layer(t, in, layer, turns, attention, routing)); // F32 [n, d]
     }
@@ -137,18 +149,26 @@ final class LlamaDecoder implements Decoder {
     if (l.queryNorm != null) {
       tape.headNorm(qkv, l.shape, l.queryNorm, l.keyNorm, config.normEps());
     }
-    tape.rope(qkv, l.shape, turns.table(), turns.rows());
+    if (l.rotated) {
+      tape.rope(qkv, l.shape, turns.table(), turns.rows());
+    }
     Tensor a = attention.attend(tape, l.index, qkv, l.shape); // [n, heads * headDim]
+    a = tape.scale(a, multipliers.residual()); // before the product: no bias is scaled
     x = tape.project(a, l.attentionOut.weights(), x, routing.on(l.attentionOut)); // F32 [n, d]
     h = tape.rmsNorm(x, l.postAttentionNorm, config.normEps()); // [n, d]
     Tensor gu = tape.project(h, l.gateUp.weights(), null, routing.on(l.gateUp)); // [n, 2 f]
-    Tensor g = tape.swiglu(gu); // [n, f]
+    Tensor g = tape.scale(tape.swiglu(gu), multipliers.residual()); // [n, f]
     return tape.project(g, l.down.weights(), x, routing.on(l.down)); // F32 [n, d]
   }
 
   @Override
   public Tensor finalNorm(Tape tape, Tensor residual) {
     return tape.rmsNorm(residual, finalNorm, config.normEps());
+  }
+
+  @Override
+  public Tensor headInput(Tape tape, Tensor normed) {
+    return tape.scale(normed, multipliers.logits());
   }
 
   @Override

@@ -8,6 +8,7 @@ import static org.tune4j.core.model.family.ConfigFields.MOST_TOKENS;
 import static org.tune4j.core.model.family.ConfigFields.size;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.List;
 import org.tune4j.core.io.JsonFields;
@@ -26,6 +27,9 @@ public abstract class LlamaLike implements ModelFamily {
   /**
    * Values of absent keys.
    *
+   * @param hidden of {@code hidden_size}
+   * @param layers of {@code num_hidden_layers}
+   * @param heads of {@code num_attention_heads}
    * @param vocabulary of {@code vocab_size}
    * @param inner of {@code intermediate_size}
    * @param kvHeads of {@code num_key_value_heads}; 0 for as many as query heads
@@ -33,7 +37,34 @@ public abstract class LlamaLike implements ModelFamily {
    * @param endTokens of {@code eos_token_id}
    */
   record Defaults(
-      int vocabulary, int inner, int kvHeads, int positions, ImmutableList<Integer> endTokens) {}
+      int hidden,
+      int layers,
+      int heads,
+      int vocabulary,
+      int inner,
+      int kvHeads,
+      int positions,
+      ImmutableList<Integer> endTokens) {
+    /** Of a model of the size of Llama 7B. */
+    Defaults(
+        int vocabulary, int inner, int kvHeads, int positions, ImmutableList<Integer> endTokens) {
+      this(4096, 32, 32, vocabulary, inner, kvHeads, positions, endTokens);
+    }
+  }
+
+  /**
+   * What a family multiplies by; each is 1 in Llama but the scores'.
+   *
+   * @param embedding of embedded tokens
+   * @param scores of products of queries and keys
+   * @param residual of what attention and feed-forward network add to the residual stream
+   * @param logits of the logits
+   */
+  public record Multipliers(float embedding, float scores, float residual, float logits) {
+    static Multipliers llama(int headDim) {
+      return new Multipliers(1, (float) (1 / Math.sqrt(headDim)), 1, 1);
+    }
+  }
 
   private final String modelType;
   private final String className;
@@ -82,14 +113,44 @@ public abstract class LlamaLike implements ModelFamily {
     return false;
   }
 
+  /** Returns whether projections of the same input are stored as one matrix. */
+  boolean fused() {
+    return false;
+  }
+
+  /** Returns {@code rms_norm_eps} where it is absent. */
+  double normEps() {
+    return 1e-6;
+  }
+
+  /** Returns {@code tie_word_embeddings} where it is absent. */
+  boolean tied() {
+    return false;
+  }
+
+  /** Returns how rotary embedding is read. */
+  RopeFields.Dialect rope() {
+    return RopeFields.Dialect.COMMON;
+  }
+
+  /** Returns the layers that do without positions. */
+  ImmutableSet<Integer> unrotated(JsonFields f, int layers) throws MalformedFileException {
+    return ImmutableSet.of();
+  }
+
+  /** Returns what is multiplied by. */
+  Multipliers multipliers(JsonFields f, int headDim) throws MalformedFileException {
+    return Multipliers.llama(headDim);
+  }
+
   /** Returns the keys that a query of a windowed layer sees, itself included; 0 for all. */
   int window(JsonFields f) throws MalformedFileException {
     return 0;
   }
 
-  /** Returns the first layer with a window where {@code layer_types} does not say. */
-  int firstWindowed(JsonFields f) throws MalformedFileException {
-    return f.integer("max_window_layers", 28);
+  /** Returns whether a layer has a window where {@code layer_types} does not say. */
+  boolean windowed(JsonFields f, int layer, int layers) throws MalformedFileException {
+    return layer >= f.integer("max_window_layers", 28);
   }
 
   /** Returns what {@code layer_types} may say where there is no window. */
@@ -101,9 +162,9 @@ public abstract class LlamaLike implements ModelFamily {
 
   @Override
   public final ModelConfig read(JsonFields f, String json) throws MalformedFileException {
-    int hidden = size(f, "hidden_size", 4096, MOST_HIDDEN);
-    int layers = size(f, "num_hidden_layers", 32, MOST_LAYERS);
-    int heads = size(f, "num_attention_heads", 32, MOST_HEADS);
+    int hidden = size(f, "hidden_size", defaults.hidden, MOST_HIDDEN);
+    int layers = size(f, "num_hidden_layers", defaults.layers, MOST_LAYERS);
+    int heads = size(f, "num_attention_heads", defaults.heads, MOST_HEADS);
     boolean asHeads = f.present("num_key_value_heads") || defaults.kvHeads == 0; // null: as heads
     int kvHeads = size(f, "num_key_value_heads", asHeads ? heads : defaults.kvHeads, MOST_HEADS);
     if (heads % kvHeads != 0) {
@@ -128,13 +189,22 @@ public abstract class LlamaLike implements ModelFamily {
     boolean qkvBias = qkvBias(f);
     boolean outputBias = outputBias(f);
     int positions = f.integer("max_position_embeddings", defaults.positions, 1, Integer.MAX_VALUE);
-    RopeScaling rope = RopeFields.read(f, positions, headDim);
+    RopeScaling rope = RopeFields.read(f, positions, headDim, rope());
     int vocabulary = size(f, "vocab_size", defaults.vocabulary, MOST_TOKENS);
     int inner = size(f, "intermediate_size", defaults.inner, MOST_INNER);
-    float normEps = (float) f.positive("rms_norm_eps", 1e-6);
+    float normEps = (float) f.positive("rms_norm_eps", normEps());
     ImmutableList<Integer> windows = windows(f, layers);
     return new ModelConfig(
-        new Variant(this, rope, qkvBias, outputBias, mlpBias(f), qkNorm()),
+        new Variant(
+            this,
+            rope,
+            unrotated(f, layers),
+            multipliers(f, headDim),
+            fused(),
+            qkvBias,
+            outputBias,
+            mlpBias(f),
+            qkNorm()),
         vocabulary,
         hidden,
         inner,
@@ -145,7 +215,7 @@ public abstract class LlamaLike implements ModelFamily {
         rope.context(positions),
         normEps,
         windows,
-        f.flag("tie_word_embeddings", false),
+        f.flag("tie_word_embeddings", tied()),
         ConfigFields.initializerRange(f),
         ConfigFields.endTokens(f, defaults.endTokens),
         ConfigFields.dtype(f),
@@ -165,10 +235,9 @@ public abstract class LlamaLike implements ModelFamily {
     if (f.has("layer_types") && types.size() != layers) {
       throw f.bad("layer_types", types.size() + " entries", layers + ", one for each layer");
     }
-    int firstWindowed = firstWindowed(f);
     List<Integer> windows = new ArrayList<>();
     for (int l = 0; l < layers; l++) {
-      boolean sliding = l >= firstWindowed;
+      boolean sliding = windowed(f, l, layers);
       if (!types.isEmpty()) {
         String field = "layer_types[" + l + "]";
         sliding = types.get(l).equals("sliding_attention");
@@ -189,6 +258,9 @@ public abstract class LlamaLike implements ModelFamily {
    *
    * @param family which one it is
    * @param rope rotary embedding
+   * @param unrotated layers without rotary embedding
+   * @param multipliers what is multiplied by
+   * @param fused whether projections of the same input are stored as one matrix
    * @param qkvBias whether query, key and value have a bias
    * @param outputBias whether the attention's output projection has a bias
    * @param mlpBias whether the feed-forward projections have a bias
@@ -197,6 +269,9 @@ public abstract class LlamaLike implements ModelFamily {
   public record Variant(
       ModelFamily family,
       RopeScaling rope,
+      ImmutableSet<Integer> unrotated,
+      Multipliers multipliers,
+      boolean fused,
       boolean qkvBias,
       boolean outputBias,
       boolean mlpBias,

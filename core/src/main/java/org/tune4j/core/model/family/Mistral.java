@@ -20,7 +20,7 @@ public final class Mistral extends LlamaLike {
   }
 
   @Override
-  int firstWindowed(JsonFields f) {
-    return 0;
+  boolean windowed(JsonFields f, int layer, int layers) {
+    return true;
   }
 }

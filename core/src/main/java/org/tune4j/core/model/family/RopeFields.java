@@ -19,7 +19,6 @@ import org.tune4j.core.io.MalformedFileException;
  */
 final class RopeFields {
   private static final Logger LOG = LoggerFactory.getLogger(RopeFields.class);
-  private static final double DEFAULT_THETA = 10000;
   private static final String ORIGINAL = "original_max_position_embeddings";
 
   private final JsonFields config;
@@ -27,18 +26,34 @@ final class RopeFields {
   private final int headDim;
   private final JsonFields rope;
   private final double theta;
+  private final Dialect dialect;
 
-  private RopeFields(JsonFields config, JsonFields rope, int positions, int headDim)
+  private RopeFields(
+      JsonFields config, JsonFields rope, int positions, int headDim, Dialect dialect)
       throws MalformedFileException {
     this.config = config;
     this.rope = rope;
     this.positions = positions;
     this.headDim = headDim;
     rope.refuseNull("rope_theta");
-    theta = rope.positive("rope_theta", config.positive("rope_theta", DEFAULT_THETA));
+    theta = rope.positive("rope_theta", config.positive("rope_theta", dialect.theta));
+    this.dialect = dialect;
   }
 
-  static RopeScaling read(JsonFields config, int positions, int headDim)
+  /**
+   * Where a family differs from the others.
+   *
+   * @param theta base where the file does not say
+   * @param original context before scaling where the file does not say; 0 for {@code
+   *     max_position_embeddings}
+   * @param longropeOnly whether only longrope may be scaled by, for which earlier files say {@code
+   *     su} or {@code yarn}
+   */
+  record Dialect(double theta, int original, boolean longropeOnly) {
+    static final Dialect COMMON = new Dialect(10000, 0, false);
+  }
+
+  static RopeScaling read(JsonFields config, int positions, int headDim, Dialect dialect)
       throws MalformedFileException {
     refusePartial(config);
     for (String field : ImmutableList.of("rope_scaling", "rope_parameters")) {
@@ -46,9 +61,9 @@ final class RopeFields {
       if (!config.has(field) || (node.isContainerNode() && node.isEmpty())) {
         continue;
       }
-      return new RopeFields(config, config.object(field), positions, headDim).scaling();
+      return new RopeFields(config, config.object(field), positions, headDim, dialect).scaling();
     }
-    return RopeScaling.plain(config.positive("rope_theta", DEFAULT_THETA));
+    return RopeScaling.plain(config.positive("rope_theta", dialect.theta));
   }
 
   private static void refusePartial(JsonFields f) throws MalformedFileException {
@@ -68,6 +83,12 @@ final class RopeFields {
     String field = rope.present("rope_type") || !rope.present("type") ? "rope_type" : "type";
     rope.refuseNull(field);
     String type = rope.text(field, "default");
+    if (dialect.longropeOnly && !type.equals("default")) {
+      if (!ImmutableSet.of("longrope", "su", "yarn").contains(type)) {
+        throw rope.bad(field, type, "default or longrope");
+      }
+      type = "longrope";
+    }
     return switch (type) {
       case "default" -> {
         warnOfOthers();
@@ -212,8 +233,9 @@ final class RopeFields {
 
   /** The original context; beside the scaling it counts before that inside. */
   private int original() throws MalformedFileException {
-    if (config.has(ORIGINAL)) {
-      return config.integer(ORIGINAL, positions, 1, Integer.MAX_VALUE);
+    if (config.has(ORIGINAL) || dialect.original != 0) {
+      int otherwise = dialect.original == 0 ? positions : dialect.original;
+      return config.integer(ORIGINAL, otherwise, 1, Integer.MAX_VALUE);
     }
     rope.refuseNull(ORIGINAL);
     return rope.integer(ORIGINAL, positions, 1, Integer.MAX_VALUE);

@@ -118,7 +118,7 @@ public class OperationBenchmark {
     for (int i = 0; i < values.length; i++) {
       values[i] = (float) (0.02 * random.nextGaussian());
     }
-    return e.freeze(MatrixSource.of(out, in, values), null, FrozenMatrix.Use.PROJECTION);
+    return e.freeze(MatrixSource.of(out, in, values), null);
   }
 
   private Tensor tensor(int rows, int cols, DType type, Random random) {

@@ -405,8 +405,7 @@ public final class Bench implements Callable<Integer> {
     Arrays.fill(values, 0.01f);
     double best = 0;
     engine.lock().lock();
-    try (FrozenMatrix w =
-        engine.freeze(MatrixSource.of(size, size, values), null, FrozenMatrix.Use.PROJECTION)) {
+    try (FrozenMatrix w = engine.freeze(MatrixSource.of(size, size, values), null)) {
       for (int i = 0; i < 40; i++) {
         Tensor x = engine.allocate(rows, size, engine.computeType());
         engine.fill(x, 0.5f);

@@ -17,7 +17,6 @@ import java.util.Optional;
 import java.util.SplittableRandom;
 import org.tune4j.core.engine.EmbeddingAdapter;
 import org.tune4j.core.engine.Engine;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.ProjectionAdapter;
@@ -274,14 +273,14 @@ public final class LoraAdapter implements Adapter {
 
   @Override
   public Optional<ProjectionAdapter> on(ProjectionGroup group) {
-    return group.use() == FrozenMatrix.Use.EMBEDDING
+    return group.use() == ProjectionGroup.Use.EMBEDDING
         ? Optional.empty()
         : Optional.ofNullable((ProjectionAdapter) parts.get(group));
   }
 
   @Override
   public Optional<EmbeddingAdapter> onRows(ProjectionGroup embedding) {
-    return embedding.use() == FrozenMatrix.Use.EMBEDDING
+    return embedding.use() == ProjectionGroup.Use.EMBEDDING
         ? Optional.ofNullable((EmbeddingAdapter) parts.get(embedding))
         : Optional.empty();
   }

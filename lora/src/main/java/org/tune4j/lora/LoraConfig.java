@@ -13,7 +13,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
@@ -564,7 +563,7 @@ public final class LoraConfig implements AdapterFactory {
     PythonRegex.Steps steps = new PythonRegex.Steps();
     List<Target> found = new ArrayList<>();
     for (ProjectionGroup group : model.groups()) {
-      if (targetNames.contains(ALL_LINEAR) && group.use() != FrozenMatrix.Use.PROJECTION) {
+      if (targetNames.contains(ALL_LINEAR) && group.use() != ProjectionGroup.Use.PROJECTION) {
         continue; // PEFT, too, leaves the head out
       }
       for (int i = 0; i < group.members().size(); i++) {
@@ -587,7 +586,7 @@ public final class LoraConfig implements AdapterFactory {
 
   private Target target(ProjectionGroup group, int member, int rank, double scale) {
     Projection p = group.members().get(member);
-    if (!initialisation.movesBase() || group.use() == FrozenMatrix.Use.EMBEDDING) {
+    if (!initialisation.movesBase() || group.use() == ProjectionGroup.Use.EMBEDDING) {
       return new Target(group, member, rank, (float) scale);
     }
     initialisation.check(p, scale);
@@ -603,7 +602,7 @@ public final class LoraConfig implements AdapterFactory {
   List<ProjectionGroup> saved(LanguageModel model) {
     List<ProjectionGroup> found = new ArrayList<>();
     for (ProjectionGroup group : model.groups()) {
-      if (group.use() != FrozenMatrix.Use.PROJECTION
+      if (group.use() != ProjectionGroup.Use.PROJECTION
           && modulesToSave.stream().anyMatch(group.members().get(0).name()::endsWith)) {
         found.add(group);
       }
@@ -624,7 +623,7 @@ public final class LoraConfig implements AdapterFactory {
 
   private void refuseTying(LanguageModel model, List<Target> targets) {
     boolean tables =
-        targets.stream().anyMatch(t -> t.group().use() != FrozenMatrix.Use.PROJECTION)
+        targets.stream().anyMatch(t -> t.group().use() != ProjectionGroup.Use.PROJECTION)
             || !saved(model).isEmpty();
     checkArgument(
         !ensureWeightTying || !tables || !model.config().tiedHead(),

@@ -1,6 +1,5 @@
 package org.tune4j.lora;
 
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
@@ -29,6 +28,6 @@ record Target(ProjectionGroup group, int member, int rank, float scale) {
 
   /** Returns whether rows are looked up in it. */
   boolean embedding() {
-    return group.use() == FrozenMatrix.Use.EMBEDDING;
+    return group.use() == ProjectionGroup.Use.EMBEDDING;
   }
 }

@@ -117,7 +117,7 @@ public interface Engine extends AutoCloseable {
    * @param source values, {@code [out, in]}
    * @param bias {@code [out]}, or null
    */
-  FrozenMatrix freeze(MatrixSource source, float[] bias, FrozenMatrix.Use use);
+  FrozenMatrix freeze(MatrixSource source, float[] bias);
 
   /** Returns rows {@code ids} of an embedding: F32 {@code [ids.length, in]}. */
   Tensor embed(FrozenMatrix table, int[] ids);

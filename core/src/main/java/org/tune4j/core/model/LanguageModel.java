@@ -30,7 +30,6 @@ import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.MemoryUsage;
 import org.tune4j.core.engine.Precision;
@@ -123,7 +122,7 @@ public final class LanguageModel implements AdaptableModel {
 
   private static ImmutableList<Projection> projections(Decoder decoder) {
     return decoder.groups().stream()
-        .filter(g -> g.use() == FrozenMatrix.Use.PROJECTION)
+        .filter(g -> g.use() == ProjectionGroup.Use.PROJECTION)
         .flatMap(g -> g.members().stream())
         .collect(ImmutableList.toImmutableList());
   }

@@ -19,9 +19,19 @@ import org.tune4j.core.engine.MatrixSource;
  * from it} share frozen weights until one of them replaces its own.
  */
 public final class ProjectionGroup implements AutoCloseable {
+  /** What weights are for. */
+  public enum Use {
+    /** A linear layer of the decoder. */
+    PROJECTION,
+    /** An embedding: its projection has the table {@code [in, out]} as its source. */
+    EMBEDDING,
+    /** The output head, whose weights may be an embedding's. */
+    HEAD
+  }
+
   private final Engine engine;
   private final ImmutableList<Projection> members;
-  private final FrozenMatrix.Use layouts;
+  private final Use use;
   private final int[] columns;
   private ProjectionGroup tied; // what shares its weights as long as neither is merged, or null
   private Held weights;
@@ -46,28 +56,25 @@ public final class ProjectionGroup implements AutoCloseable {
 
   /** Converts the members' weights. */
   public ProjectionGroup(Engine engine, List<Projection> members) {
-    this(engine, members, FrozenMatrix.Use.PROJECTION, null);
+    this(engine, members, Use.PROJECTION, null);
   }
 
   /**
    * Converts the weights of an embedding or an output head.
    *
-   * @param layouts {@link FrozenMatrix.Use#EMBEDDING_AND_HEAD} for an embedding that a head is tied
-   *     to
    * @param tied the embedding whose weights it shares, or null
    */
-  ProjectionGroup(Engine engine, Projection table, FrozenMatrix.Use layouts, ProjectionGroup tied) {
-    this(engine, ImmutableList.of(table), layouts, tied);
+  ProjectionGroup(Engine engine, Projection table, Use use, ProjectionGroup tied) {
+    this(engine, ImmutableList.of(table), use, tied);
     if (tied != null) {
       tied.tied = this;
     }
   }
 
-  private ProjectionGroup(
-      Engine engine, List<Projection> members, FrozenMatrix.Use layouts, ProjectionGroup tied) {
+  private ProjectionGroup(Engine engine, List<Projection> members, Use use, ProjectionGroup tied) {
     checkArgument(!members.isEmpty(), "a group has members");
     this.engine = engine;
-    this.layouts = layouts;
+    this.use = use;
     this.tied = tied;
     this.members = ImmutableList.copyOf(members);
     columns = new int[members.size() + 1];
@@ -84,7 +91,7 @@ public final class ProjectionGroup implements AutoCloseable {
   private ProjectionGroup(ProjectionGroup other) {
     engine = other.engine;
     members = other.members;
-    layouts = other.layouts;
+    use = other.use;
     columns = other.columns;
     weights = other.weights;
     weights.users++;
@@ -105,7 +112,7 @@ public final class ProjectionGroup implements AutoCloseable {
     for (int i = 0; i < members.size(); i++) {
       own.add(members.get(i).over(sources.get(i)));
     }
-    return new ProjectionGroup(engine, own, layouts, null);
+    return new ProjectionGroup(engine, own, use, null);
   }
 
   /** Returns the projections, in the order of their columns. */
@@ -113,13 +120,9 @@ public final class ProjectionGroup implements AutoCloseable {
     return members;
   }
 
-  /**
-   * Returns what it is: {@link FrozenMatrix.Use#PROJECTION} for linear layers of the decoder,
-   * {@link FrozenMatrix.Use#EMBEDDING} for an embedding (whose projection has the table {@code [in,
-   * out]} as its source), {@link FrozenMatrix.Use#HEAD} for the output head.
-   */
-  public FrozenMatrix.Use use() {
-    return layouts == FrozenMatrix.Use.EMBEDDING_AND_HEAD ? FrozenMatrix.Use.EMBEDDING : layouts;
+  /** Returns what its weights are for. */
+  public Use use() {
+    return use;
   }
 
   /** Returns the first output column of a member. */
@@ -181,9 +184,8 @@ public final class ProjectionGroup implements AutoCloseable {
         System.arraycopy(members.get(i).bias(), 0, bias, columns[i], members.get(i).out());
       }
     }
-    MatrixSource source =
-        use() == FrozenMatrix.Use.EMBEDDING ? parts.get(0) : new Stacked(parts, columns, in());
-    take(new Held(engine.freeze(source, bias, layouts)), parts);
+    MatrixSource source = use == Use.EMBEDDING ? parts.get(0) : new Stacked(parts, columns, in());
+    take(new Held(engine.freeze(source, bias)), parts);
   }
 
   private void take(Held fresh, List<MatrixSource> parts) {

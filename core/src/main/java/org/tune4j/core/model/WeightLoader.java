@@ -11,7 +11,6 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Tensor;
 
@@ -57,7 +56,7 @@ public final class WeightLoader implements AutoCloseable {
   }
 
   /** Converts an embedding, {@code [entries, hidden]}. */
-  public ProjectionGroup embedding(String name, int entries, int hidden, FrozenMatrix.Use use) {
+  public ProjectionGroup embedding(String name, int entries, int hidden) {
     return table(
         new Projection(
             name,
@@ -67,7 +66,7 @@ public final class WeightLoader implements AutoCloseable {
             weights.matrix(name + ".weight", entries, hidden),
             null,
             false),
-        use,
+        ProjectionGroup.Use.EMBEDDING,
         entries,
         hidden);
   }
@@ -89,12 +88,12 @@ public final class WeightLoader implements AutoCloseable {
             weights.matrix(name + ".weight", vocabulary, hidden),
             null,
             false),
-        FrozenMatrix.Use.HEAD,
+        ProjectionGroup.Use.HEAD,
         vocabulary,
         hidden);
   }
 
-  private ProjectionGroup table(Projection p, FrozenMatrix.Use use, int rows, int cols) {
+  private ProjectionGroup table(Projection p, ProjectionGroup.Use use, int rows, int cols) {
     ProjectionGroup group = new ProjectionGroup(engine, p, use, null);
     frees.push(group::close);
     stored.add(
@@ -110,7 +109,7 @@ public final class WeightLoader implements AutoCloseable {
         new ProjectionGroup(
             engine,
             new Projection(name, -1, e.out(), e.in(), e.source(), null, false),
-            FrozenMatrix.Use.HEAD,
+            ProjectionGroup.Use.HEAD,
             embedding);
     frees.push(group::close);
     return group;

@@ -271,8 +271,7 @@ abstract class EngineContract {
             w[c] = 0;
           }
           double[] wv = Reference.doubles(w);
-          try (FrozenMatrix frozen =
-              e.freeze(source(64 * out, 64 * in, w), null, FrozenMatrix.Use.PROJECTION)) {
+          try (FrozenMatrix frozen = e.freeze(source(64 * out, 64 * in, w), null)) {
             Tensor x = o.read(n, 64 * in, o.compute(), withLargeFirst(o, n, 64 * in));
             double[] xv = o.values(x);
             assertClose(
@@ -336,10 +335,9 @@ abstract class EngineContract {
           double[] wv = Reference.doubles(w);
           double[] bv = biased ? Reference.doubles(bias) : new double[out];
           MatrixSource source = source(out, in, w);
-          try (FrozenMatrix frozen = e.freeze(source, bias, FrozenMatrix.Use.PROJECTION)) {
+          try (FrozenMatrix frozen = e.freeze(source, bias)) {
             assertThat(frozen.out()).isEqualTo(out);
             assertThat(frozen.in()).isEqualTo(in);
-            assertThat(frozen.hasBias()).isEqualTo(biased);
             assertThat(frozen.source()).isSameAs(source);
             Tensor x = o.read(n, in, o.compute());
             Tensor residual = onResidual ? o.read(n, out, DType.F32) : null;
@@ -983,7 +981,7 @@ abstract class EngineContract {
           float[] w = o.normalWeights(vocabulary * in);
           double[] wv = Reference.doubles(w);
           MatrixSource source = source(vocabulary, in, w);
-          try (FrozenMatrix head = e.freeze(source, null, FrozenMatrix.Use.HEAD)) {
+          try (FrozenMatrix head = e.freeze(source, null)) {
             Tensor h = o.read(n, in, o.compute());
             double[] hv = o.values(h);
             Tensor logits = e.logits(h, head);
@@ -1063,8 +1061,7 @@ abstract class EngineContract {
       try (Engine e = path.create()) {
         Operands o = new Operands(e, 5);
         float[] w = o.normalWeights(vocabulary * in);
-        try (FrozenMatrix head =
-            e.freeze(source(vocabulary, in, w), null, FrozenMatrix.Use.EMBEDDING_AND_HEAD)) {
+        try (FrozenMatrix head = e.freeze(source(vocabulary, in, w), null)) {
           Tensor h = o.read(n, in, o.compute());
           int[] targets = o.random.ints(n, 0, vocabulary).toArray();
           float[] weights = o.normal(n);
@@ -1108,7 +1105,7 @@ abstract class EngineContract {
         7,
         (path, e, o) -> {
           float[] w = {1, 0, 0, 1, -1, 0};
-          try (FrozenMatrix head = e.freeze(source(3, 2, w), null, FrozenMatrix.Use.HEAD)) {
+          try (FrozenMatrix head = e.freeze(source(3, 2, w), null)) {
             Tensor h = o.read(3, 2, o.compute(), new float[] {8192, 0, 8192, 0, -8192, 0});
             Engine.HeadLoss loss =
                 e.headLoss(h, head, new int[] {0, 2, 1}, new float[] {1, 1, 0.5f});
@@ -1137,13 +1134,10 @@ abstract class EngineContract {
         seed,
         (e, o) -> {
           float[] w = o.normalWeights(vocabulary * d);
-          FrozenMatrix.Use use =
-              tied ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING;
-          try (FrozenMatrix table = e.freeze(source(vocabulary, d, w), null, use)) {
+          try (FrozenMatrix table = e.freeze(source(vocabulary, d, w), null)) {
             int[] ids = o.random.ints(n, 0, vocabulary).toArray(); // tokens recur
             Tensor x = e.embed(table, ids);
             assertShape(x, n, d, DType.F32);
-            assertThat(table.hasBias()).isFalse();
             double[] wv = Reference.doubles(w);
             assertClose(
                 "embeddings",
@@ -1460,10 +1454,8 @@ abstract class EngineContract {
         13,
         (e, o) -> {
           long before = e.memory().weights();
-          FrozenMatrix w =
-              e.freeze(source(40, 30, o.normal(1200)), null, FrozenMatrix.Use.PROJECTION);
-          assertThat(w.bytes()).isGreaterThanOrEqualTo(1200);
-          assertThat(e.memory().weights() - before).isEqualTo(w.bytes());
+          FrozenMatrix w = e.freeze(source(40, 30, o.normal(1200)), null);
+          assertThat(e.memory().weights() - before).isGreaterThanOrEqualTo(1200);
           w.close();
           w.close();
           assertThat(e.memory().weights()).isEqualTo(before);
@@ -1770,9 +1762,8 @@ abstract class EngineContract {
           float[] weights = o.normal(70);
           float[] x = o.normal(70 * 33);
           List<float[]> results = new ArrayList<>();
-          try (FrozenMatrix head = e.freeze(source(48, 33, w), null, FrozenMatrix.Use.HEAD);
-              FrozenMatrix square =
-                  e.freeze(source(48, 33, w), null, FrozenMatrix.Use.PROJECTION)) {
+          try (FrozenMatrix head = e.freeze(source(48, 33, w), null);
+              FrozenMatrix square = e.freeze(source(48, 33, w), null)) {
             for (int run = 0; run < 2; run++) {
               Tensor t = e.allocate(70, 33, o.compute());
               e.write(t, x);

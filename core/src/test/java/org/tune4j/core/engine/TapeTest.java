@@ -121,8 +121,7 @@ class TapeTest {
     SeedRecorder recorder = new SeedRecorder();
     Tensor x = engine.allocate(64, 64, DType.F32);
     engine.fill(x, 1);
-    try (FrozenMatrix w =
-        engine.freeze(MatrixSource.of(1, 1, new float[1]), null, FrozenMatrix.Use.PROJECTION)) {
+    try (FrozenMatrix w = engine.freeze(MatrixSource.of(1, 1, new float[1]), null)) {
       Tape tape = Tape.training(engine, Tape.Mode.RECORDING, 42);
       List<ProjectionAdapter.Slice> slices = List.of(new ProjectionAdapter.Slice(0, 1, recorder));
       for (int i = 0; i < 5; i++) {
@@ -162,8 +161,7 @@ class TapeTest {
   private static long peak(Tape.Mode mode, int layers) {
     int d = 32;
     try (Engine e = Engines.create("nd4j", Precision.F32);
-        FrozenMatrix w =
-            e.freeze(MatrixSource.of(d, d, new float[d * d]), null, FrozenMatrix.Use.PROJECTION);
+        FrozenMatrix w = e.freeze(MatrixSource.of(d, d, new float[d * d]), null);
         TestAdapters.LowRank adapter = new TestAdapters.LowRank(e, d, d, 1, 0, new Random(1))) {
       Tensor norm = e.persistent(1, d, DType.F32);
       e.fill(norm, 1);
@@ -193,10 +191,7 @@ class TapeTest {
     try (TestAdapters.LowRank used = new TestAdapters.LowRank(engine, 3, 3, 1, 0, new Random(1));
         TestAdapters.LowRank unused = new TestAdapters.LowRank(engine, 3, 3, 1, 0, new Random(2));
         FrozenMatrix w =
-            engine.freeze(
-                MatrixSource.of(3, 3, new float[] {1, 0, 2, 0, 1, 0, 3, 0, 1}),
-                null,
-                FrozenMatrix.Use.PROJECTION)) {
+            engine.freeze(MatrixSource.of(3, 3, new float[] {1, 0, 2, 0, 1, 0, 3, 0, 1}), null)) {
       Tensor x = engine.allocate(2, 3, DType.F32);
       engine.fill(x, 1);
       Tape tape = Tape.recording(engine);

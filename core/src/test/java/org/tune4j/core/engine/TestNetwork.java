@@ -74,8 +74,8 @@ final class TestNetwork implements AutoCloseable {
       weights[i] = (float) random.nextGaussian();
     }
     rope = EngineContract.ropeTable(n, 2);
-    tokens = site(VOCABULARY, HIDDEN, false, FrozenMatrix.Use.EMBEDDING_AND_HEAD);
-    table = site(n, HIDDEN, false, FrozenMatrix.Use.EMBEDDING);
+    tokens = site(VOCABULARY, HIDDEN, false);
+    table = site(n, HIDDEN, false);
     queryNorm = vector(4);
     keyNorm = vector(4);
     finalNorm = vector(HIDDEN);
@@ -99,7 +99,7 @@ final class TestNetwork implements AutoCloseable {
   }
 
   private Site projection(int out, int in, boolean biased) {
-    return site(out, in, biased, FrozenMatrix.Use.PROJECTION);
+    return site(out, in, biased);
   }
 
   private float[] normal(int count) {
@@ -110,13 +110,13 @@ final class TestNetwork implements AutoCloseable {
     return values;
   }
 
-  private Site site(int out, int in, boolean biased, FrozenMatrix.Use use) {
+  private Site site(int out, int in, boolean biased) {
     float[] w = normal(out * in);
     float[] bias = biased ? normal(out) : null;
     if (engine.precision() == Precision.INT8) {
       roundTo8Bits(w, in);
     }
-    FrozenMatrix frozen = engine.freeze(MatrixSource.of(out, in, w), bias, use);
+    FrozenMatrix frozen = engine.freeze(MatrixSource.of(out, in, w), bias);
     owned.add(frozen);
     return new Site(
         frozen, Reference.doubles(w), biased ? Reference.doubles(bias) : null, new ArrayList<>());

@@ -23,7 +23,6 @@ import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.engine.Engine;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.io.ElementType;
@@ -174,7 +173,7 @@ class LoadTest {
       ProjectionGroup group = groups.get(place < 0 ? groups.size() - 1 : place);
       MatrixSource own = group.sources().get(0);
       assertThat(group.use())
-          .isEqualTo(place < 0 ? FrozenMatrix.Use.HEAD : FrozenMatrix.Use.EMBEDDING);
+          .isEqualTo(place < 0 ? ProjectionGroup.Use.HEAD : ProjectionGroup.Use.EMBEDDING);
       float[] before = GoldenModelTest.floats(model.logits(BATCH, Routing.BASE));
       long held = model.engine().memory().weights();
       float[] other = new float[own.rows() * own.cols()];

@@ -4,7 +4,6 @@ import java.nio.file.Path;
 import java.util.List;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.ProjectionAdapter;
@@ -84,7 +83,7 @@ final class TinyModels {
       engine = model.engine();
       Parameters.Builder builder = Parameters.builder(engine);
       for (ProjectionGroup g : model.groups()) {
-        if (g.use() != FrozenMatrix.Use.PROJECTION) {
+        if (g.use() != ProjectionGroup.Use.PROJECTION) {
           continue;
         }
         builder.add(name(g) + ".A", RANK, g.in());
@@ -133,7 +132,7 @@ final class TinyModels {
 
     @Override
     public java.util.Optional<ProjectionAdapter> on(ProjectionGroup group) {
-      if (group.use() != FrozenMatrix.Use.PROJECTION) {
+      if (group.use() != ProjectionGroup.Use.PROJECTION) {
         return java.util.Optional.empty();
       }
       Parameters.Slot a = parameters.slot(name(group) + ".A");

@@ -341,7 +341,7 @@ public abstract class BufferEngine implements Engine {
   }
 
   @Override
-  public FrozenMatrix freeze(MatrixSource source, float[] bias, FrozenMatrix.Use use) {
+  public FrozenMatrix freeze(MatrixSource source, float[] bias) {
     return new PlainMatrix(this, source, bias);
   }
 

@@ -60,18 +60,8 @@ public final class PlainMatrix implements FrozenMatrix {
   }
 
   @Override
-  public boolean hasBias() {
-    return bias != null;
-  }
-
-  @Override
   public MatrixSource source() {
     return source;
-  }
-
-  @Override
-  public long bytes() {
-    return storage.size() * storage.dtype().bytes();
   }
 
   @Override

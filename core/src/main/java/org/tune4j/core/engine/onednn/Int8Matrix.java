@@ -109,18 +109,8 @@ final class Int8Matrix implements FrozenMatrix {
   }
 
   @Override
-  public boolean hasBias() {
-    return bias != null;
-  }
-
-  @Override
   public MatrixSource source() {
     return source;
-  }
-
-  @Override
-  public long bytes() {
-    return Float.BYTES * (values.size() + scales.size());
   }
 
   @Override

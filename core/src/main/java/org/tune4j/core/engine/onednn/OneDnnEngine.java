@@ -393,10 +393,10 @@ public final class OneDnnEngine extends BufferEngine {
   }
 
   @Override
-  public FrozenMatrix freeze(MatrixSource source, float[] bias, FrozenMatrix.Use use) {
+  public FrozenMatrix freeze(MatrixSource source, float[] bias) {
     return precision() == Precision.INT8
         ? new Int8Matrix(this, source, bias)
-        : super.freeze(source, bias, use);
+        : super.freeze(source, bias);
   }
 
   @Override

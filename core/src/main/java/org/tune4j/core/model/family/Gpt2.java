@@ -13,7 +13,6 @@ import java.util.Collections;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import org.tune4j.core.engine.AttentionShape;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.JsonFields;
@@ -191,14 +190,8 @@ public final class Gpt2 implements ModelFamily {
     Network(Variant variant, ModelConfig config, WeightLoader load) {
       int d = config.hiddenSize();
       tanh = variant.tanh();
-      tokens =
-          load.embedding(
-              TOKENS,
-              config.vocabularySize(),
-              d,
-              config.tiedHead() ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING);
-      positionTable =
-          load.embedding("transformer.wpe", config.maxPositions(), d, FrozenMatrix.Use.EMBEDDING);
+      tokens = load.embedding(TOKENS, config.vocabularySize(), d);
+      positionTable = load.embedding("transformer.wpe", config.maxPositions(), d);
       List<Layer> all = new ArrayList<>();
       for (int l = 0; l < config.layers(); l++) {
         String h = LAYERS + l + ".";

@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import org.tune4j.core.engine.AttentionShape;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.model.Decoder;
@@ -52,12 +51,7 @@ final class LlamaDecoder implements Decoder {
     int q = config.heads() * config.headDim();
     int kv = config.kvCols();
     int f = config.intermediateSize();
-    tokens =
-        load.embedding(
-            TOKENS,
-            config.vocabularySize(),
-            d,
-            config.tiedHead() ? FrozenMatrix.Use.EMBEDDING_AND_HEAD : FrozenMatrix.Use.EMBEDDING);
+    tokens = load.embedding(TOKENS, config.vocabularySize(), d);
     List<Layer> all = new ArrayList<>();
     for (int l = 0; l < config.layers(); l++) {
       String layer = LAYERS + l + ".";

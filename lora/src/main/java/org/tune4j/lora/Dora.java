@@ -3,15 +3,12 @@ package org.tune4j.lora;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
-import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
-import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.model.ProjectionGroup;
@@ -28,10 +25,7 @@ import org.tune4j.core.model.ProjectionGroup;
  * these are the outputs; dropout does not apply.
  */
 public final class Dora extends PlainLora {
-  private static final String MAGNITUDE = "lora_magnitude_vector";
-
-  /** What a row of zeros is taken to have. */
-  private static final double LEAST_SQUARED_NORM = 1e-30;
+  static final String MAGNITUDE = "lora_magnitude_vector";
 
   /** For {@link java.util.ServiceLoader}. */
   public Dora() {}
@@ -59,78 +53,8 @@ public final class Dora extends PlainLora {
   @Override
   Part on(LoraAdapter adapter, ProjectionGroup group, List<Target> targets) {
     return targets.get(0).embedding()
-        ? new OnEmbedding(adapter, targets.get(0))
+        ? new EmbeddingDora(adapter, targets.get(0))
         : new OnGroup(adapter, group, targets);
-  }
-
-  private static float norm(double square) {
-    return (float) Math.sqrt(Math.max(square, LEAST_SQUARED_NORM));
-  }
-
-  /** The magnitudes {@code m} of one module, and {@code c = m / norm}. */
-  private static final class Magnitudes {
-    final Weight weight; // [1, out]
-    float[] norms;
-    Tensor coefficients; // F32 [1, out]
-    private int version = -1; // of the parameters that they are of
-    private FrozenMatrix measured; // the weights that they are of
-
-    Magnitudes(LoraAdapter adapter, Target t) {
-      weight = adapter.weight(t.name() + "." + MAGNITUDE);
-    }
-
-    /** Computes the coefficients again if anything has changed. */
-    void refresh(Engine e, FrozenMatrix base, Supplier<float[]> measure) {
-      if (version == weight.in().version() && measured == base) {
-        return;
-      }
-      norms = measure.get();
-      float[] c = e.read(weight.exact());
-      for (int j = 0; j < c.length; j++) {
-        c[j] /= norms[j];
-      }
-      if (coefficients == null) {
-        coefficients = e.persistent(1, c.length, DType.F32);
-      }
-      e.write(coefficients, c);
-      version = weight.in().version();
-      measured = base;
-    }
-
-    /**
-     * Accumulates their gradient.
-     *
-     * @param d the gradient by the rescaled output
-     * @param unscaled what was rescaled
-     */
-    void addGradient(Engine e, Tensor d, Tensor unscaled) {
-      float[] dots = e.read(e.columnDots(d, unscaled));
-      float[] gradient = e.read(weight.gradient());
-      for (int j = 0; j < dots.length; j++) {
-        gradient[j] += dots[j] / norms[j];
-      }
-      e.write(weight.gradient(), gradient);
-    }
-
-    void free() {
-      if (coefficients != null) {
-        weight.in().engine().free(coefficients);
-        coefficients = null;
-        version = -1;
-      }
-    }
-  }
-
-  /** Output before it is rescaled, and the coefficients of this step. */
-  private record Rescaling(Tensor unscaled, Tensor c) {
-    static Rescaling of(Engine e, Tensor unscaled, Magnitudes m) {
-      return new Rescaling(GroupLora.copyOf(e, unscaled), GroupLora.copyOf(e, m.coefficients));
-    }
-
-    void release(Engine e) {
-      e.release(unscaled);
-      e.release(c);
-    }
   }
 
   /** DoRA on the projections of one group. */
@@ -148,7 +72,8 @@ public final class Dora extends PlainLora {
     }
 
     private static final class DoraState extends State {
-      final List<Rescaling> rescaled = new ArrayList<>(); // compute type [n, out] by module
+      final List<Magnitudes.Rescaling> rescaled =
+          new ArrayList<>(); // compute type [n, out] by module
     }
 
     @Override
@@ -184,7 +109,7 @@ public final class Dora extends PlainLora {
         }
         e.gemm(m.scale(), u, false, b, true, 1, out);
         if (recording) {
-          state.rescaled.add(Rescaling.of(e, out, magnitudes.get(i)));
+          state.rescaled.add(Magnitudes.Rescaling.of(e, out, magnitudes.get(i)));
         }
         e.scaleColumns(out, c);
         if (bias != null) {
@@ -195,7 +120,7 @@ public final class Dora extends PlainLora {
         Tensor t = copyOf(e, base);
         e.gemm(m.scale(), u, false, b, true, 1, t);
         if (recording) {
-          state.rescaled.add(Rescaling.of(e, t, magnitudes.get(i)));
+          state.rescaled.add(Magnitudes.Rescaling.of(e, t, magnitudes.get(i)));
         }
         e.scaleColumns(t, c);
         e.scale(base, -1);
@@ -242,12 +167,12 @@ public final class Dora extends PlainLora {
       DoraState state = (DoraState) saved;
       for (int i = 0; i < modules().size(); i++) {
         Tensor d = columns(e, dy, modules().get(i));
-        Rescaling r = state.rescaled.get(i);
+        Magnitudes.Rescaling r = state.rescaled.get(i);
         if (trainable()) {
-          magnitudes.get(i).addGradient(e, d, r.unscaled);
+          magnitudes.get(i).addGradient(e, d, r.unscaled());
         }
         if (state.seed == 0) {
-          e.scaleColumns(d, r.c);
+          e.scaleColumns(d, r.c());
         }
       }
     }
@@ -258,7 +183,7 @@ public final class Dora extends PlainLora {
         return d; // scaled already
       }
       Tensor scaled = copyOf(e, d);
-      e.scaleColumns(scaled, ((DoraState) state).rescaled.get(i).c);
+      e.scaleColumns(scaled, ((DoraState) state).rescaled.get(i).c());
       return scaled;
     }
 
@@ -271,7 +196,7 @@ public final class Dora extends PlainLora {
       Tensor own = columns(e, all, m);
       Tensor d = columns(e, dy, m);
       e.copy(d, own);
-      e.scaleColumns(own, ((DoraState) state).rescaled.get(i).c);
+      e.scaleColumns(own, ((DoraState) state).rescaled.get(i).c());
       Tensor minus = copyOf(e, d);
       e.scale(minus, -1);
       e.add(minus, own);
@@ -332,7 +257,7 @@ public final class Dora extends PlainLora {
           }
         }
       }
-      return norms(squaredNorms[i], m.scale(), f.b(), wa, aa);
+      return Magnitudes.norms(squaredNorms[i], m.scale(), f.b(), wa, aa);
     }
 
     private static double[] squaredNorms(MatrixSource w) {
@@ -340,7 +265,7 @@ public final class Dora extends PlainLora {
       float[] row = new float[w.cols()];
       for (int o = 0; o < sums.length; o++) {
         w.read(o, 1, row);
-        sums[o] = (float) square(row, 0, row.length);
+        sums[o] = (float) Magnitudes.square(row, 0, row.length);
       }
       return sums;
     }
@@ -360,158 +285,6 @@ public final class Dora extends PlainLora {
     }
   }
 
-  /** DoRA on an embedding. */
-  private static final class OnEmbedding extends EmbeddingLora {
-    private static final int BLOCK = 4096; // rows
-
-    private final Magnitudes magnitudes;
-    private double[] squaredNorms; // of W's columns; made when first needed
-
-    OnEmbedding(LoraAdapter adapter, Target target) {
-      super(adapter, target);
-      magnitudes = new Magnitudes(adapter, target);
-    }
-
-    @Override
-    public boolean rescalesRows() {
-      return true;
-    }
-
-    @Override
-    public void initialise(Function<Target, Factors> begin) {
-      super.initialise(begin);
-      magnitudes.weight.set(columnNorms(adapter().model().engine()));
-    }
-
-    @Override
-    public Object forward(Engine e, int[] ids, Tensor x, boolean recording) {
-      super.forward(e, ids, x, recording);
-      magnitudes.refresh(e, target().group().weights(), () -> columnNorms(e));
-      Rescaling state = recording ? Rescaling.of(e, x, magnitudes) : null;
-      e.scaleColumns(x, magnitudes.coefficients);
-      return state;
-    }
-
-    @Override
-    public void backward(Engine e, Object saved, int[] ids, Tensor dx) {
-      Rescaling state = (Rescaling) saved;
-      if (trainable()) {
-        magnitudes.addGradient(e, dx, state.unscaled);
-      }
-      e.scaleColumns(dx, state.c);
-      if (trainable()) {
-        super.backward(e, null, ids, dx);
-      }
-      state.release(e);
-    }
-
-    /**
-     * Returns {@code ||W + s A' B'||} by column, of the base's own table whatever is merged into
-     * it; like the norms of rows of a projection, by blocks of the table.
-     */
-    private float[] columnNorms(Engine e) {
-      ProjectionGroup group = target().group();
-      MatrixSource table = target().projection().source();
-      if (group.merged()) {
-        return columnNorms(sum(table));
-      }
-      int r = target().rank();
-      int hidden = table.cols();
-      boolean first = squaredNorms == null;
-      if (first) {
-        squaredNorms = new double[hidden];
-      }
-      Tensor wa = e.allocate(r, hidden, DType.F32); // A W
-      e.fill(wa, 0);
-      for (int from = 0; from < table.rows(); from += BLOCK) {
-        int count = Math.min(BLOCK, table.rows() - from);
-        Tensor rows = e.embed(group.weights(), IntStream.range(from, from + count).toArray());
-        e.gemm(1, e.rows(a().exact(), from, count), true, rows, false, 1, wa);
-        if (first) {
-          float[] squares = e.read(e.columnDots(rows, rows));
-          Arrays.setAll(squaredNorms, h -> squaredNorms[h] + squares[h]);
-        }
-        e.release(rows);
-      }
-      Tensor aa = e.allocate(r, r, DType.F32);
-      e.gemm(1, a().exact(), true, a().exact(), false, 0, aa);
-      float[] products = e.read(aa);
-      double[] exact = new double[r * r];
-      Arrays.setAll(exact, i -> products[i]);
-      return norms(squaredNorms, target().scale(), e.read(b().exact()), e.read(wa), exact);
-    }
-
-    private static float[] columnNorms(MatrixSource table) {
-      double[] sums = new double[table.cols()];
-      float[] row = new float[table.cols()];
-      for (int i = 0; i < table.rows(); i++) {
-        table.read(i, 1, row);
-        for (int h = 0; h < row.length; h++) {
-          sums[h] += (double) row[h] * row[h];
-        }
-      }
-      float[] norms = new float[row.length];
-      for (int h = 0; h < row.length; h++) {
-        norms[h] = norm(sums[h]);
-      }
-      return norms;
-    }
-
-    @Override
-    public List<MatrixSource> merged(List<MatrixSource> sources) {
-      float[] c = magnitudes.weight.values();
-      float[] norms = columnNorms(sum(target().projection().source()));
-      for (int h = 0; h < c.length; h++) {
-        c[h] /= norms[h];
-      }
-      return ImmutableList.of(new RescaledColumns(sum(sources.get(0)), c));
-    }
-
-    @Override
-    public Optional<Factors> update(Target t) {
-      return Optional.empty();
-    }
-
-    @Override
-    public void free() {
-      magnitudes.free();
-    }
-  }
-
-  /**
-   * Returns {@code ||w + s b A||} by output, from {@code ||w||^2 + 2 s b.(A w) + s^2 b' (A A') b}.
-   *
-   * @param squares {@code ||w||^2}
-   * @param b {@code [out, r]}
-   * @param wa {@code A w} of all outputs, {@code [r, out]}
-   * @param aa {@code A A'}, {@code [r, r]}
-   */
-  private static float[] norms(double[] squares, double s, float[] b, float[] wa, double[] aa) {
-    int out = squares.length;
-    int r = b.length / out;
-    float[] norms = new float[out];
-    for (int o = 0; o < out; o++) {
-      double sum = squares[o];
-      for (int k = 0; k < r; k++) {
-        double bk = b[o * r + k];
-        sum += 2 * s * bk * wa[k * out + o];
-        for (int l = 0; l < r; l++) {
-          sum += s * s * bk * b[o * r + l] * aa[k * r + l];
-        }
-      }
-      norms[o] = norm(sum);
-    }
-    return norms;
-  }
-
-  private static double square(float[] values, int from, int to) {
-    double sum = 0;
-    for (int i = from; i < to; i++) {
-      sum += (double) values[i] * values[i];
-    }
-    return sum;
-  }
-
   /** Returns the norms of the rows. */
   private static float[] norms(MatrixSource weight) {
     float[] norms = new float[weight.rows()];
@@ -521,7 +294,7 @@ public final class Dora extends PlainLora {
             row -> {
               float[] values = new float[weight.cols()];
               weight.read(row, 1, values);
-              norms[row] = norm(square(values, 0, values.length));
+              norms[row] = Magnitudes.norm(Magnitudes.square(values, 0, values.length));
             });
     return norms;
   }
@@ -557,31 +330,11 @@ public final class Dora extends PlainLora {
         own.read(row, count, measured);
       }
       for (int r = 0; r < count; r++) {
-        float c = magnitude[row + r] / norm(square(measured, r * n, (r + 1) * n));
+        float c =
+            magnitude[row + r] / Magnitudes.norm(Magnitudes.square(measured, r * n, (r + 1) * n));
         for (int i = r * n; i < (r + 1) * n; i++) {
           values[i] *= c;
         }
-      }
-    }
-  }
-
-  /** A sum with its columns rescaled. */
-  private record RescaledColumns(MergedSource sum, float[] c) implements MatrixSource {
-    @Override
-    public int rows() {
-      return sum.rows();
-    }
-
-    @Override
-    public int cols() {
-      return sum.cols();
-    }
-
-    @Override
-    public void read(int row, int count, float[] values) {
-      sum.read(row, count, values);
-      for (int i = 0; i < count * c.length; i++) {
-        values[i] *= c[i % c.length];
       }
     }
   }

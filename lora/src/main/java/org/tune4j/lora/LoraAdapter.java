@@ -143,6 +143,28 @@ public final class LoraAdapter implements Adapter {
         config.initialisation().movesBase() ? fromBase(config, targets) : Map.of());
   }
 
+  /** Returns a copy on this adapter's model, or on one that others were merged into. */
+  LoraAdapter copy(LanguageModel to, String newName) {
+    Engine engine = to.engine();
+    engine.lock().lock();
+    try {
+      List<Target> found = config.resolve(to);
+      Map<Target, Factors> moved = new LinkedHashMap<>();
+      for (Target t : found) {
+        Target own = targets.get(t.name());
+        if (residuals.containsKey(own.group())) {
+          moved.put(t, residuals.get(own.group()).moved(own));
+        }
+      }
+      LoraAdapter copy = new LoraAdapter(to, config, newName, found, moved);
+      weights.forEach((parameter, w) -> copy.weight(parameter).set(w.values()));
+      copy.changed();
+      return copy;
+    } finally {
+      engine.lock().unlock();
+    }
+  }
+
   /** Takes note that weights were written. */
   void changed() {
     parameters.changed();

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
 import org.tune4j.core.model.AdaptableModel;
+import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
@@ -704,6 +705,14 @@ public final class LoraConfig implements AdapterFactory {
         parameters,
         Integer.MAX_VALUE);
     return LoraAdapter.create(model, this, name, seed);
+  }
+
+  /** What is taken from the base weights, and what is frozen, is copied, too. */
+  @Override
+  public LoraAdapter copy(Adapter original, AdaptableModel model, String name, long seed) {
+    checkArgument(
+        original instanceof LoraAdapter, "'%s' was not made by this: %s", original.name(), this);
+    return ((LoraAdapter) original).copy(LanguageModel.of(model), name);
   }
 
   private List<Object> fields() {

@@ -57,6 +57,16 @@ final class Residual {
     return new Factors(p.a.rows(), e.read(parameters.weight(p.a)), e.read(parameters.weight(p.b)));
   }
 
+  /** Returns the part of a target. */
+  Factors moved(Target target) {
+    for (int i = 0; i < parts.size(); i++) {
+      if (parts.get(i).target.equals(target)) {
+        return moved(i);
+      }
+    }
+    throw new IllegalArgumentException(target.name());
+  }
+
   private Tensor stackedA() {
     return parameters.compute(parts.get(0).a, rankSum);
   }

@@ -3,7 +3,6 @@ package org.tune4j.lora;
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.List;
 import org.junit.jupiter.api.Nested;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Parameters.Slot;
@@ -55,9 +54,7 @@ class LoraAdapterTest {
       MatrixSource source = p.source();
       Residual residual = adapter.residual(m.group());
       if (residual != null) {
-        List<Target> own =
-            adapter.targets().values().stream().filter(t -> t.group() == m.group()).toList();
-        source = new MergedSource(source, -m.scale(), residual.moved(own.indexOf(m)));
+        source = new MergedSource(source, -m.scale(), residual.moved(m));
       }
       float[] w = new float[p.out() * p.in()];
       source.read(0, source.rows(), w);

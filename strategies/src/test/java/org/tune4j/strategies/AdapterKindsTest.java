@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -17,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.tune4j.core.data.Task;
@@ -24,7 +26,9 @@ import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Routing;
+import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.StepRecord;
+import org.tune4j.core.train.TrainingPlan;
 import org.tune4j.lora.Initialisation;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.LoraConfig;
@@ -139,6 +143,76 @@ class AdapterKindsTest {
       }
     }
     assertThat(logits(model, List.of())).isEqualTo(base);
+  }
+
+  /** Two adapters side by side; one is merged, and the other stays as it is. */
+  record MergeOne() implements TrainingStrategy {
+    @Override
+    public String name() {
+      return "merge-one";
+    }
+
+    @Override
+    public TrainingPlan plan(PlanContext context) {
+      return TrainingPlan.of(
+          name(),
+          Stage.named("both")
+              .train("a", "x", 24)
+              .train("b", "y", 16)
+              .serve("a", "x")
+              .serve("b", "y")
+              .build(),
+          Stage.named("one").merge("x").train("a", "z", 8).serve("a", "z").serve("b", "y").build(),
+          Stage.named("on")
+              .train("b", "w", 8)
+              .startFrom("w", "y")
+              .serve("a", "z")
+              .serve("b", "w")
+              .build());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(
+      value = Initialisation.class,
+      names = {"KAIMING", "PISSA", "OLORA", "MICA"})
+  void whatAnotherIsMergedUnderDoesWhatItDid(Initialisation initialisation) throws IOException {
+    LoraConfig kind =
+        LoraConfig.builder()
+            .rank(2)
+            .alpha(4)
+            .targetModules("q_proj", "down_proj")
+            .initialisation(initialisation)
+            .build();
+    Map<String, List<Float>> bits;
+    try (FineTuningResult result = tuner(kind, new MergeOne(), "whole").run()) {
+      bits = TinyRuns.bits(result.training());
+      try (LoraAdapter x = saved(result, 0, "x");
+          LoraAdapter y = saved(result, 0, "y")) {
+        float[] stacked = logits(model, List.of(x, y));
+        float[] before = logits(model, List.of(x));
+        Adapter moved = result.training().adapters().get("y");
+        LanguageModel merged = LanguageModel.of(moved.model());
+        float[] now = logits(merged, List.of(moved));
+        double change = 0;
+        for (int i = 0; i < now.length; i++) {
+          assertThat(now[i]).isCloseTo(stacked[i], within(1e-3f));
+          change = Math.max(change, Math.abs(now[i] - before[i]));
+        }
+        assertThat(change).isGreaterThan(0.05);
+      }
+    }
+    AtomicInteger asked = new AtomicInteger();
+    tuner(kind, new MergeOne(), "parts").cancelled(() -> asked.incrementAndGet() > 9).run().close();
+    try (FineTuningResult rest = tuner(kind, new MergeOne(), "parts").resume().run()) {
+      assertThat(TinyRuns.bits(rest.training())).isEqualTo(bits);
+    }
+  }
+
+  private static LoraAdapter saved(FineTuningResult result, int stage, String adapter)
+      throws IOException {
+    return PeftFormat.load(
+        model, adapter, result.training().stages().get(stage).saved().get(adapter));
   }
 
   @ParameterizedTest

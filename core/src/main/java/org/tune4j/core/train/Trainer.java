@@ -410,8 +410,7 @@ public final class Trainer {
     merge(stage, index, true);
     for (String name : stage.adapters()) {
       if (!adapters.containsKey(name)) {
-        Adapter a = factory.create(base, name, h.seed());
-        adapters.put(name, a);
+        Adapter a = begin(stage, name);
         // a plan changes no adapter after merging it, so its last values are those that were merged
         fill(a, from.tensor("w", name, a.parameters().size(), output));
       }
@@ -430,6 +429,17 @@ public final class Trainer {
             serving(stage)));
   }
 
+  /** Makes an adapter that a stage trains first. */
+  private Adapter begin(Stage stage, String name) {
+    String source = stage.startFrom().get(name);
+    Adapter made =
+        source == null
+            ? factory.create(base, name, h.seed())
+            : factory.copy(adapters.get(source), base, name, h.seed());
+    adapters.put(name, made);
+    return made;
+  }
+
   /** Makes and saves the base of a stage that merges adapters, and takes the others over to it. */
   private void merge(Stage stage, int index, boolean again) throws IOException {
     if (stage.mergedBefore().isEmpty()) {
@@ -445,9 +455,7 @@ public final class Trainer {
     for (Map.Entry<String, Adapter> e : adapters.entrySet()) {
       if (!merged.contains(e.getKey())) {
         Adapter old = e.getValue();
-        Adapter moved = factory.create(base, old.name(), h.seed());
-        fill(moved, weightsOf(old));
-        e.setValue(moved);
+        e.setValue(factory.copy(old, base, old.name(), h.seed()));
         old.close();
       }
     }
@@ -544,15 +552,7 @@ public final class Trainer {
   private List<Lane> lanes(Stage stage, int index) {
     List<Lane> lanes = new ArrayList<>();
     for (String name : stage.adapters()) {
-      Adapter adapter = adapters.get(name);
-      if (adapter == null) {
-        adapter = factory.create(base, name, h.seed());
-        String source = stage.startFrom().get(name);
-        if (source != null) {
-          fill(adapter, weightsOf(adapters.get(source)));
-        }
-        adapters.put(name, adapter);
-      }
+      Adapter adapter = adapters.containsKey(name) ? adapters.get(name) : begin(stage, name);
       adapter.setTrainable(true);
       ImmutableList.Builder<Adapter> stack = ImmutableList.builder();
       stage.below().forEach(b -> stack.add(adapters.get(b)));

@@ -3,6 +3,7 @@ package org.tune4j.examples;
 import java.util.List;
 import org.tune4j.lora.Initialisation;
 import org.tune4j.lora.LoraConfig;
+import org.tune4j.lora.TargetModules;
 import picocli.CommandLine.Option;
 
 /** What adapters look like. */
@@ -27,7 +28,7 @@ final class AdapterOptions {
       names = "--target-modules",
       paramLabel = "NAME",
       split = ",",
-      defaultValue = LoraConfig.ALL_LINEAR,
+      defaultValue = TargetModules.ALL_LINEAR,
       description = "Modules to adapt, such as q_proj,v_proj; lm_head and embed_tokens, too.")
   private List<String> targetModules;
 
@@ -53,9 +54,11 @@ final class AdapterOptions {
   private boolean dora;
 
   LoraConfig config() {
-    return LoraConfig.builder()
-        .rank(rank)
-        .alpha(alpha == null ? 2.0 * rank : alpha)
+    LoraConfig.Builder config = LoraConfig.builder().rank(rank);
+    if (alpha != null) {
+      config.alpha(alpha);
+    }
+    return config
         .dropout(dropout)
         .targetModules(targetModules)
         .modulesToSave(modulesToSave)

@@ -34,6 +34,7 @@ import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
 import org.tune4j.lora.LoraConfig;
+import org.tune4j.lora.TargetModules;
 import org.tune4j.strategies.FineTuner;
 import org.tune4j.strategies.FineTuningResult;
 import org.tune4j.strategies.Independent;
@@ -124,7 +125,7 @@ public final class Bench implements Callable<Integer> {
       names = "--targets",
       paramLabel = "NAME",
       split = ",",
-      defaultValue = LoraConfig.ALL_LINEAR,
+      defaultValue = TargetModules.ALL_LINEAR,
       description = "Modules to adapt.")
   private List<String> targets;
 

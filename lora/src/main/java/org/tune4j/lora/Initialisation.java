@@ -57,7 +57,7 @@ public enum Initialisation {
     void check(LoraConfig config) {
       checkArgument(
           config.rank() % 2 == 0
-              && config.rankPattern().values().stream().allMatch(r -> r % 2 == 0),
+              && config.rankPattern().asMap().values().stream().allMatch(r -> r % 2 == 0),
           "r is %s, rank_pattern %s; orthogonal initialisation needs even ranks",
           config.rank(),
           config.rankPattern());

@@ -48,18 +48,17 @@ public final class LoraAdapter implements Adapter {
       LanguageModel model,
       LoraConfig config,
       String name,
-      List<Target> found,
+      ModelTargets found,
       Map<Target, Factors> fromBase) {
     this.model = model;
     this.config = config;
     this.name = name;
-    targets = Maps.uniqueIndex(found, Target::name);
-    Map<ProjectionGroup, List<Target>> byGroup = byGroup(found);
-    List<ProjectionGroup> saved = config.saved(model);
+    targets = Maps.uniqueIndex(found.targets(), Target::name);
+    Map<ProjectionGroup, List<Target>> byGroup = byGroup(found.targets());
     Parameters.Builder trained = Parameters.builder(model.engine());
     Parameters.Builder held = Parameters.builder(model.engine());
     Map<Declared, Parameters.Slot> slots = new LinkedHashMap<>();
-    for (Declared d : declared(config, found, saved)) {
+    for (Declared d : declared(config, found)) {
       slots.put(d, (d.frozen() ? held : trained).add(d.name(), d.rows(), d.cols()));
     }
     parameters = trained.build(true);
@@ -79,7 +78,7 @@ public final class LoraAdapter implements Adapter {
     }
     ImmutableMap.Builder<ProjectionGroup, Part> made = ImmutableMap.builder();
     byGroup.forEach((group, own) -> made.put(group, config.variant().on(this, group, own)));
-    saved.forEach(group -> made.put(group, new SavedTable(this, group)));
+    found.saved().forEach(group -> made.put(group, new SavedTable(this, group)));
     parts = made.buildOrThrow();
   }
 
@@ -90,25 +89,26 @@ public final class LoraAdapter implements Adapter {
   }
 
   /** Returns all parameters, in the order in which they lie in memory. */
-  static ImmutableList<Declared> declared(
-      LoraConfig config, List<Target> targets, List<ProjectionGroup> saved) {
+  static ImmutableList<Declared> declared(LoraConfig config, ModelTargets found) {
     ImmutableList.Builder<Declared> all = ImmutableList.builder();
-    byGroup(targets).forEach((group, own) -> all.addAll(config.variant().parameters(config, own)));
-    saved.forEach(group -> all.add(SavedTable.declared(group)));
+    byGroup(found.targets())
+        .forEach((group, own) -> all.addAll(config.variant().parameters(config, own)));
+    found.saved().forEach(group -> all.add(SavedTable.declared(group)));
     return all.build();
   }
 
   /** Returns the initial values that are found in the base's weights. */
-  private static Map<Target, Factors> fromBase(LoraConfig config, List<Target> targets) {
-    Map<Target, Factors> found = new LinkedHashMap<>();
-    targets.forEach(
-        t -> config.initialisation().fromBase(t).ifPresent(values -> found.put(t, values)));
-    return found;
+  private static Map<Target, Factors> fromBase(LoraConfig config, ModelTargets found) {
+    Map<Target, Factors> all = new LinkedHashMap<>();
+    found
+        .targets()
+        .forEach(t -> config.initialisation().fromBase(t).ifPresent(values -> all.put(t, values)));
+    return all;
   }
 
   /** Returns an adapter with initial values. */
   static LoraAdapter create(LanguageModel model, LoraConfig config, String name, long seed) {
-    List<Target> targets = config.resolve(model);
+    ModelTargets targets = ModelTargets.of(config, model);
     Map<Target, Factors> fromBase = fromBase(config, targets); // takes long: while others may run
     Engine engine = model.engine();
     engine.lock().lock();
@@ -134,7 +134,7 @@ public final class LoraAdapter implements Adapter {
 
   /** Returns an adapter whose parameters are all zero, to be filled. */
   static LoraAdapter zeros(LanguageModel model, LoraConfig config, String name) {
-    List<Target> targets = config.resolve(model);
+    ModelTargets targets = ModelTargets.of(config, model);
     return new LoraAdapter(
         model,
         config,
@@ -148,9 +148,9 @@ public final class LoraAdapter implements Adapter {
     Engine engine = to.engine();
     engine.lock().lock();
     try {
-      List<Target> found = config.resolve(to);
+      ModelTargets found = ModelTargets.of(config, to);
       Map<Target, Factors> moved = new LinkedHashMap<>();
-      for (Target t : found) {
+      for (Target t : found.targets()) {
         Target own = targets.get(t.name());
         if (residuals.containsKey(own.group())) {
           moved.put(t, residuals.get(own.group()).moved(own));
@@ -240,8 +240,8 @@ public final class LoraAdapter implements Adapter {
         config.toBuilder()
             .rank(2 * config.rank())
             .alpha(factor * config.alpha())
-            .rankPattern(Maps.transformValues(config.rankPattern(), r -> 2 * r))
-            .alphaPattern(Maps.transformValues(config.alphaPattern(), a -> factor * a))
+            .rankPattern(Maps.transformValues(config.rankPattern().asMap(), r -> 2 * r))
+            .alphaPattern(Maps.transformValues(config.alphaPattern().asMap(), a -> factor * a))
             .initialisation(Initialisation.KAIMING)
             .build();
     Map<String, Integer> ranks = new LinkedHashMap<>();
@@ -254,8 +254,8 @@ public final class LoraAdapter implements Adapter {
         alphas.put(module, t.scale() * (config.rslora() ? Math.sqrt(rank) : rank));
       }
     }
-    doubled.rankPattern().forEach(ranks::putIfAbsent);
-    doubled.alphaPattern().forEach(alphas::putIfAbsent);
+    doubled.rankPattern().asMap().forEach(ranks::putIfAbsent);
+    doubled.alphaPattern().asMap().forEach(alphas::putIfAbsent);
     return doubled.toBuilder().rankPattern(ranks).alphaPattern(alphas).build();
   }
 

@@ -1,36 +1,58 @@
 package org.tune4j.lora;
 
 import static com.google.common.base.Preconditions.checkArgument;
-import static java.util.stream.Collectors.joining;
 
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
-import com.google.common.collect.ImmutableSet;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.regex.Matcher;
+import java.util.OptionalDouble;
 import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
-import org.tune4j.core.model.ProjectionGroup;
 
 /**
  * What a LoRA adapter looks like (Hu et al. 2021): {@code y = W x + scale * B A x}, with {@code A
- * [r, in]} and {@code B [out, r]}. The fields are PEFT's, with PEFT's meanings and defaults, except
- * that the rank patterns are given as maps.
+ * [r, in]} and {@code B [out, r]}. The fields are PEFT's, with PEFT's meanings.
  *
- * <p>Defaults: rank 8, alpha 16, no dropout, all linear layers of the decoder.
+ * <p>Defaults: rank 8 with an alpha of twice the rank, no dropout, all linear layers of the
+ * decoder. PEFT's differ in two: an alpha of 8 whatever the rank, and target modules that depend on
+ * the model.
+ *
+ * @param rank {@code r}
+ * @param alpha {@code lora_alpha}: updates are scaled by alpha / r
+ * @param dropout probability with which an adapter's input elements are dropped in training
+ * @param targetModules what is adapted
+ * @param excludeModules what is not, although it is a target
+ * @param layersToTransform the layers that are adapted; empty for all
+ * @param layersPattern names of the module list that these count in; empty for any
+ * @param rankPattern ranks of modules that differ
+ * @param alphaPattern alphas of modules that differ
+ * @param rslora whether updates are scaled by alpha / sqrt(r) (rsLoRA, Kalajdzievski 2023)
+ * @param variant the kind of LoRA
+ * @param initialisation the initial values
+ * @param bias which biases of the base model are trained along
+ * @param modulesToSave what is trained whole, by the ends of names
+ * @param ensureWeightTying whether what is trained of an embedding is trained of the head, too
  */
-public final class LoraConfig implements AdapterFactory {
-  /** The value of target modules that means every linear layer but the output head. */
-  public static final String ALL_LINEAR = "all-linear";
-
+public record LoraConfig(
+    int rank,
+    double alpha,
+    double dropout,
+    TargetModules targetModules,
+    TargetModules excludeModules,
+    ImmutableList<Integer> layersToTransform,
+    ImmutableList<String> layersPattern,
+    ModulePattern<Integer> rankPattern,
+    ModulePattern<Double> alphaPattern,
+    boolean rslora,
+    LoraVariant variant,
+    Initialisation initialisation,
+    Bias bias,
+    ImmutableList<String> modulesToSave,
+    boolean ensureWeightTying)
+    implements AdapterFactory {
   /** Which biases of the base model are trained along; PEFT's {@code bias}. */
   public enum Bias {
     /** None. */
@@ -52,131 +74,40 @@ public final class LoraConfig implements AdapterFactory {
     }
   }
 
-  /** A key of a rank or alpha pattern, which matches {@code (.*\\.)?(key)$}. */
-  private record Key(String key, boolean plain, PythonRegex regex) {
-    static List<Key> of(String field, Iterable<String> keys) {
-      List<Key> all = new ArrayList<>();
-      for (String key : keys) {
-        boolean plain =
-            key.chars()
-                .allMatch(c -> c == '.' || c == '_' || (c < 128 && Character.isLetterOrDigit(c)));
-        all.add(new Key(key, plain, PythonRegex.compile(field, key, "(.*\\.)?(" + key + ")$")));
-      }
-      return ImmutableList.copyOf(all);
-    }
-
-    boolean matches(String module, PythonRegex.Steps steps) {
-      if (!plain) {
-        return regex.match(module, steps) != null;
-      }
-      // the commonest, names, without a machine: a dot stands for any character
-      steps.take(regex, module);
-      int from = module.length() - key.length();
-      if (from < 0 || (from > 0 && module.charAt(from - 1) != '.')) {
-        return false;
-      }
-      for (int i = 0; i < key.length(); i++) {
-        if (key.charAt(i) != '.' && key.charAt(i) != module.charAt(from + i)) {
-          return false;
-        }
-      }
-      return true;
-    }
-  }
-
-  private final int rank;
-  private final double alpha;
-  private final double dropout;
-  private final ImmutableList<String> targetModules;
-  private final boolean targetRegex;
-  private final ImmutableMap<String, Integer> rankPattern;
-  private final ImmutableMap<String, Double> alphaPattern;
-  private final ImmutableList<Integer> layersToTransform;
-  private final ImmutableList<String> layersPattern;
-  private final ImmutableList<String> excludeModules;
-  private final boolean excludeRegex;
-  private final boolean rslora;
-  private final LoraVariant variant;
-  private final Initialisation initialisation;
-  private final Bias bias;
-  private final ImmutableList<String> modulesToSave;
-  private final boolean ensureWeightTying;
-  private final ImmutableSet<String> targetNames;
-  private final ImmutableSet<String> excludedNames;
-  private final ImmutableSet<Integer> layers;
-  private final PythonRegex targetExpression; // null: names
-  private final PythonRegex excludeExpression;
-  private final ImmutableList<PythonRegex> layerExpressions;
-  private final ImmutableList<PythonRegex> savedExpressions;
-  private final List<Key> rankKeys;
-  private final List<Key> alphaKeys;
-
-  private LoraConfig(Builder b) {
-    checkArgument(b.rank > 0, "r is %s; it must be at least 1", b.rank);
+  /**
+   * Checks the values.
+   *
+   * @throws IllegalArgumentException if one is not allowed; the message names it
+   */
+  public LoraConfig {
+    checkArgument(rank > 0, "r is %s; it must be at least 1", rank);
     checkArgument(
-        Float.isFinite((float) b.alpha), "lora_alpha is %s; it must be a finite number", b.alpha);
+        Float.isFinite((float) alpha), "lora_alpha is %s; it must be a finite number", alpha);
+    checkArgument(dropout >= 0 && dropout < 1, "lora_dropout is %s; it must be in [0, 1)", dropout);
+    rankPattern
+        .asMap()
+        .forEach(
+            (k, r) -> checkArgument(r > 0, "rank_pattern '%s' is %s; it must be at least 1", k, r));
+    alphaPattern
+        .asMap()
+        .forEach(
+            (k, a) ->
+                checkArgument(
+                    Float.isFinite(a.floatValue()),
+                    "alpha_pattern '%s' is %s; it must be a finite number",
+                    k,
+                    a));
+    checkArgument(!targetModules.isNone(), "target_modules is empty");
     checkArgument(
-        b.dropout >= 0 && b.dropout < 1, "lora_dropout is %s; it must be in [0, 1)", b.dropout);
-    b.rankPattern.forEach(
-        (k, r) -> checkArgument(r > 0, "rank_pattern '%s' is %s; it must be at least 1", k, r));
-    b.alphaPattern.forEach(
-        (k, a) ->
-            checkArgument(
-                Float.isFinite(a.floatValue()),
-                "alpha_pattern '%s' is %s; it must be a finite number",
-                k,
-                a));
-    checkArgument(
-        b.targetRegex || b.targetModules.size() == 1 || !b.targetModules.contains(ALL_LINEAR),
-        "target_modules %s: '%s' stands alone",
-        b.targetModules,
-        ALL_LINEAR);
-    checkArgument(
-        b.layersToTransform == null || !b.targetRegex,
+        layersToTransform.isEmpty() || !targetModules.expression(),
         "layers_to_transform goes with a list of target_modules, not with a regular expression");
     checkArgument(
-        b.layersPattern.isEmpty() || b.layersToTransform != null,
+        layersPattern.isEmpty() || !layersToTransform.isEmpty(),
         "layers_pattern needs layers_to_transform");
-    rank = b.rank;
-    alpha = b.alpha;
-    dropout = b.dropout;
-    targetModules = b.targetModules;
-    targetRegex = b.targetRegex;
-    rankPattern = ImmutableMap.copyOf(b.rankPattern);
-    alphaPattern = ImmutableMap.copyOf(b.alphaPattern);
-    layersToTransform = b.layersToTransform;
-    layersPattern = b.layersPattern;
-    excludeModules = b.excludeModules;
-    excludeRegex = b.excludeRegex;
-    rslora = b.rslora;
-    variant = b.variant;
-    initialisation = b.initialisation;
-    bias = b.bias;
-    modulesToSave = b.modulesToSave;
-    ensureWeightTying = b.ensureWeightTying;
     checkArgument(
         modulesToSave.stream().noneMatch(String::isEmpty),
         "modules_to_save %s has an empty name",
         modulesToSave);
-    savedExpressions =
-        modulesToSave.stream()
-            .map(m -> PythonRegex.compile("modules_to_save", m, "(^|.*\\.)" + m + "($|\\..*)"))
-            .collect(ImmutableList.toImmutableList());
-    initialisation.check(this);
-    targetNames = targetRegex ? ImmutableSet.of() : ImmutableSet.copyOf(targetModules);
-    excludedNames = excludeRegex ? ImmutableSet.of() : ImmutableSet.copyOf(excludeModules);
-    layers = layersToTransform == null ? ImmutableSet.of() : ImmutableSet.copyOf(layersToTransform);
-    targetExpression =
-        targetRegex ? PythonRegex.compile("target_modules", targetModules.get(0)) : null;
-    excludeExpression =
-        excludeRegex ? PythonRegex.compile("exclude_modules", excludeModules.get(0)) : null;
-    rankKeys = Key.of("rank_pattern", rankPattern.keySet());
-    alphaKeys = Key.of("alpha_pattern", alphaPattern.keySet());
-    layerExpressions =
-        (layersPattern.isEmpty() ? ImmutableList.of("[^.]*") : layersPattern)
-            .stream()
-                .map(l -> PythonRegex.compile("layers_pattern", l, ".*?\\." + l + "\\.(\\d+)\\."))
-                .collect(ImmutableList.toImmutableList());
   }
 
   /** Returns the defaults. */
@@ -184,9 +115,9 @@ public final class LoraConfig implements AdapterFactory {
     return builder().build();
   }
 
-  /** Returns the defaults with another rank, and an alpha of twice that. */
+  /** Returns the defaults with another rank. */
   public static LoraConfig rank(int rank) {
-    return builder().rank(rank).alpha(2.0 * rank).build();
+    return builder().rank(rank).build();
   }
 
   /** Returns a builder. */
@@ -194,19 +125,22 @@ public final class LoraConfig implements AdapterFactory {
     return new Builder();
   }
 
-  /** Builds a {@link LoraConfig}. */
+  /** Returns a builder with this configuration's values: a new rank does not change the alpha. */
+  public Builder toBuilder() {
+    return new Builder(this);
+  }
+
+  /** Builds a {@link LoraConfig}; the order in which options are set does not matter. */
   public static final class Builder {
     private int rank = 8;
-    private double alpha = 16;
+    private OptionalDouble alpha = OptionalDouble.empty();
     private double dropout;
-    private ImmutableList<String> targetModules = ImmutableList.of(ALL_LINEAR);
-    private boolean targetRegex;
-    private Map<String, Integer> rankPattern = ImmutableMap.of();
-    private Map<String, Double> alphaPattern = ImmutableMap.of();
-    private ImmutableList<Integer> layersToTransform;
+    private TargetModules targetModules = TargetModules.allLinear();
+    private TargetModules excludeModules = TargetModules.none();
+    private ImmutableList<Integer> layersToTransform = ImmutableList.of();
     private ImmutableList<String> layersPattern = ImmutableList.of();
-    private ImmutableList<String> excludeModules = ImmutableList.of();
-    private boolean excludeRegex;
+    private ModulePattern<Integer> rankPattern = ModulePattern.of(Map.of());
+    private ModulePattern<Double> alphaPattern = ModulePattern.of(Map.of());
     private boolean rslora;
     private LoraVariant variant = LoraVariant.plain();
     private Initialisation initialisation = Initialisation.KAIMING;
@@ -216,15 +150,33 @@ public final class LoraConfig implements AdapterFactory {
 
     private Builder() {}
 
+    private Builder(LoraConfig c) {
+      rank = c.rank;
+      alpha = OptionalDouble.of(c.alpha);
+      dropout = c.dropout;
+      targetModules = c.targetModules;
+      excludeModules = c.excludeModules;
+      layersToTransform = c.layersToTransform;
+      layersPattern = c.layersPattern;
+      rankPattern = c.rankPattern;
+      alphaPattern = c.alphaPattern;
+      rslora = c.rslora;
+      variant = c.variant;
+      initialisation = c.initialisation;
+      bias = c.bias;
+      modulesToSave = c.modulesToSave;
+      ensureWeightTying = c.ensureWeightTying;
+    }
+
     /** Sets the rank ({@code r}). */
     public Builder rank(int value) {
       rank = value;
       return this;
     }
 
-    /** Sets {@code lora_alpha}: the update is scaled by alpha / r. */
+    /** Sets {@code lora_alpha}; unless it is set it is twice the rank. */
     public Builder alpha(double value) {
-      alpha = value;
+      alpha = OptionalDouble.of(value);
       return this;
     }
 
@@ -234,66 +186,49 @@ public final class LoraConfig implements AdapterFactory {
       return this;
     }
 
-    /**
-     * Sets the target modules: full names, or suffixes such as {@code q_proj}; or {@link
-     * #ALL_LINEAR} alone.
-     */
+    /** Sets what is adapted. */
+    public Builder targetModules(TargetModules value) {
+      targetModules = value;
+      return this;
+    }
+
+    /** Like {@link TargetModules#named(List)}. */
     public Builder targetModules(List<String> value) {
-      checkArgument(!value.isEmpty(), "target_modules is empty");
-      targetModules = ImmutableList.copyOf(value);
-      targetRegex = false;
-      return this;
+      return targetModules(TargetModules.named(value));
     }
 
-    /** Like {@link #targetModules(List)}. */
+    /** Like {@link TargetModules#named(String...)}. */
     public Builder targetModules(String... value) {
-      return targetModules(List.of(value));
+      return targetModules(TargetModules.named(value));
     }
 
-    /** Sets the target modules by an expression of Python's that matches the whole name. */
-    public Builder targetModulesRegex(String value) {
-      targetModules = ImmutableList.of(value);
-      targetRegex = true;
+    /** Sets what is not adapted although it is a target. */
+    public Builder excludeModules(TargetModules value) {
+      excludeModules = value;
       return this;
     }
 
-    /**
-     * Sets ranks of modules that differ: a key matches {@code (.*\.)?(key)$}, the first hit wins.
-     */
-    public Builder rankPattern(Map<String, Integer> value) {
-      rankPattern = value;
-      return this;
-    }
-
-    /** Sets alphas of modules that differ, matched like {@link #rankPattern}. */
-    public Builder alphaPattern(Map<String, Double> value) {
-      alphaPattern = value;
-      return this;
-    }
-
-    /** Restricts the adapter to these layers. */
+    /** Restricts the adapter to these layers; none for all. */
     public Builder layersToTransform(List<Integer> value) {
       layersToTransform = ImmutableList.copyOf(value);
       return this;
     }
 
-    /** Sets the name of the module list that {@link #layersToTransform} counts in. */
+    /** Sets the names of the module list that {@link #layersToTransform} counts in. */
     public Builder layersPattern(List<String> value) {
       layersPattern = ImmutableList.copyOf(value);
       return this;
     }
 
-    /** Excludes modules by name or suffix. */
-    public Builder excludeModules(List<String> value) {
-      excludeModules = ImmutableList.copyOf(value);
-      excludeRegex = false;
+    /** Sets ranks of modules that differ; see {@link ModulePattern}. */
+    public Builder rankPattern(Map<String, Integer> value) {
+      rankPattern = ModulePattern.of(value);
       return this;
     }
 
-    /** Excludes modules by an expression of Python's that matches the whole name. */
-    public Builder excludeModulesRegex(String value) {
-      excludeModules = ImmutableList.of(value);
-      excludeRegex = true;
+    /** Sets alphas of modules that differ; see {@link ModulePattern}. */
+    public Builder alphaPattern(Map<String, Double> value) {
+      alphaPattern = ModulePattern.of(value);
       return this;
     }
 
@@ -303,15 +238,15 @@ public final class LoraConfig implements AdapterFactory {
       return this;
     }
 
-    /** Learns magnitude and direction of the weights apart (DoRA, Liu et al. 2024). */
-    public Builder dora(boolean value) {
-      return variant(value ? LoraVariant.dora() : LoraVariant.plain());
-    }
-
     /** Sets the kind of LoRA. */
     public Builder variant(LoraVariant value) {
       variant = value;
       return this;
+    }
+
+    /** Learns magnitude and direction of the weights apart (DoRA, Liu et al. 2024), or not. */
+    public Builder dora(boolean value) {
+      return variant(value ? LoraVariant.dora() : LoraVariant.plain());
     }
 
     /** Sets the initial values. */
@@ -359,293 +294,42 @@ public final class LoraConfig implements AdapterFactory {
      * @throws IllegalArgumentException if a field's value is not allowed; the message names it
      */
     public LoraConfig build() {
-      return new LoraConfig(this);
+      LoraConfig config =
+          new LoraConfig(
+              rank,
+              alpha.orElse(2.0 * rank),
+              dropout,
+              targetModules,
+              excludeModules,
+              layersToTransform,
+              layersPattern,
+              rankPattern,
+              alphaPattern,
+              rslora,
+              variant,
+              initialisation,
+              bias,
+              modulesToSave,
+              ensureWeightTying);
+      initialisation.check(config);
+      ModuleMatcher.of(config); // refuses what is no expression
+      return config;
     }
-  }
-
-  /** Returns a builder with this configuration's values. */
-  public Builder toBuilder() {
-    Builder b = builder();
-    b.rank = rank;
-    b.alpha = alpha;
-    b.dropout = dropout;
-    b.targetModules = targetModules;
-    b.targetRegex = targetRegex;
-    b.rankPattern = rankPattern;
-    b.alphaPattern = alphaPattern;
-    b.layersToTransform = layersToTransform;
-    b.layersPattern = layersPattern;
-    b.excludeModules = excludeModules;
-    b.excludeRegex = excludeRegex;
-    b.rslora = rslora;
-    b.variant = variant;
-    b.initialisation = initialisation;
-    b.bias = bias;
-    b.modulesToSave = modulesToSave;
-    b.ensureWeightTying = ensureWeightTying;
-    return b;
-  }
-
-  /** Returns the rank. */
-  public int rank() {
-    return rank;
-  }
-
-  /** Returns alpha. */
-  public double alpha() {
-    return alpha;
-  }
-
-  /** Returns the dropout probability. */
-  public double dropout() {
-    return dropout;
-  }
-
-  /** Returns the target modules; one regular expression if {@link #targetRegex()}. */
-  public ImmutableList<String> targetModules() {
-    return targetModules;
-  }
-
-  /** Returns whether the target is a regular expression. */
-  public boolean targetRegex() {
-    return targetRegex;
-  }
-
-  /** Returns the rank pattern. */
-  public ImmutableMap<String, Integer> rankPattern() {
-    return rankPattern;
-  }
-
-  /** Returns the alpha pattern. */
-  public ImmutableMap<String, Double> alphaPattern() {
-    return alphaPattern;
-  }
-
-  /** Returns the layers, or null for all. */
-  public ImmutableList<Integer> layersToTransform() {
-    return layersToTransform;
-  }
-
-  /** Returns the layers pattern; may be empty. */
-  public ImmutableList<String> layersPattern() {
-    return layersPattern;
-  }
-
-  /** Returns the excluded modules; may be empty. */
-  public ImmutableList<String> excludeModules() {
-    return excludeModules;
-  }
-
-  /** Returns whether the exclusion is a regular expression. */
-  public boolean excludeRegex() {
-    return excludeRegex;
-  }
-
-  /** Returns whether scaling is rank-stabilised. */
-  public boolean rslora() {
-    return rslora;
-  }
-
-  /** Returns the kind of LoRA. */
-  public LoraVariant variant() {
-    return variant;
-  }
-
-  /** Returns the initial values. */
-  public Initialisation initialisation() {
-    return initialisation;
-  }
-
-  /** Returns which biases are trained along. */
-  public Bias bias() {
-    return bias;
-  }
-
-  /** Returns the modules that are trained whole; may be empty. */
-  public ImmutableList<String> modulesToSave() {
-    return modulesToSave;
-  }
-
-  /** Returns whether embedding and head are trained as one where they are one. */
-  public boolean ensureWeightTying() {
-    return ensureWeightTying;
   }
 
   /** Returns the rank of a module. */
   public int rankOf(String module) {
-    return rankOf(module, new PythonRegex.Steps());
-  }
-
-  private int rankOf(String module, PythonRegex.Steps steps) {
-    return rankPattern.getOrDefault(patternKey(rankKeys, module, steps), rank);
+    return ModuleMatcher.of(this).rank(module);
   }
 
   /** Returns the factor of a module's update: alpha / r, or alpha / sqrt(r) with rsLoRA. */
   public double scaleOf(String module) {
-    return scaleOf(module, new PythonRegex.Steps());
-  }
-
-  private double scaleOf(String module, PythonRegex.Steps steps) {
-    double a = alphaPattern.getOrDefault(patternKey(alphaKeys, module, steps), alpha);
-    int r = rankOf(module, steps);
-    return rslora ? a / Math.sqrt(r) : a / r;
-  }
-
-  private static String patternKey(List<Key> keys, String module, PythonRegex.Steps steps) {
-    for (Key key : keys) {
-      if (key.matches(module, steps)) {
-        return key.key;
-      }
-    }
-    return module;
+    return ModuleMatcher.of(this).scale(module);
   }
 
   /** Returns whether a module is a target, by PEFT's rules. */
   public boolean targets(String module) {
-    return targets(module, new PythonRegex.Steps());
-  }
-
-  private boolean targets(String module, PythonRegex.Steps steps) {
-    if (excludeRegex ? excludeExpression.fullMatch(module, steps) : named(excludedNames, module)) {
-      return false;
-    }
-    for (PythonRegex saved : savedExpressions) {
-      if (saved.match(module, steps) != null) {
-        return false; // it is trained whole
-      }
-    }
-    if (targetRegex) {
-      return targetExpression.fullMatch(module, steps);
-    }
-    if (targetNames.contains(module)) {
-      return true;
-    }
-    if (!targetNames.contains(ALL_LINEAR) && !named(targetNames, module)) {
-      return false;
-    }
-    if (layers.isEmpty()) {
-      return true;
-    }
-    for (PythonRegex expression : layerExpressions) {
-      Matcher m = expression.match(module, steps);
-      if (m != null) {
-        String layer = m.group(1);
-        checkArgument(
-            layer != null && layer.matches("\\d{1,9}"),
-            "layers_pattern: the first group of '%s' is not the number of a layer in '%s'",
-            expression,
-            module);
-        return layers.contains(Integer.parseInt(layer));
-      }
-    }
-    return false;
-  }
-
-  /** Returns whether names have the module's, or what follows one of its dots. */
-  private static boolean named(Set<String> names, String module) {
-    if (names.contains(module)) {
-      return true;
-    }
-    for (int dot = module.indexOf('.'); dot >= 0; dot = module.indexOf('.', dot + 1)) {
-      if (names.contains(module.substring(dot + 1))) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /**
-   * Returns the targets in a model, in its order.
-   *
-   * @throws IllegalArgumentException if there are none, or what is asked for is not implemented;
-   *     the message lists what there is
-   */
-  List<Target> resolve(LanguageModel model) {
-    PythonRegex.Steps steps = new PythonRegex.Steps();
-    List<Target> found = new ArrayList<>();
-    for (ProjectionGroup group : model.groups()) {
-      if (targetNames.contains(ALL_LINEAR) && group.use() != ProjectionGroup.Use.PROJECTION) {
-        continue; // PEFT, too, leaves the head out
-      }
-      for (int i = 0; i < group.members().size(); i++) {
-        String name = group.members().get(i).name();
-        if (targets(name, steps)) {
-          found.add(target(group, i, rankOf(name, steps), scaleOf(name, steps)));
-        }
-      }
-    }
-    if (found.isEmpty()) {
-      throw new IllegalArgumentException(
-          "target_modules %s matches no linear layer or embedding of the model; it has: %s"
-              .formatted(targetText(), lastNames(model)));
-    }
-    refuseBiases(
-        bias == Bias.ALL ? model.projections() : found.stream().map(Target::projection).toList());
-    refuseTying(model, found);
-    return found;
-  }
-
-  private Target target(ProjectionGroup group, int member, int rank, double scale) {
-    Projection p = group.members().get(member);
-    if (!initialisation.movesBase() || group.use() == ProjectionGroup.Use.EMBEDDING) {
-      return new Target(group, member, rank, (float) scale);
-    }
-    initialisation.check(p, scale);
-    // a matrix has no more singular values
-    return new Target(group, member, Math.min(rank, Math.min(p.in(), p.out())), (float) scale);
-  }
-
-  /**
-   * Returns the groups, of one member each, that are trained whole, in the model's order.
-   *
-   * @throws IllegalArgumentException if a module is neither an embedding nor the head
-   */
-  List<ProjectionGroup> saved(LanguageModel model) {
-    List<ProjectionGroup> found = new ArrayList<>();
-    for (ProjectionGroup group : model.groups()) {
-      if (group.use() != ProjectionGroup.Use.PROJECTION
-          && modulesToSave.stream().anyMatch(group.members().get(0).name()::endsWith)) {
-        found.add(group);
-      }
-    }
-    if (!modulesToSave.isEmpty()) {
-      Set<String> names = new HashSet<>();
-      found.forEach(g -> names.add(g.members().get(0).name()));
-      for (String module : model.moduleNames()) {
-        checkArgument(
-            names.contains(module) || modulesToSave.stream().noneMatch(module::endsWith),
-            "modules_to_save %s has '%s': only embeddings and the output head are trained whole",
-            modulesToSave,
-            module);
-      }
-    }
-    return found;
-  }
-
-  private void refuseTying(LanguageModel model, List<Target> targets) {
-    boolean tables =
-        targets.stream().anyMatch(t -> t.group().use() != ProjectionGroup.Use.PROJECTION)
-            || !saved(model).isEmpty();
-    checkArgument(
-        !ensureWeightTying || !tables || !model.config().tiedHead(),
-        "ensure_weight_tying is true, and the model has one weight for embedding and output head:"
-            + " training them as one is not implemented");
-  }
-
-  private void refuseBiases(List<Projection> trained) {
-    for (Projection p : trained) {
-      checkArgument(
-          bias == Bias.NONE || p.bias() == null,
-          "bias is '%s' and %s has one, which would be trained along: this is not implemented",
-          bias.peft(),
-          p.name());
-    }
-  }
-
-  /** Returns the target modules for messages, shortened. */
-  String targetText() {
-    String text = targetRegex ? "'" + targetModules.get(0) + "'" : targetModules.toString();
-    return text.length() <= 300 ? text : text.substring(0, 300) + "…";
+    return ModuleMatcher.of(this).targets(module);
   }
 
   /**
@@ -654,15 +338,7 @@ public final class LoraConfig implements AdapterFactory {
    * @throws IllegalArgumentException if there are none; the message lists what there is
    */
   public List<Projection> targetsOf(LanguageModel model) {
-    return resolve(model).stream().map(Target::projection).toList();
-  }
-
-  private static String lastNames(LanguageModel model) {
-    return model.groups().stream()
-        .flatMap(g -> g.members().stream())
-        .map(p -> p.name().substring(p.name().lastIndexOf('.') + 1))
-        .distinct()
-        .collect(joining(", "));
+    return ModelTargets.of(this, model).targets().stream().map(Target::projection).toList();
   }
 
   /**
@@ -674,24 +350,7 @@ public final class LoraConfig implements AdapterFactory {
   @Override
   public LoraAdapter create(AdaptableModel adaptable, String name, long seed) {
     LanguageModel model = LanguageModel.of(adaptable);
-    if (!targetRegex && !targetModules.contains(ALL_LINEAR)) {
-      for (String target : targetModules) {
-        checkArgument(
-            model.groups().stream()
-                .flatMap(g -> g.members().stream())
-                .anyMatch(p -> named(Set.of(target), p.name())),
-            "target_modules: '%s' is no linear layer or embedding of the model; it has: %s",
-            target,
-            lastNames(model));
-      }
-    }
-    for (String module : modulesToSave) {
-      checkArgument(
-          saved(model).stream().anyMatch(g -> g.members().get(0).name().endsWith(module)),
-          "modules_to_save: '%s' is no embedding or output head of the model; it has: %s",
-          module,
-          lastNames(model));
-    }
+    ModelTargets.of(this, model).requireAllNamed(this, model);
     checkArgument(
         initialisation.begins(),
         "initialisation %s is for adapters that are loaded; new ones can have others",
@@ -715,41 +374,10 @@ public final class LoraConfig implements AdapterFactory {
     return ((LoraAdapter) original).copy(LanguageModel.of(model), name);
   }
 
-  private List<Object> fields() {
-    return Arrays.asList(
-        rank,
-        alpha,
-        dropout,
-        targetModules,
-        targetRegex,
-        ImmutableList.copyOf(rankPattern.entrySet()), // the order counts
-        ImmutableList.copyOf(alphaPattern.entrySet()),
-        layersToTransform,
-        layersPattern,
-        excludeModules,
-        excludeRegex,
-        rslora,
-        variant,
-        initialisation,
-        bias,
-        modulesToSave,
-        ensureWeightTying);
-  }
-
-  @Override
-  public boolean equals(Object other) {
-    return other instanceof LoraConfig c && fields().equals(c.fields());
-  }
-
-  @Override
-  public int hashCode() {
-    return fields().hashCode();
-  }
-
   @Override
   public long parameters(AdaptableModel adaptable) {
     LanguageModel model = LanguageModel.of(adaptable);
-    return LoraAdapter.declared(this, resolve(model), saved(model)).stream()
+    return LoraAdapter.declared(this, ModelTargets.of(this, model)).stream()
         .filter(d -> !d.frozen())
         .mapToLong(Declared::size)
         .sum();
@@ -760,31 +388,21 @@ public final class LoraConfig implements AdapterFactory {
     StringBuilder text = new StringBuilder();
     text.append(
         "%s(r=%d, alpha=%s, dropout=%s, target_modules=%s"
-            .formatted(variant, rank, alpha, dropout, targetModules));
-    if (!rankPattern.isEmpty()) {
-      text.append(", rank_pattern=").append(rankPattern);
-    }
-    if (!alphaPattern.isEmpty()) {
-      text.append(", alpha_pattern=").append(alphaPattern);
-    }
-    if (layersToTransform != null) {
-      text.append(", layers_to_transform=").append(layersToTransform);
-    }
-    if (!layersPattern.isEmpty()) {
-      text.append(", layers_pattern=").append(layersPattern);
-    }
-    if (!excludeModules.isEmpty()) {
-      text.append(", exclude_modules=").append(excludeModules);
-    }
-    if (initialisation != Initialisation.KAIMING) {
-      text.append(", initialisation=").append(initialisation);
-    }
-    if (bias != Bias.NONE) {
-      text.append(", bias=").append(bias);
-    }
-    if (!modulesToSave.isEmpty()) {
-      text.append(", modules_to_save=").append(modulesToSave);
-    }
+            .formatted(variant, rank, alpha, dropout, targetModules.names()));
+    append(text, "rank_pattern", rankPattern, rankPattern.isEmpty());
+    append(text, "alpha_pattern", alphaPattern, alphaPattern.isEmpty());
+    append(text, "layers_to_transform", layersToTransform, layersToTransform.isEmpty());
+    append(text, "layers_pattern", layersPattern, layersPattern.isEmpty());
+    append(text, "exclude_modules", excludeModules.names(), excludeModules.isNone());
+    append(text, "initialisation", initialisation, initialisation.equals(Initialisation.KAIMING));
+    append(text, "bias", bias, bias == Bias.NONE);
+    append(text, "modules_to_save", modulesToSave, modulesToSave.isEmpty());
     return text.append(rslora ? ", rsLoRA" : "").append(')').toString();
+  }
+
+  private static void append(StringBuilder text, String name, Object value, boolean isDefault) {
+    if (!isDefault) {
+      text.append(", ").append(name).append('=').append(value);
+    }
   }
 }

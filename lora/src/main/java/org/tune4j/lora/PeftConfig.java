@@ -130,6 +130,16 @@ final class PeftConfig {
     }
   }
 
+  private static void modules(ObjectNode o, String field, TargetModules modules) {
+    if (modules.isNone()) {
+      o.putNull(field);
+    } else if (modules.expression()) {
+      o.put(field, modules.names().get(0));
+    } else {
+      modules.names().forEach(o.putArray(field)::add);
+    }
+  }
+
   /** Returns the configuration as PEFT writes it. */
   static String json(LoraAdapter adapter, String baseModel) throws IOException {
     LoraConfig c = adapter.plainConfig();
@@ -143,26 +153,19 @@ final class PeftConfig {
     o.put("r", c.rank());
     number(o, "lora_alpha", c.alpha());
     o.put("lora_dropout", c.dropout());
-    if (c.targetRegex()) {
-      o.put("target_modules", c.targetModules().get(0));
-    } else if (c.targetModules().contains(LoraConfig.ALL_LINEAR)) {
-      // PEFT, too, stores what all-linear came to
-      adapter.targets().keySet().forEach(o.putArray("target_modules")::add);
-    } else {
-      c.targetModules().forEach(o.putArray("target_modules")::add);
-    }
-    if (c.excludeModules().isEmpty()) {
-      o.putNull("exclude_modules");
-    } else if (c.excludeRegex()) {
-      o.put("exclude_modules", c.excludeModules().get(0));
-    } else {
-      c.excludeModules().forEach(o.putArray("exclude_modules")::add);
-    }
+    // PEFT, too, stores what all-linear came to
+    modules(
+        o,
+        "target_modules",
+        c.targetModules().isAllLinear()
+            ? TargetModules.named(adapter.targets().keySet().asList())
+            : c.targetModules());
+    modules(o, "exclude_modules", c.excludeModules());
     ObjectNode ranks = o.putObject("rank_pattern");
-    c.rankPattern().forEach(ranks::put);
+    c.rankPattern().asMap().forEach(ranks::put);
     ObjectNode alphas = o.putObject("alpha_pattern");
-    c.alphaPattern().forEach((k, v) -> number(alphas, k, v));
-    if (c.layersToTransform() == null) {
+    c.alphaPattern().asMap().forEach((k, v) -> number(alphas, k, v));
+    if (c.layersToTransform().isEmpty()) {
       o.putNull("layers_to_transform");
     } else {
       c.layersToTransform().forEach(o.putArray("layers_to_transform")::add);
@@ -256,10 +259,10 @@ final class PeftConfig {
       b.alpha(real("lora_alpha", root.path("lora_alpha"), 8));
       b.dropout(real("lora_dropout", root.path("lora_dropout"), 0));
       JsonNode targets = root.path("target_modules");
-      if (targets.isTextual() && targets.asText().equalsIgnoreCase(LoraConfig.ALL_LINEAR)) {
-        b.targetModules(LoraConfig.ALL_LINEAR);
+      if (targets.isTextual() && targets.asText().equalsIgnoreCase(TargetModules.ALL_LINEAR)) {
+        b.targetModules(TargetModules.allLinear());
       } else if (targets.isTextual()) {
-        b.targetModulesRegex(targets.asText());
+        b.targetModules(TargetModules.matching(targets.asText()));
       } else if (targets.isArray() && !targets.isEmpty()) {
         b.targetModules(texts("target_modules", targets));
       } else {
@@ -270,9 +273,9 @@ final class PeftConfig {
       }
       JsonNode excluded = root.path("exclude_modules");
       if (excluded.isTextual() && !excluded.asText().isEmpty()) {
-        b.excludeModulesRegex(excluded.asText());
+        b.excludeModules(TargetModules.matching(excluded.asText()));
       } else if (!excluded.isTextual()) {
-        b.excludeModules(texts("exclude_modules", excluded));
+        b.excludeModules(TargetModules.named(texts("exclude_modules", excluded)));
       }
       Map<String, Integer> ranks = new LinkedHashMap<>();
       for (Map.Entry<String, JsonNode> e : object("rank_pattern")) {

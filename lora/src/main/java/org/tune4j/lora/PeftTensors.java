@@ -38,7 +38,7 @@ final class PeftTensors {
    */
   static PeftTensors check(LanguageModel model, LoraConfig config, Safetensors weights, String name)
       throws IOException {
-    List<Target> targets = config.resolve(model);
+    ModelTargets targets = ModelTargets.of(config, model);
     Map<String, String> stored;
     try {
       stored = PeftKeys.of(weights.names(), name);
@@ -47,8 +47,8 @@ final class PeftTensors {
           weights.file(), "tensors' names", e.getMessage(), "one adapter", e);
     }
     refuseUnprefixed(weights);
-    List<Declared> declared = LoraAdapter.declared(config, targets, config.saved(model));
-    refuseOther(model, weights, targets, declared, stored);
+    List<Declared> declared = LoraAdapter.declared(config, targets);
+    refuseOther(model, weights, targets.targets(), declared, stored);
     Map<String, String> keys = new LinkedHashMap<>();
     for (Declared d : declared) {
       keys.put(d.name(), check(d, weights, stored.get(d.name())));

@@ -239,7 +239,8 @@ class BasePartTest {
         with(
             b ->
                 b.rslora(rslora)
-                    .targetModulesRegex(".*(q_proj|v_proj|down_proj|embed_tokens)")
+                    .targetModules(
+                        TargetModules.matching(".*(q_proj|v_proj|down_proj|embed_tokens)"))
                     .rankPattern(ImmutableMap.of("layers.1.mlp.down_proj", 2, "v_proj", 30))
                     .alphaPattern(ImmutableMap.of("q_proj", 3.0)));
     try (Engine engine = Engines.create(Precision.F32);

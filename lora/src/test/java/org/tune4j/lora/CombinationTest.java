@@ -84,7 +84,7 @@ class CombinationTest {
                     .rank(2)
                     .alpha(7)
                     .rslora(true)
-                    .targetModulesRegex(".*(q_proj|up_proj)")
+                    .targetModules(TargetModules.matching(".*(q_proj|up_proj)"))
                     .rankPattern(ImmutableMap.of("layers.1.self_attn.q_proj", 5))
                     .build(),
                 "second",

@@ -94,7 +94,8 @@ class LoraAdapterTest {
           .rank(2)
           .alpha(3)
           .rslora(true)
-          .targetModulesRegex(".*(c_attn|c_fc|c_proj|[qvo]_proj|up_proj|down_proj)")
+          .targetModules(
+              TargetModules.matching(".*(c_attn|c_fc|c_proj|[qvo]_proj|up_proj|down_proj)"))
           .rankPattern(
               ImmutableMap.of("v_proj", 5, ".*\\.1\\..*(up_proj|c_fc)", 4, "h.0.attn.c_attn", 1))
           .alphaPattern(ImmutableMap.of("(down|c)_proj", 1.5))
@@ -127,7 +128,7 @@ class LoraAdapterTest {
           .rank(2)
           .dora(true)
           .dropout(0.3)
-          .targetModulesRegex(".*\\.1\\..*(c_attn|c_fc|q_proj|k_proj|down_proj)")
+          .targetModules(TargetModules.matching(".*\\.1\\..*(c_attn|c_fc|q_proj|k_proj|down_proj)"))
           .build();
     }
   }
@@ -138,7 +139,7 @@ class LoraAdapterTest {
     LoraConfig config() {
       return LoraConfig.builder()
           .rank(3)
-          .targetModulesRegex(".*(lm_head|embed_tokens|wte|wpe|[qv]_proj|c_fc)")
+          .targetModules(TargetModules.matching(".*(lm_head|embed_tokens|wte|wpe|[qv]_proj|c_fc)"))
           .rankPattern(ImmutableMap.of("lm_head", 2, "embed_tokens|wte", 4))
           .build();
     }
@@ -151,7 +152,7 @@ class LoraAdapterTest {
       return LoraConfig.builder()
           .rank(3)
           .dropout(0.3)
-          .targetModulesRegex("lm_head|.*(embed_tokens|wte)")
+          .targetModules(TargetModules.matching("lm_head|.*(embed_tokens|wte)"))
           .build();
     }
   }
@@ -163,7 +164,7 @@ class LoraAdapterTest {
       return LoraConfig.builder()
           .rank(3)
           .dora(true)
-          .targetModulesRegex(".*(lm_head|q_proj|c_attn)")
+          .targetModules(TargetModules.matching(".*(lm_head|q_proj|c_attn)"))
           .build();
     }
   }
@@ -176,7 +177,7 @@ class LoraAdapterTest {
           .rank(2)
           .dora(true)
           .dropout(0.3)
-          .targetModulesRegex(".*(lm_head|down_proj|c_fc)")
+          .targetModules(TargetModules.matching(".*(lm_head|down_proj|c_fc)"))
           .build();
     }
   }
@@ -189,7 +190,7 @@ class LoraAdapterTest {
           .rank(3)
           .dora(true)
           .dropout(0.3) // which an embedding has none of
-          .targetModulesRegex(".*(embed_tokens|wte|wpe|v_proj|c_fc)")
+          .targetModules(TargetModules.matching(".*(embed_tokens|wte|wpe|v_proj|c_fc)"))
           .build();
     }
   }
@@ -239,7 +240,9 @@ class LoraAdapterTest {
       return LoraConfig.builder()
           .rank(3)
           .initialisation(Initialisation.MICA)
-          .targetModulesRegex(".*(q_proj|v_proj|c_attn|c_fc|down_proj|lm_head|embed_tokens|wpe)")
+          .targetModules(
+              TargetModules.matching(
+                  ".*(q_proj|v_proj|c_attn|c_fc|down_proj|lm_head|embed_tokens|wpe)"))
           .build();
     }
 
@@ -256,7 +259,7 @@ class LoraAdapterTest {
     LoraConfig config() {
       return LoraConfig.builder()
           .variant(RescaledOutputs.registered())
-          .targetModulesRegex(".*(c_attn|c_fc|[a-z]_proj|down_proj|lm_head)")
+          .targetModules(TargetModules.matching(".*(c_attn|c_fc|[a-z]_proj|down_proj|lm_head)"))
           .build();
     }
 
@@ -293,7 +296,7 @@ class LoraAdapterTest {
       return LoraConfig.builder()
           .rank(3)
           .initialisation(Initialisation.PISSA)
-          .targetModulesRegex(".*(c_attn|c_proj|[qkv]_proj|down_proj|lm_head)")
+          .targetModules(TargetModules.matching(".*(c_attn|c_proj|[qkv]_proj|down_proj|lm_head)"))
           .rankPattern(ImmutableMap.of("v_proj|c_proj", 50)) // more than there are
           .build();
     }
@@ -308,7 +311,7 @@ class LoraAdapterTest {
           .alpha(3)
           .dropout(0.3)
           .initialisation(Initialisation.PISSA)
-          .targetModulesRegex(".*(c_attn|[qv]_proj|embed_tokens|wte)")
+          .targetModules(TargetModules.matching(".*(c_attn|[qv]_proj|embed_tokens|wte)"))
           .build();
     }
 
@@ -326,7 +329,7 @@ class LoraAdapterTest {
           .rank(3)
           .dora(true)
           .initialisation(Initialisation.PISSA)
-          .targetModulesRegex(".*(c_attn|c_proj|[qv]_proj|down_proj|lm_head)")
+          .targetModules(TargetModules.matching(".*(c_attn|c_proj|[qv]_proj|down_proj|lm_head)"))
           .rankPattern(ImmutableMap.of("v_proj|c_proj", 50))
           .build();
     }
@@ -342,7 +345,7 @@ class LoraAdapterTest {
           .dora(true)
           .dropout(0.3)
           .initialisation(Initialisation.OLORA)
-          .targetModulesRegex(".*(q_proj|k_proj|up_proj|lm_head)")
+          .targetModules(TargetModules.matching(".*(q_proj|k_proj|up_proj|lm_head)"))
           .build();
     }
   }
@@ -356,7 +359,7 @@ class LoraAdapterTest {
           .alpha(2)
           .rslora(true)
           .initialisation(Initialisation.OLORA)
-          .targetModulesRegex(".*(q_proj|v_proj|up_proj|down_proj|lm_head)")
+          .targetModules(TargetModules.matching(".*(q_proj|v_proj|up_proj|down_proj|lm_head)"))
           .build();
     }
   }

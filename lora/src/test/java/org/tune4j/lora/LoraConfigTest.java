@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.google.common.collect.ImmutableMap;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Random;
 import java.util.function.UnaryOperator;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
@@ -41,7 +44,8 @@ class LoraConfigTest {
   })
   void listedNamesMatchWholeOrAfterADot(String target, String module, boolean expected) {
     assertThat(with(b -> b.targetModules(target)).targets(module)).isEqualTo(expected);
-    boolean excluded = with(b -> b.excludeModules(List.of(target))).targets(module);
+    boolean excluded =
+        with(b -> b.excludeModules(TargetModules.named(List.of(target)))).targets(module);
     assertThat(excluded).isEqualTo(!expected);
   }
 
@@ -54,8 +58,10 @@ class LoraConfigTest {
     ".*\\.(?P<kind>q|v)_proj, true", // Python's named groups
   })
   void expressionsMatchTheWholeName(String regex, boolean expected) {
-    assertThat(with(b -> b.targetModulesRegex(regex)).targets(Q1)).isEqualTo(expected);
-    assertThat(with(b -> b.excludeModulesRegex(regex)).targets(Q1)).isEqualTo(!expected);
+    assertThat(with(b -> b.targetModules(TargetModules.matching(regex))).targets(Q1))
+        .isEqualTo(expected);
+    assertThat(with(b -> b.excludeModules(TargetModules.matching(regex))).targets(Q1))
+        .isEqualTo(!expected);
   }
 
   @Test
@@ -127,7 +133,10 @@ class LoraConfigTest {
             .hasMessageContaining("target_modules: '" + name + "' is no linear layer or embedding")
             .hasMessageContaining("q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
       }
-      assertThatThrownBy(() -> with(b -> b.targetModulesRegex("q_proj")).create(model, "a", 1))
+      assertThatThrownBy(
+              () ->
+                  with(b -> b.targetModules(TargetModules.matching("q_proj")))
+                      .create(model, "a", 1))
           .hasMessageContaining("'q_proj' matches no linear layer or embedding");
     }
   }
@@ -177,6 +186,64 @@ class LoraConfigTest {
     assertThat(with(b -> b.rankPattern(ImmutableMap.of("b", 2, "a", 1)))).isNotEqualTo(c);
   }
 
+  /** Ways to set one option each. */
+  private static final List<UnaryOperator<LoraConfig.Builder>> OPTIONS =
+      List.of(
+          b -> b.rank(5),
+          b -> b.alpha(3),
+          b -> b.dropout(0.25),
+          b -> b.targetModules("q_proj", "v_proj"),
+          b -> b.excludeModules(TargetModules.matching(".*\\.1\\..*")),
+          b -> b.layersToTransform(List.of(1)),
+          b -> b.layersPattern(List.of("layers")),
+          b -> b.rankPattern(ImmutableMap.of("q_proj", 2)),
+          b -> b.alphaPattern(ImmutableMap.of("q_proj", 2.5)),
+          b -> b.rslora(true),
+          b -> b.dora(true),
+          b -> b.initialisation(Initialisation.GAUSSIAN),
+          b -> b.bias(LoraConfig.Bias.LORA_ONLY),
+          b -> b.modulesToSave("lm_head"),
+          b -> b.ensureWeightTying(true));
+
+  private static LoraConfig with(List<UnaryOperator<LoraConfig.Builder>> options) {
+    LoraConfig.Builder b = LoraConfig.builder();
+    for (UnaryOperator<LoraConfig.Builder> option : options) {
+      b = option.apply(b);
+    }
+    return b.build();
+  }
+
+  @Property(tries = 100)
+  void theOrderInWhichOptionsAreSetDoesNotMatter(@ForAll long seed) {
+    List<UnaryOperator<LoraConfig.Builder>> shuffled = new ArrayList<>(OPTIONS);
+    Collections.shuffle(shuffled, new Random(seed));
+    LoraConfig one = with(OPTIONS);
+    LoraConfig other = with(shuffled);
+    assertThat(other).isEqualTo(one).hasSameHashCodeAs(one);
+  }
+
+  @Test
+  void everyOptionCountsInEqualityAndIsCopied() {
+    for (UnaryOperator<LoraConfig.Builder> option : OPTIONS) {
+      LoraConfig.Builder b =
+          LoraConfig.builder().targetModules("k_proj").layersToTransform(List.of(7));
+      LoraConfig without = b.build();
+      LoraConfig changed = option.apply(b).build();
+      assertThat(changed).isNotEqualTo(without);
+      assertThat(changed.toBuilder().build()).isEqualTo(changed).hasToString(changed.toString());
+    }
+  }
+
+  @Property(tries = 20)
+  void alphaIsTwiceTheRankHoweverThatIsSet(@ForAll @IntRange(min = 1, max = 512) int rank) {
+    assertThat(LoraConfig.rank(rank)).isEqualTo(LoraConfig.builder().rank(rank).build());
+    assertThat(LoraConfig.rank(rank).alpha()).isEqualTo(2.0 * rank);
+    assertThat(LoraConfig.rank(rank).toBuilder().rank(rank + 1).build().alpha())
+        .as("a copy keeps the alpha")
+        .isEqualTo(2.0 * rank);
+    assertThat(LoraConfig.defaults()).isEqualTo(LoraConfig.rank(8));
+  }
+
   @Test
   void wrongValuesAreNamed() {
     refused("r is 0", b -> b.rank(0));
@@ -186,13 +253,15 @@ class LoraConfigTest {
     refused(
         "alpha_pattern 'q_proj' is NaN",
         b -> b.alphaPattern(ImmutableMap.of("q_proj", Double.NaN)));
-    refused("target_modules: '(' is no regular expression", b -> b.targetModulesRegex("("));
+    refused(
+        "target_modules: '(' is no regular expression",
+        b -> b.targetModules(TargetModules.matching("(")));
     refused("rank_pattern: '[' is no regular", b -> b.rankPattern(ImmutableMap.of("[", 1)));
     refused("target_modules is empty", b -> b.targetModules());
     refused("'all-linear' stands alone", b -> b.targetModules("all-linear", "q_proj"));
     refused(
         "layers_to_transform goes with a list",
-        b -> b.targetModulesRegex(".*").layersToTransform(List.of(0)));
+        b -> b.targetModules(TargetModules.matching(".*")).layersToTransform(List.of(0)));
     refused("layers_pattern needs layers_to_transform", b -> b.layersPattern(List.of("layers")));
   }
 

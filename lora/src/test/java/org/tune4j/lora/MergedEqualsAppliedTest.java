@@ -32,7 +32,7 @@ class MergedEqualsAppliedTest {
               .alpha(alpha)
               .rslora(rslora)
               .dora(dora)
-              .targetModulesRegex(targets)
+              .targetModules(TargetModules.matching(targets))
               .build()
               .create(model, "a" + seed, seed);
       TestModels.disturb(adapter, seed);

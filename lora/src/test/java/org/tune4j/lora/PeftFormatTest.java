@@ -119,7 +119,7 @@ class PeftFormatTest {
                 .alpha(7.5)
                 .dropout(0.25)
                 .targetModules("q_proj", "down_proj")
-                .excludeModules(List.of("layers.0.self_attn.q_proj"))
+                .excludeModules(TargetModules.named(List.of("layers.0.self_attn.q_proj")))
                 .rankPattern(ImmutableMap.of("layers.1.mlp.down_proj", 2, "down_proj", 3))
                 .alphaPattern(ImmutableMap.of("q_proj", 1.25))
                 .layersToTransform(List.of(1, 0))
@@ -129,8 +129,8 @@ class PeftFormatTest {
                 .initialisation(Initialisation.GAUSSIAN)
                 .build(),
             LoraConfig.builder()
-                .targetModulesRegex(".*\\.layers\\.1\\..*_proj")
-                .excludeModulesRegex(".*up_proj")
+                .targetModules(TargetModules.matching(".*\\.layers\\.1\\..*_proj"))
+                .excludeModules(TargetModules.matching(".*up_proj"))
                 .initialisation(Initialisation.RANDOM)
                 .build());
     try (LanguageModel model = TestModels.model("llama", engine)) {
@@ -151,7 +151,10 @@ class PeftFormatTest {
   void allLinearIsWrittenAsTheModulesThatItCameTo() throws IOException {
     try (LanguageModel model = TestModels.model("gpt2", engine);
         LoraAdapter adapter =
-            LoraConfig.builder().excludeModules(List.of("c_fc")).build().create(model, "a", 1)) {
+            LoraConfig.builder()
+                .excludeModules(TargetModules.named(List.of("c_fc")))
+                .build()
+                .create(model, "a", 1)) {
       adapter.save(folder.resolve("a"));
       JsonNode config = config(folder.resolve("a"));
       assertThat(config.path("target_modules")).hasSize(6);

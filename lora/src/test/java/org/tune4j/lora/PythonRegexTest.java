@@ -105,7 +105,7 @@ class PythonRegexTest {
         "((.)(\\2|.))*((.)(\\5|.))*(.*)*X",
       })
   void noExpressionTakesForEver(String regex) {
-    LoraConfig config = LoraConfig.builder().targetModulesRegex(regex).build();
+    LoraConfig config = LoraConfig.builder().targetModules(TargetModules.matching(regex)).build();
     LoraConfig ranks = LoraConfig.builder().rankPattern(ImmutableMap.of(regex, 4)).build();
     assertTimeoutPreemptively(
         SOON,
@@ -118,12 +118,18 @@ class PythonRegexTest {
   @Test
   void whatIsGivenUpIsNamed() {
     String regex = ".*.*.*.*.*.*.*.*.*.*X";
-    assertThatThrownBy(() -> LoraConfig.builder().targetModulesRegex(regex).build().targets(Q0))
+    assertThatThrownBy(
+            () ->
+                LoraConfig.builder()
+                    .targetModules(TargetModules.matching(regex))
+                    .build()
+                    .targets(Q0))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("target_modules: '" + regex + "' takes too many steps")
         .hasMessageContaining(Q0);
     LoraConfig.Builder others = LoraConfig.builder().targetModules("q_proj");
-    assertThatThrownBy(() -> others.excludeModulesRegex(regex).build().targets(Q0))
+    assertThatThrownBy(
+            () -> others.excludeModules(TargetModules.matching(regex)).build().targets(Q0))
         .hasMessageContaining("exclude_modules: '" + regex + "' takes too many steps");
     assertThatThrownBy(() -> others.rankPattern(ImmutableMap.of(regex, 4)).build().rankOf(Q0))
         .hasMessageContaining("rank_pattern: '" + regex + "' takes too many steps");
@@ -152,7 +158,8 @@ class PythonRegexTest {
     assertTimeoutPreemptively(
         SOON,
         () ->
-            assertThatThrownBy(() -> LoraConfig.builder().targetModulesRegex(regex).build())
+            assertThatThrownBy(
+                    () -> LoraConfig.builder().targetModules(TargetModules.matching(regex)).build())
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("it repeats more than names of modules are long"));
   }

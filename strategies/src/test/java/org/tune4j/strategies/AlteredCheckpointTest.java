@@ -13,6 +13,7 @@ import com.fasterxml.jackson.databind.node.TextNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -40,6 +41,7 @@ class AlteredCheckpointTest {
   @TempDir static Path folder;
   private static LanguageModel model;
   private static Map<String, byte[]> written; // the parts, by name
+  private static byte[] lines; // of the steps
   private static Map<String, List<Float>> expected;
 
   private static FineTuner tuner(Path output) {
@@ -74,6 +76,7 @@ class AlteredCheckpointTest {
         written.put(p.getFileName().toString(), Files.readAllBytes(p));
       }
     }
+    lines = Files.readAllBytes(stopped.resolve("steps.jsonl"));
     assertThat(written).containsOnlyKeys("SHA256SUMS", "state.json", "tensors.safetensors");
     try (FineTuningResult whole = tuner(folder.resolve("whole")).run()) {
       expected = TinyRuns.bits(whole.training());
@@ -99,6 +102,7 @@ class AlteredCheckpointTest {
     for (Map.Entry<String, byte[]> part : written.entrySet()) {
       Files.write(checkpoint.resolve(part.getKey()), part.getValue());
     }
+    Files.write(output.resolve("steps.jsonl"), lines);
   }
 
   /** Resumes; returns whether it was refused. Anything but a refusal or the same bits fails. */
@@ -108,7 +112,7 @@ class AlteredCheckpointTest {
       Files.createDirectories(checkpoint);
       return false;
     } catch (MalformedFileException e) {
-      assertThat(e).as(what).hasMessageContaining(checkpoint.toString());
+      assertThat(e).as(what).hasMessageContaining(output.toString());
       return true;
     } catch (RuntimeException e) {
       return fail(what + ": " + e, e);
@@ -158,6 +162,39 @@ class AlteredCheckpointTest {
     }
   }
 
+  @Test
+  void noByteOfTheStepsBeforeMayDiffer() throws IOException {
+    Path file = output.resolve("steps.jsonl");
+    Random random = new Random(2);
+    for (int i = 0; i < 200; i++) {
+      byte[] bytes =
+          i % 2 == 0 ? lines.clone() : Arrays.copyOf(lines, random.nextInt(lines.length));
+      if (i % 2 == 0) {
+        bytes[random.nextInt(bytes.length)] ^= (byte) (1 << random.nextInt(8));
+      }
+      Files.write(file, bytes);
+      assertThat(refused("steps.jsonl, change " + i)).isTrue();
+    }
+    Files.delete(file);
+    assertThatThrownBy(() -> tuner(output).resume().run())
+        .isInstanceOf(MalformedFileException.class)
+        .hasMessageContaining(file.toString());
+  }
+
+  @Test
+  void stepsAfterTheCheckpointAreCutOff() throws IOException {
+    Path file = output.resolve("steps.jsonl");
+    Files.writeString(file, "{\"stage\": \"killed in the mid", StandardOpenOption.APPEND);
+    List<Integer> whole;
+    try (FineTuningResult result = tuner(folder.resolve("whole")).resume().run()) {
+      whole = result.training().steps().stream().map(StepRecord::step).toList();
+    }
+    try (FineTuningResult result = tuner(output).resume().run()) {
+      assertThat(result.training().steps().stream().map(StepRecord::step)).isEqualTo(whole);
+      assertThat(Files.readAllLines(file)).hasSameSizeAs(whole);
+    }
+  }
+
   /** Also where the checksums are those of what was altered: the fields themselves are checked. */
   @Test
   void noFieldIsOptional() throws IOException {
@@ -168,7 +205,7 @@ class AlteredCheckpointTest {
     collect(state, "", List.of(), alterations, names, altered);
     assertThat(names)
         .anyMatch(n -> n.startsWith("without /lanes/"))
-        .anyMatch(n -> n.startsWith("without /steps/0/"))
+        .contains("without /steps/count", "without /steps/bytes", "without /steps/sha256")
         .anyMatch(n -> n.startsWith("without /ended/0/"));
     for (int i = 0; i < alterations.size(); i++) {
       altered[0] = state.deepCopy();

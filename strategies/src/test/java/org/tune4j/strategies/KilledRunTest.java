@@ -126,7 +126,7 @@ class KilledRunTest {
     try (Stream<Path> files = Files.list(output)) {
       assertThat(files.map(p -> p.getFileName().toString()))
           .as("nothing half-written is left")
-          .containsExactlyInAnyOrder("adapters", "stages", "checkpoint");
+          .containsExactlyInAnyOrder("adapters", "stages", "checkpoint", "steps.jsonl");
     }
   }
 }

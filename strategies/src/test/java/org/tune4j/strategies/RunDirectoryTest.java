@@ -80,12 +80,12 @@ class RunDirectoryTest {
     other.overwrite().run().close();
     assertThat(files(run))
         .as("nothing of the run before, and all else")
-        .containsExactly("adapters", "checkpoint", "notes.txt", "stages");
+        .containsExactly("adapters", "checkpoint", "notes.txt", "stages", "steps.jsonl");
     assertThat(files(run.resolve("adapters"))).containsExactly("a", "b");
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"adapters", "stages", "checkpoint", "bases"})
+  @ValueSource(strings = {"adapters", "stages", "checkpoint", "bases", "steps.jsonl"})
   void anyPartOfARunCounts(String part) throws IOException {
     Files.createDirectories(folder.resolve("run").resolve(part));
     assertThatThrownBy(() -> tuner().run())
@@ -132,7 +132,7 @@ class RunDirectoryTest {
         .close();
     assertThat(refused.get()).isEqualTo(15);
     assertThat(files(folder.resolve("run")))
-        .containsExactly("adapters", "bases", "checkpoint", "stages");
+        .containsExactly("adapters", "bases", "checkpoint", "stages", "steps.jsonl");
     tuner().resume().run().close();
   }
 

@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import com.google.common.collect.ImmutableMap;
 import com.google.common.hash.Hashing;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -36,7 +35,7 @@ import org.tune4j.core.io.SafetensorsWriter;
  * @param step steps of it that are done
  * @param peakBytes most memory held so far
  * @param lanes what is known of each adapter in training, by its name
- * @param steps all step records
+ * @param steps how far the file of the steps went
  * @param ended stages that ended
  * @param tensors flat buffers, keyed {@code <kind>.<adapter>}: its weights {@code w}, {@code best}
  *     ones, and what its optimizer keeps
@@ -47,7 +46,7 @@ record Checkpoint(
     int step,
     long peakBytes,
     Map<String, LaneState> lanes,
-    List<StepRecord> steps,
+    StepLog.Position steps,
     List<Ended> ended,
     Map<String, float[]> tensors) {
   private static final ObjectMapper JSON =
@@ -57,7 +56,7 @@ record Checkpoint(
   private static final String STATE = "state.json";
   private static final String TENSORS = "tensors.safetensors";
   private static final String CHECKSUMS = "SHA256SUMS";
-  private static final int VERSION = 2;
+  private static final int VERSION = 3;
 
   /**
    * What early stopping and the choice of the best weights know of an adapter.
@@ -77,7 +76,11 @@ record Checkpoint(
 
   /** A stage that ended, without what a resumed run makes anew. */
   record Ended(
-      int steps, long examples, long tokens, double seconds, Map<String, Double> validationLoss) {}
+      int steps, long examples, long tokens, double seconds, Map<String, Double> validationLoss) {
+    static Ended of(StageResult e) {
+      return new Ended(e.steps(), e.examples(), e.tokens(), e.seconds(), e.validationLoss());
+    }
+  }
 
   void write(Path output) throws IOException {
     ObjectNode root = JSON.createObjectNode();
@@ -96,21 +99,10 @@ record Checkpoint(
           put(n, "losses", lane.losses());
           put(n, "bestLosses", lane.bestLosses());
         });
-    ArrayNode stepNodes = root.putArray("steps");
-    for (StepRecord r : steps) {
-      ObjectNode s = stepNodes.addObject();
-      s.put("stage", r.stage())
-          .put("stageIndex", r.stageIndex())
-          .put("step", r.step())
-          .put("steps", r.steps());
-      put(s, "loss", r.lossByTask());
-      s.put("lr", r.learningRate());
-      put(s, "gradientNorm", r.gradientNorm());
-      s.put("examples", r.examples())
-          .put("tokens", r.tokens())
-          .put("lossTokens", r.lossTokens())
-          .put("seconds", r.seconds());
-    }
+    root.putObject("steps")
+        .put("count", steps.steps())
+        .put("bytes", steps.bytes())
+        .put("sha256", steps.sha256());
     ArrayNode endedNodes = root.putArray("ended");
     for (Ended e : ended) {
       ObjectNode n = endedNodes.addObject();
@@ -202,22 +194,6 @@ record Checkpoint(
     if (root.integer("version") != VERSION) {
       throw root.malformed("version", String.valueOf(VERSION));
     }
-    List<StepRecord> steps = new ArrayList<>();
-    for (Fields s : root.array("steps")) {
-      steps.add(
-          new StepRecord(
-              s.text("stage"),
-              s.integer("stageIndex"),
-              s.integer("step"),
-              s.integer("steps"),
-              ImmutableMap.copyOf(s.numbers("loss")),
-              s.number("lr"),
-              ImmutableMap.copyOf(s.numbers("gradientNorm")),
-              s.integer("examples"),
-              s.whole("tokens"),
-              s.whole("lossTokens"),
-              s.number("seconds")));
-    }
     List<Ended> ended = new ArrayList<>();
     for (Fields e : root.array("ended")) {
       ended.add(
@@ -240,6 +216,7 @@ record Checkpoint(
               lane.numbers("losses"),
               lane.numbers("bestLosses")));
     }
+    Fields steps = root.object("steps");
     int stage = root.integer("stage");
     int step = root.integer("step");
     if (ended.size() != stage) {
@@ -257,7 +234,7 @@ record Checkpoint(
         step,
         root.whole("peakBytes"),
         lanes,
-        steps,
+        new StepLog.Position(steps.whole("count"), steps.whole("bytes"), steps.text("sha256")),
         ended,
         tensors);
   }
@@ -307,7 +284,7 @@ record Checkpoint(
   }
 
   /** The fields of an object, all of which must be there. */
-  private record Fields(Path file, String place, JsonNode node) {
+  record Fields(Path file, String place, JsonNode node) {
     MalformedFileException malformed(String field, String expected) {
       JsonNode found = node.path(field);
       String text = found.isMissingNode() ? "nothing" : found.toString();
@@ -352,6 +329,10 @@ record Checkpoint(
         map.put(e.getKey(), all.number(e.getKey()));
       }
       return map;
+    }
+
+    Fields object(String field) throws MalformedFileException {
+      return new Fields(file, place + field + ".", field(field, JsonNode::isObject, "an object"));
     }
 
     Map<String, Fields> objects(String field) throws MalformedFileException {

@@ -24,7 +24,8 @@ final class RunDirectory implements AutoCloseable {
     OVERWRITE
   }
 
-  private static final List<String> PARTS = List.of("checkpoint", "stages", "bases", "adapters");
+  private static final List<String> PARTS =
+      List.of("checkpoint", "steps.jsonl", "stages", "bases", "adapters");
 
   private final Path path;
   private final DirectoryLock lock;
@@ -63,6 +64,10 @@ final class RunDirectory implements AutoCloseable {
       AtomicFiles.recover(path.resolve(part)); // which removes what was not finished
       AtomicFiles.deleteRecursively(path.resolve(part));
     }
+  }
+
+  static Path steps(Path output) {
+    return output.resolve("steps.jsonl");
   }
 
   static Path checkpoint(Path output) {

@@ -13,9 +13,11 @@ import org.tune4j.core.model.Adapter;
  * @param plan what was done
  * @param completed whether it ran to its end rather than being cancelled
  * @param stages those that ended
- * @param steps every step, in order
+ * @param log every step, in order, in a file of the output directory
  * @param adapters all adapters by name, frozen
  * @param encoded what encoding did to each task's training split
+ * @param examples trained on
+ * @param tokens trained on
  * @param seconds of training, without validation and saving
  * @param peakBytes most memory used outside the heap at once: the model's weights, what is trained,
  *     and the arena of the largest step; not what the engine has in reserve from before
@@ -26,21 +28,22 @@ public record TrainingResult(
     TrainingPlan plan,
     boolean completed,
     ImmutableList<StageResult> stages,
-    ImmutableList<StepRecord> steps,
+    StepRecords log,
     ImmutableMap<String, Adapter> adapters,
     ImmutableMap<String, EncodingReport> encoded,
+    long examples,
+    long tokens,
     double seconds,
     long peakBytes,
     Optional<AdaptableModel> merged)
     implements AutoCloseable {
-  /** Returns the tokens trained on. */
-  public long tokens() {
-    return steps.stream().mapToLong(StepRecord::tokens).sum();
-  }
-
-  /** Returns the examples trained on. */
-  public long examples() {
-    return steps.stream().mapToLong(StepRecord::examples).sum();
+  /**
+   * Returns every step, in order: reads {@link #log}, which can also be read step by step.
+   *
+   * @throws java.io.UncheckedIOException if the file was removed or altered
+   */
+  public ImmutableList<StepRecord> steps() {
+    return log.list();
   }
 
   /** Frees the adapters and the run's own model; files, and the model given, stay. */

@@ -3,6 +3,7 @@ package org.tune4j.core.train;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 import org.tune4j.core.engine.Engine;
 
 /**
@@ -59,6 +60,20 @@ final class Turns {
     run();
     engine.lock().lock();
     othersRan();
+  }
+
+  /** Runs a step, or a part of one, under the engine's lock; its arena is reset at the end. */
+  <T> T step(Supplier<T> work) {
+    begin();
+    try {
+      afterwards.run();
+      return work.get();
+    } finally {
+      if (engine.lock().getHoldCount() == 1) {
+        engine.resetArena();
+      }
+      engine.lock().unlock();
+    }
   }
 
   /** Lets others have turns, while some wait and it is time. */

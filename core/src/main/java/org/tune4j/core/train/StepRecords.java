@@ -1,0 +1,152 @@
+package org.tune4j.core.train;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.io.BufferedReader;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.tune4j.core.io.JsonFile;
+import org.tune4j.core.io.MalformedFileException;
+
+/**
+ * The steps of a run, in order: read from {@code steps.jsonl} in its output directory when they are
+ * asked for, as a long run has more than should be held.
+ *
+ * @param file one record a line
+ * @param count how many of its lines are the run's
+ */
+public record StepRecords(Path file, long count) {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  /** Returns the steps of a run that is complete or was stopped. */
+  public static StepRecords in(Path output) {
+    Path file = RunDirectory.steps(output);
+    if (!Files.exists(file)) {
+      return new StepRecords(file, 0);
+    }
+    try (BufferedReader lines = reader(file)) {
+      return new StepRecords(file, lines.lines().count());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * Returns the steps one by one; close the stream.
+   *
+   * @throws UncheckedIOException while it is read, if the file is missing, damaged or too short
+   */
+  public Stream<StepRecord> stream() {
+    if (count == 0) {
+      return Stream.empty();
+    }
+    BufferedReader lines;
+    try {
+      lines = reader(file);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return Stream.iterate(1L, i -> i <= count, i -> i + 1)
+        .map(i -> next(lines, i))
+        .onClose(
+            () -> {
+              try {
+                lines.close();
+              } catch (IOException e) {
+                throw new UncheckedIOException(e);
+              }
+            });
+  }
+
+  /** No channel, which an interrupt would close. */
+  private static BufferedReader reader(Path file) throws IOException {
+    return new BufferedReader(
+        new InputStreamReader(new FileInputStream(file.toFile()), StandardCharsets.UTF_8));
+  }
+
+  private StepRecord next(BufferedReader lines, long number) {
+    try {
+      String line = lines.readLine();
+      if (line == null) {
+        throw new MalformedFileException(
+            file, "", (number - 1) + " lines", count + " lines, one for each step");
+      }
+      return parse(line, file, number);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * Returns all steps.
+   *
+   * @throws UncheckedIOException if the file is missing, damaged or too short
+   */
+  public ImmutableList<StepRecord> list() {
+    try (Stream<StepRecord> all = stream()) {
+      return all.collect(ImmutableList.toImmutableList());
+    }
+  }
+
+  /** Returns the steps of a stage. */
+  ImmutableList<StepRecord> ofStage(int index) {
+    try (Stream<StepRecord> all = stream()) {
+      return all.filter(s -> s.stageIndex() == index).collect(ImmutableList.toImmutableList());
+    }
+  }
+
+  // ---- the form of a line
+
+  /** Returns a step as a line, its end included. */
+  static byte[] line(StepRecord r) {
+    ObjectNode s = JSON.createObjectNode();
+    s.put("stage", r.stage())
+        .put("stageIndex", r.stageIndex())
+        .put("step", r.step())
+        .put("steps", r.steps());
+    put(s.putObject("loss"), r.lossByTask());
+    s.put("lr", r.learningRate());
+    put(s.putObject("gradientNorm"), r.gradientNorm());
+    s.put("examples", r.examples())
+        .put("tokens", r.tokens())
+        .put("lossTokens", r.lossTokens())
+        .put("seconds", r.seconds());
+    return (s + "\n").getBytes(StandardCharsets.UTF_8);
+  }
+
+  private static void put(ObjectNode node, Map<String, Double> values) {
+    values.forEach(node::put);
+  }
+
+  /**
+   * Returns the step of a line.
+   *
+   * @param number of the line, for messages
+   * @throws MalformedFileException if it is something else
+   */
+  static StepRecord parse(String line, Path file, long number) throws MalformedFileException {
+    Checkpoint.Fields s =
+        new Checkpoint.Fields(file, "line " + number + ", ", JsonFile.parse(line, file));
+    return new StepRecord(
+        s.text("stage"),
+        s.integer("stageIndex"),
+        s.integer("step"),
+        s.integer("steps"),
+        ImmutableMap.copyOf(s.numbers("loss")),
+        s.number("lr"),
+        ImmutableMap.copyOf(s.numbers("gradientNorm")),
+        s.integer("examples"),
+        s.whole("tokens"),
+        s.whole("lossTokens"),
+        s.number("seconds"));
+  }
+}

@@ -1,0 +1,170 @@
+package org.tune4j.core.train;
+
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.model.Pass;
+import org.tune4j.core.model.PassLosses;
+
+/**
+ * Runs steps: one of each running lane, in common passes through the base, then clipping and the
+ * optimizer of each lane by itself.
+ */
+final class StepRunner {
+  private final RunAdapters adapters;
+  private final TrainingData data;
+  private final List<String> tasks;
+  private final Hyperparameters h;
+  private final Turns turns;
+  private final Engine engine;
+  private long peakBytes;
+
+  /**
+   * Makes it.
+   *
+   * @param tasks names of the run's tasks
+   * @param peakBytes most memory held so far
+   */
+  StepRunner(
+      RunAdapters adapters,
+      TrainingData data,
+      List<String> tasks,
+      Hyperparameters h,
+      Turns turns,
+      long peakBytes) {
+    this.adapters = adapters;
+    this.data = data;
+    this.tasks = tasks;
+    this.h = h;
+    this.turns = turns;
+    this.peakBytes = peakBytes;
+    engine = adapters.base().engine();
+  }
+
+  /** Returns the most memory held so far. */
+  long peakBytes() {
+    return peakBytes;
+  }
+
+  /** What is summed up over the passes of a step: losses by index of their task. */
+  private final class Sums {
+    final double[] losses = new double[tasks.size()];
+    final long[] targets = new long[tasks.size()];
+
+    void add(Pass pass, PassLosses of, List<Lane> lanes, int step) {
+      for (int i = 0; i < of.losses().length; i++) {
+        Pass.Item item = pass.items().get(of.items()[i]);
+        float loss = of.losses()[i];
+        if (!Float.isFinite(loss)) {
+          String task = tasks.get(item.task());
+          throw new NotFiniteException(
+              step + 1, "loss of task '%s'".formatted(task), loss, task, lanes.get(item.lane()));
+        }
+        losses[item.task()] += loss;
+        targets[item.task()]++;
+      }
+    }
+
+    ImmutableMap<String, Double> means() {
+      ImmutableMap.Builder<String, Double> means = ImmutableMap.builder();
+      for (int t = 0; t < losses.length; t++) {
+        if (targets[t] > 0) {
+          means.put(tasks.get(t), losses[t] / targets[t]);
+        }
+      }
+      return means.buildOrThrow();
+    }
+  }
+
+  /**
+   * Runs a step.
+   *
+   * @param step from 0
+   * @throws NotFiniteException if a loss or gradient is no finite number
+   */
+  StepRecord run(StageRun run, int step) {
+    long start = System.nanoTime();
+    List<Lane> running = run.running();
+    List<Pass.Item> items = new ArrayList<>();
+    for (Lane lane : running) {
+      items.addAll(lane.items(step, h.examplesPerStep(), data, tasks));
+    }
+    Sums sums = new Sums();
+    ImmutableMap.Builder<String, Double> norms = ImmutableMap.builder();
+    double rate =
+        turns.step(
+            () -> {
+              addGradients(run, step, items, sums);
+              double highest = 0;
+              for (Lane lane : running) {
+                turns.pause();
+                highest = Math.max(highest, update(lane, step, norms));
+              }
+              peakBytes = Math.max(peakBytes, engine.memory().step());
+              return highest;
+            });
+    return new StepRecord(
+        run.stage().name(),
+        run.index(),
+        step + 1,
+        run.steps(),
+        sums.means(),
+        rate,
+        norms.buildOrThrow(),
+        items.size(),
+        items.stream().mapToLong(i -> i.example().ids().length).sum(),
+        Arrays.stream(sums.targets).sum(),
+        (System.nanoTime() - start) / 1e9);
+  }
+
+  private void addGradients(StageRun run, int step, List<Pass.Item> items, Sums sums) {
+    float[] weights = weights(run.lanes(), items);
+    run.running().forEach(l -> l.parameters().zeroGradients());
+    int number = 0;
+    for (Pass pass : Pass.divide(items, run.stacks(), h.tokensPerPass())) {
+      long seed = ((h.seed() * 31 + run.index()) * 1_000_003 + step) * 1_000_003 + number++;
+      PassLosses losses = adapters.base().addGradients(pass, weights, mode(h), seed, turns::pause);
+      peakBytes = Math.max(peakBytes, engine.memory().step());
+      engine.resetArena();
+      sums.add(pass, losses, run.lanes(), step);
+    }
+  }
+
+  /** Returns the factor that makes the sum of a lane's losses the mean over its targets. */
+  private static float[] weights(ImmutableList<Lane> lanes, List<Pass.Item> items) {
+    long[] targets = new long[lanes.size()];
+    items.forEach(i -> targets[i.lane()] += i.example().lossTokens());
+    float[] weights = new float[targets.length];
+    for (int i = 0; i < weights.length; i++) {
+      weights[i] = 1f / targets[i];
+    }
+    return weights;
+  }
+
+  static Tape.Mode mode(Hyperparameters h) {
+    return h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING;
+  }
+
+  /** Clips a lane's gradients and runs its optimizer; returns the learning rate. */
+  private double update(Lane lane, int step, ImmutableMap.Builder<String, Double> norms) {
+    Parameters p = lane.parameters();
+    double norm = Math.sqrt(engine.sumOfSquares(p.flatGradients()));
+    if (!Double.isFinite(norm)) {
+      throw new NotFiniteException(
+          step + 1,
+          "gradient norm of adapter '%s'".formatted(lane.name()),
+          norm,
+          lane.tasks().get(0),
+          lane);
+    }
+    norms.put(lane.name(), norm);
+    double rate = h.learningRate() * h.schedule().factor(step, lane.steps());
+    lane.optimizer().apply(rate, Math.min(1, h.maxGradientNorm() / (norm + 1e-6)), step + 1);
+    return rate;
+  }
+}

@@ -67,19 +67,24 @@ final class PythonRegex {
   /**
    * What matching may still cost: characters looked at, a few nanoseconds each.
    *
-   * <p>A reasonable expression looks at a few hundred for a name; one such as {@code (a+)+b} at
-   * more than there will ever be time for.
+   * <p>A reasonable expression looks at a few hundred for a name, or some thousands; one such as
+   * {@code (a+)+b} at more than there will ever be time for. That is mostly seen at the first name.
    */
   static final class Steps {
     private static final long ALL = 20_000_000;
+    private static final long ONE = 2_000_000; // for one name
     private long left = ALL;
 
     void take(PythonRegex regex, String name) {
       if (--left < 0) {
-        throw new IllegalArgumentException(
-            "%s: '%s' takes too many steps to match ('%s' was looked at last): simplify it"
-                .formatted(regex.field, regex.regex, name));
+        throw tooMany(regex, name);
       }
+    }
+
+    private static IllegalArgumentException tooMany(PythonRegex regex, String name) {
+      return new IllegalArgumentException(
+          "%s: '%s' takes too many steps to match ('%s' was looked at last): simplify it"
+              .formatted(regex.field, regex.regex, name));
     }
   }
 
@@ -112,6 +117,7 @@ final class PythonRegex {
   private final class Counted implements CharSequence {
     private final String name;
     private final Steps steps;
+    private long left = Steps.ONE;
 
     Counted(String name, Steps steps) {
       this.name = name;
@@ -121,6 +127,9 @@ final class PythonRegex {
     @Override
     public char charAt(int index) {
       steps.take(PythonRegex.this, name);
+      if (--left < 0) {
+        throw Steps.tooMany(PythonRegex.this, name);
+      }
       return name.charAt(index);
     }
 

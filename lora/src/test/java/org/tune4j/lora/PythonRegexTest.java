@@ -115,6 +115,18 @@ class PythonRegexTest {
         });
   }
 
+  /** One name may take a tenth of what all may: few seconds even where a step takes long. */
+  @Test
+  void oneNameIsEnoughToSeeIt() {
+    LoraConfig slow =
+        LoraConfig.builder().targetModules(TargetModules.matching(".*.*.*.*X")).build();
+    assertThat(slow.targets(Q0)).isFalse(); // some ten thousand
+    LoraConfig tooSlow =
+        LoraConfig.builder().targetModules(TargetModules.matching(".*.*.*.*.*.*X")).build();
+    assertThatThrownBy(() -> tooSlow.targets(Q0)) // some millions
+        .hasMessageContaining("too many steps");
+  }
+
   @Test
   void whatIsGivenUpIsNamed() {
     String regex = ".*.*.*.*.*.*.*.*.*.*X";

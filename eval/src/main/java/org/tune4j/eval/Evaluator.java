@@ -14,7 +14,6 @@ import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.LearnedTurns;
@@ -503,7 +502,7 @@ public final class Evaluator {
         split.name().toLowerCase(Locale.ROOT),
         maxLength);
     List<Likelihood> all = new ArrayList<>();
-    for (Pass pass : Pass.divide(EncodedExamples.of(encoded), adapters, tokensPerPass)) {
+    for (Pass pass : Pass.divide(encoded, adapters, tokensPerPass)) {
       requireNotCancelled(task);
       double[] sums = model.losses(pass).sums(pass.items().size());
       for (int i = 0; i < sums.length; i++) {

@@ -3,15 +3,14 @@ package org.tune4j.core.data;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.base.Ascii;
-import com.google.common.collect.ImmutableList;
 import com.google.common.primitives.Booleans;
 import com.google.common.primitives.Ints;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 import org.tune4j.core.text.ChatEncoder;
@@ -205,9 +204,13 @@ public final class ExampleEncoder implements TaskEncoder {
    *     not know, or a conversation cannot be rendered; the message says which
    */
   @Override
-  public Result encode(
-      Task task, Task.Split split, IntConsumer progress, BooleanSupplier cancelled) {
-    List<EncodedExample> out = new ArrayList<>();
+  public EncodingReport encode(
+      Task task,
+      Task.Split split,
+      Consumer<EncodedExample> to,
+      IntConsumer progress,
+      BooleanSupplier cancelled) {
+    int encoded = 0;
     int truncated = 0;
     int skipped = 0;
     long tokens = 0;
@@ -221,10 +224,10 @@ public final class ExampleEncoder implements TaskEncoder {
         progress.accept(from);
         requireNotCancelled(task, cancelled.getAsBoolean());
       }
-      int to = Math.min(from + AT_ONCE, examples.size());
+      int end = Math.min(from + AT_ONCE, examples.size());
       List<Outcome> outcomes =
-          IntStream.range(from, to).parallel().mapToObj(i -> outcome(task, split, i)).toList();
-      for (int i = from; i < to; i++) {
+          IntStream.range(from, end).parallel().mapToObj(i -> outcome(task, split, i)).toList();
+      for (int i = from; i < end; i++) {
         Outcome outcome = outcomes.get(i - from);
         if (outcome.failure != null) {
           requireNotCancelled(task, false); // an interruption ends a template, too
@@ -235,15 +238,14 @@ public final class ExampleEncoder implements TaskEncoder {
           continue;
         }
         truncated += outcome.shortened ? 1 : 0;
-        out.add(outcome.fitting);
+        to.accept(outcome.fitting);
+        encoded++;
         tokens += outcome.fitting.ids().length;
         lossTokens += outcome.fitting.lossTokens();
       }
     }
     progress.accept(examples.size());
-    return new Result(
-        ImmutableList.copyOf(out),
-        new EncodingReport(out.size(), truncated, skipped, tokens, lossTokens));
+    return new EncodingReport(encoded, truncated, skipped, tokens, lossTokens);
   }
 
   private static void requireNotCancelled(Task task, boolean cancelled) {

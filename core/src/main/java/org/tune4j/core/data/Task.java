@@ -6,12 +6,13 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.ImmutableSortedSet;
 import com.google.common.collect.Streams;
+import com.google.common.primitives.ImmutableIntArray;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -19,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Something to learn: named, with examples to train on, to validate on and to test on. Immutable.
@@ -28,6 +30,9 @@ import java.util.Set;
  * them occurs at least twice, and the other parts have no others; a text task if no example has a
  * prompt; a generation task otherwise. Labels that were given may be a single one: there is nothing
  * to tell apart then, but such a file trains as any other.
+ *
+ * <p>Lists of examples are immutable. Those of large files are not in the heap: an example is read
+ * where it is asked for, from a temporary copy (see {@link TaskReader}).
  */
 public final class Task {
   /** The most labels that are inferred from the completions. */
@@ -56,17 +61,17 @@ public final class Task {
   private final String name;
   private final Type type;
   private final ImmutableSortedSet<String> labels;
-  private final ImmutableList<Example> train;
-  private final ImmutableList<Example> validation;
-  private final ImmutableList<Example> test;
+  private final List<Example> train;
+  private final List<Example> validation;
+  private final List<Example> test;
   private final boolean completionOnlyLoss;
   private final ImmutableList<FileReport> reports;
 
   private Task(Builder b) {
     name = b.name;
-    train = ImmutableList.copyOf(b.train);
-    validation = ImmutableList.copyOf(b.validation);
-    test = ImmutableList.copyOf(b.test);
+    train = Stored.copyOf(b.train);
+    validation = Stored.copyOf(b.validation);
+    test = Stored.copyOf(b.test);
     completionOnlyLoss = b.completionOnlyLoss;
     reports = ImmutableList.copyOf(b.reports);
     checkArgument(!name.isBlank(), "a task needs a name");
@@ -189,38 +194,56 @@ public final class Task {
           "shares %s for validation and %s for test leave nothing to train on",
           validationShare,
           testShare);
-      Map<String, List<Example>> byLabel = new LinkedHashMap<>();
-      for (Example e : examples) {
-        byLabel
-            .computeIfAbsent(e.isConversation() ? "" : e.completion(), k -> new ArrayList<>())
-            .add(e);
-      }
-      if (byLabel.size() > MOST_INFERRED_LABELS || 2 * byLabel.size() > examples.size()) {
-        byLabel = Map.of("", new ArrayList<>(examples));
-      }
       Random random = new Random(seed);
-      List<Example> forTrain = new ArrayList<>();
-      List<Example> forValidation = new ArrayList<>();
-      List<Example> forTest = new ArrayList<>();
+      ImmutableIntArray.Builder forTrain = ImmutableIntArray.builder();
+      ImmutableIntArray.Builder forValidation = ImmutableIntArray.builder();
+      ImmutableIntArray.Builder forTest = ImmutableIntArray.builder();
       int seen = 0;
-      for (List<Example> group : byLabel.values()) {
-        Collections.shuffle(group, random);
-        seen += group.size();
+      int validated = 0;
+      int tested = 0;
+      for (int[] group : byLabel(examples)) {
+        Shuffles.shuffle(group, random);
+        seen += group.length;
         // what the running totals round to, so that many small groups add up to the shares; each
         // label keeps at least one example to train on
-        int most = group.size() - 1;
-        int v = (int) Math.round(seen * validationShare) - forValidation.size();
+        int most = group.length - 1;
+        int v = (int) Math.round(seen * validationShare) - validated;
         v = Math.max(0, Math.min(most, v));
-        int t = (int) Math.round(seen * testShare) - forTest.size();
+        int t = (int) Math.round(seen * testShare) - tested;
         t = Math.max(0, Math.min(most - v, t));
-        forValidation.addAll(group.subList(0, v));
-        forTest.addAll(group.subList(v, v + t));
-        forTrain.addAll(group.subList(v + t, group.size()));
+        validated += v;
+        tested += t;
+        forValidation.addAll(Arrays.stream(group, 0, v));
+        forTest.addAll(Arrays.stream(group, v, v + t));
+        forTrain.addAll(Arrays.stream(group, v + t, group.length));
       }
-      for (List<Example> part : List.of(forTrain, forValidation, forTest)) {
-        Collections.shuffle(part, random);
+      List<List<Example>> parts = new ArrayList<>();
+      for (ImmutableIntArray.Builder part : List.of(forTrain, forValidation, forTest)) {
+        int[] indices = part.build().toArray();
+        Shuffles.shuffle(indices, random);
+        parts.add(Stored.select(examples, indices));
       }
-      return train(forTrain).validation(forValidation).test(forTest);
+      return train(parts.get(0)).validation(parts.get(1)).test(parts.get(2));
+    }
+
+    /** Returns the indices of examples label by label, or all together if completions are many. */
+    private static List<int[]> byLabel(List<Example> examples) {
+      Map<String, Integer> numbers = new LinkedHashMap<>();
+      int[] label = new int[examples.size()];
+      int at = 0;
+      for (Example e : examples) {
+        String completion = e.isConversation() ? "" : e.completion();
+        label[at++] = numbers.computeIfAbsent(completion, k -> numbers.size());
+        if (numbers.size() > MOST_INFERRED_LABELS) {
+          break;
+        }
+      }
+      if (numbers.size() > MOST_INFERRED_LABELS || 2 * numbers.size() > examples.size()) {
+        return List.of(IntStream.range(0, examples.size()).toArray());
+      }
+      return IntStream.range(0, numbers.size())
+          .mapToObj(n -> IntStream.range(0, label.length).filter(i -> label[i] == n).toArray())
+          .toList();
     }
 
     /** Sets the label set; an example with another completion is then an error. */
@@ -290,27 +313,30 @@ public final class Task {
     Path test = find(directory, "test");
     TaskReader.Contents contents = reader.readAll(train);
     List<FileReport> reports = new ArrayList<>(List.of(contents.report()));
-    List<Example> all = new ArrayList<>(contents.examples());
+    List<List<Example>> all = new ArrayList<>(List.of(contents.examples()));
     if (validation == null) {
       b.split(contents.examples(), 0.1, 0, 0);
     } else {
       TaskReader.Contents read = reader.readAll(validation);
       b.train(contents.examples()).validation(read.examples());
       reports.add(read.report());
-      all.addAll(read.examples());
+      all.add(read.examples());
     }
     if (test != null) {
       TaskReader.Contents read = reader.readAll(test);
       b.test(read.examples());
       reports.add(read.report());
-      all.addAll(read.examples());
+      all.add(read.examples());
     }
     b.reports = reports;
     return (contents.labelled() ? b.labels(completions(all)) : b).build();
   }
 
-  private static Set<String> completions(List<Example> examples) {
-    return examples.stream().map(Example::completion).collect(ImmutableSet.toImmutableSet());
+  private static Set<String> completions(List<List<Example>> parts) {
+    return parts.stream()
+        .flatMap(List::stream)
+        .map(Example::completion)
+        .collect(ImmutableSet.toImmutableSet());
   }
 
   private static Path find(Path directory, String stem) {
@@ -334,7 +360,7 @@ public final class Task {
     TaskReader.Contents contents = reader.readAll(file);
     Builder b = builder(name).split(contents.examples(), 0.1, 0.1, 0);
     b.reports = List.of(contents.report());
-    return (contents.labelled() ? b.labels(completions(contents.examples())) : b).build();
+    return (contents.labelled() ? b.labels(completions(List.of(contents.examples()))) : b).build();
   }
 
   /**
@@ -367,7 +393,7 @@ public final class Task {
   }
 
   /** Returns a part of the examples. */
-  public ImmutableList<Example> split(Split split) {
+  public List<Example> split(Split split) {
     return switch (split) {
       case TRAIN -> train;
       case VALIDATION -> validation;
@@ -376,17 +402,17 @@ public final class Task {
   }
 
   /** Returns the training examples. */
-  public ImmutableList<Example> train() {
+  public List<Example> train() {
     return train;
   }
 
   /** Returns the validation examples; may be empty. */
-  public ImmutableList<Example> validation() {
+  public List<Example> validation() {
     return validation;
   }
 
   /** Returns the test examples; may be empty. */
-  public ImmutableList<Example> test() {
+  public List<Example> test() {
     return test;
   }
 
@@ -408,6 +434,19 @@ public final class Task {
         train.subList(0, Math.min(trainLimit, train.size())),
         validation.subList(0, Math.min(validationLimit, validation.size())),
         test.subList(0, Math.min(testLimit, test.size())));
+  }
+
+  /**
+   * Returns this task with some of its examples, in an order, and without a test split.
+   *
+   * @param trainIndices of training examples, at least one
+   * @param validationIndices of validation examples
+   */
+  public Task select(int[] trainIndices, int[] validationIndices) {
+    return withExamples(
+        Stored.select(train, trainIndices),
+        Stored.select(validation, validationIndices),
+        List.of());
   }
 
   /**

@@ -22,14 +22,13 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.IdentityHashMap;
+import java.util.BitSet;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVParser;
 import org.apache.commons.csv.CSVRecord;
@@ -43,6 +42,11 @@ import org.tune4j.core.io.MalformedFileException;
  * #skippingBadRows} leaves such rows out. No field that any format knows is passed over: it is
  * used, or the row is refused by its name; fields that no format knows, and such as repeat what
  * another says, are counted in the {@link FileReport}.
+ *
+ * <p>Files are read row by row. Where the examples would take more than a sixteenth of the largest
+ * heap, or than the property {@value HeapShare#PROPERTY} says in bytes, they are kept in a {@link
+ * org.tune4j.core.io.RecordFile temporary file} and each is read when it is asked for, so that
+ * files may be larger than the heap.
  */
 public final class TaskReader {
   private static final ObjectReader ELEMENT =
@@ -110,17 +114,18 @@ public final class TaskReader {
    * @throws NoSuchFileException if there is none
    * @throws MalformedFileException if it is empty, or an example is not as its format wants it
    */
-  public ImmutableList<Example> read(Path file) throws IOException {
+  public List<Example> read(Path file) throws IOException {
     return readAll(file).examples();
   }
 
   /**
    * What is in a file.
    *
+   * @param examples immutable; of a large file each is read where it is asked for
    * @param labelled whether it says itself that its completions are labels
    * @param report what reading it met beside the examples
    */
-  public record Contents(ImmutableList<Example> examples, boolean labelled, FileReport report) {}
+  public record Contents(List<Example> examples, boolean labelled, FileReport report) {}
 
   /**
    * Reads a file.
@@ -132,21 +137,26 @@ public final class TaskReader {
     if (!Files.isRegularFile(file)) {
       throw new NoSuchFileException(file.toString(), null, "no such task file");
     }
-    return new Reading(file).contents();
+    try (StoredRows stored = StoredRows.isFor(file) ? new StoredRows(file, columns) : null) {
+      return new Reading(file, stored).contents();
+    }
   }
 
   /** The reading of one file. */
   private final class Reading {
     private final Path file;
-    private final List<Example> examples = new ArrayList<>();
-    private final List<Example> unlabelled = new ArrayList<>();
+    private final StoredRows stored; // null where examples stay in the heap
+    private final List<Example> inHeap = new ArrayList<>();
+    private final BitSet unlabelled = new BitSet(); // which examples
+    private int read;
     private final Map<String, Integer> unused = new LinkedHashMap<>();
     private final List<String> firstBad = new ArrayList<>();
     private int labelled;
     private int bad;
 
-    Reading(Path file) {
+    Reading(Path file, StoredRows stored) {
       this.file = file;
+      this.stored = stored;
     }
 
     Contents contents() throws IOException {
@@ -168,8 +178,9 @@ public final class TaskReader {
         }
         throw e.getCause();
       }
-      if (labelled > 0) {
-        requireLabels();
+      List<Example> examples = stored == null ? inHeap : stored.finish();
+      if (labelled > 0 && !unlabelled.isEmpty()) {
+        examples = requireLabels(examples);
       }
       int rows = examples.size() + bad;
       if (examples.isEmpty()) {
@@ -180,7 +191,7 @@ public final class TaskReader {
             "at least one");
       }
       return new Contents(
-          ImmutableList.copyOf(examples),
+          Stored.copyOf(examples),
           labelled == examples.size(),
           new FileReport(
               file, rows, bad, ImmutableList.copyOf(firstBad), ImmutableMap.copyOf(unused)));
@@ -326,12 +337,12 @@ public final class TaskReader {
       }
     }
 
-    private void add(String place, String line, JsonNode node) throws MalformedFileException {
+    private void add(String place, String line, JsonNode node) throws IOException {
       add(place, line, node, format);
     }
 
     private void add(String place, String line, JsonNode node, DataFormat named)
-        throws MalformedFileException {
+        throws IOException {
       Row row = new Row(file, place, line, node, columns);
       DataFormat found = named == null ? Rows.detect(row) : named;
       Example example;
@@ -341,31 +352,35 @@ public final class TaskReader {
       } catch (IllegalArgumentException e) {
         throw row.bad("what cannot be used (" + e.getMessage() + ")", "what can", e);
       }
-      examples.add(example);
+      if (stored == null) {
+        inHeap.add(example);
+      } else {
+        stored.add(place, node, found, named != null);
+      }
       row.unused().forEach((field, n) -> unused.merge(field, n, Integer::sum));
       if (found == DataFormat.CSV) {
         labelled++;
       } else if (found == DataFormat.TEXT) {
-        unlabelled.add(example);
+        unlabelled.set(read);
       }
+      read++;
     }
 
     /** A text without a label among others that have one has lost it. */
-    private void requireLabels() throws MalformedFileException {
-      for (Example e : unlabelled) {
+    private List<Example> requireLabels(List<Example> examples) throws MalformedFileException {
+      for (int i = unlabelled.nextSetBit(0); i >= 0; i = unlabelled.nextSetBit(i + 1)) {
         refuse(
             new MalformedFileException(
                 file,
-                e.origin().substring(file.toString().length() + 2)
+                examples.get(i).origin().substring(file.toString().length() + 2)
                     + ", field '"
                     + columns.name("label")
                     + "'",
                 "nothing",
                 "a label, which %d other rows have".formatted(labelled)));
       }
-      Set<Example> without = Collections.newSetFromMap(new IdentityHashMap<>());
-      without.addAll(unlabelled);
-      examples.removeIf(without::contains);
+      int[] others = IntStream.range(0, read).filter(i -> !unlabelled.get(i)).toArray();
+      return Stored.select(examples, others);
     }
 
     private void refuse(MalformedFileException e) throws MalformedFileException {

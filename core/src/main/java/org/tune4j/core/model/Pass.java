@@ -7,7 +7,6 @@ import com.google.common.collect.PeekingIterator;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 
 /**
  * Examples that are run at once, with the adapters that work on them.
@@ -58,7 +57,7 @@ public record Pass(ImmutableList<Item> items, ImmutableList<ImmutableList<Adapte
 
   /** Divides examples of one task, on which one stack of adapters works. */
   public static Iterable<Pass> divide(
-      EncodedExamples examples, List<? extends Adapter> adapters, int budget) {
+      List<EncodedExample> examples, List<? extends Adapter> adapters, int budget) {
     return divide(
         () ->
             IntStream.range(0, examples.size())

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.ToIntFunction;
+import org.tune4j.core.data.Shuffles;
 
 /**
  * Which examples a lane is trained on, and in which order: of each task in shuffled rounds, each
@@ -46,7 +47,7 @@ final class DataOrder {
       at += count;
       mixing = mixing * 31 + name.hashCode();
     }
-    shuffle(mixed, new Random(mixing * 31 + stage));
+    Shuffles.shuffle(mixed, new Random(mixing * 31 + stage));
     int[] next = new int[picks.length];
     int[] example = new int[mixed.length];
     for (int i = 0; i < mixed.length; i++) {
@@ -58,28 +59,10 @@ final class DataOrder {
   private static int[] rounds(int size, int count, Random random) {
     int[] drawn = new int[count];
     for (int from = 0; from < count; from += size) {
-      int[] round = shuffled(size, random);
+      int[] round = Shuffles.numbers(size, random);
       System.arraycopy(round, 0, drawn, from, Math.min(size, count - from));
     }
     return drawn;
-  }
-
-  /** Returns the numbers from 0 to {@code size - 1} in a random order. */
-  static int[] shuffled(int size, Random random) {
-    int[] numbers = new int[size];
-    Arrays.setAll(numbers, i -> i);
-    shuffle(numbers, random);
-    return numbers;
-  }
-
-  /** Shuffles as {@link java.util.Collections#shuffle(List, Random)} does. */
-  private static void shuffle(int[] values, Random random) {
-    for (int i = values.length; i > 1; i--) {
-      int k = random.nextInt(i);
-      int last = values[i - 1];
-      values[i - 1] = values[k];
-      values[k] = last;
-    }
   }
 
   /** Returns how many examples are drawn. */

@@ -3,8 +3,8 @@ package org.tune4j.core.train;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.AdapterFactory;
 
@@ -43,7 +43,7 @@ record RunFingerprint(String text) {
     return text.toString();
   }
 
-  private static String describe(String task, EncodedExamples examples) {
+  private static String describe(String task, List<EncodedExample> examples) {
     long hash = 17;
     for (int i = 0; i < examples.size(); i++) {
       EncodedExample e = examples.get(i);

@@ -7,6 +7,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.Maps;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -310,7 +311,7 @@ public final class Trainer {
   // ---- before the first step
 
   /** Encodes the examples; returns false if that was cancelled. */
-  private boolean encoded() {
+  private boolean encoded() throws IOException {
     boolean done = false;
     try {
       data = TrainingData.encode(model, tasks, plan, h, listeners, cancelled);
@@ -318,6 +319,8 @@ public final class Trainer {
       done = true;
     } catch (CancellationException e) {
       return false;
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
     } finally {
       if (!done) {
         listeners.forEach(TrainingListener::onEnd);

@@ -13,8 +13,8 @@ import java.util.Random;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.EncodingReport;
+import org.tune4j.core.data.Shuffles;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskEncoder;
 import org.tune4j.core.model.AdaptableModel;
@@ -28,8 +28,8 @@ import org.tune4j.core.model.AdaptableModel;
  * @param longest tokens of the longest example
  */
 record TrainingData(
-    Map<String, EncodedExamples> train,
-    Map<String, EncodedExamples> validation,
+    Map<String, List<EncodedExample>> train,
+    Map<String, List<EncodedExample>> validation,
     Map<String, EncodingReport> reports,
     int longest) {
 
@@ -49,8 +49,8 @@ record TrainingData(
     TaskEncoder encoder = model.encoder(h.maxLength(), h.lengthPolicy(), h.learnedTurns());
     Set<String> drawn = new LinkedHashSet<>();
     plan.stages().forEach(s -> drawn.addAll(s.examples().keySet()));
-    Map<String, EncodedExamples> train = new LinkedHashMap<>();
-    Map<String, EncodedExamples> validation = new LinkedHashMap<>();
+    Map<String, List<EncodedExample>> train = new LinkedHashMap<>();
+    Map<String, List<EncodedExample>> validation = new LinkedHashMap<>();
     Map<String, EncodingReport> reports = new LinkedHashMap<>();
     int longest = 1;
     for (Task task : tasks) {
@@ -80,7 +80,7 @@ record TrainingData(
                           l -> l.onEncoding(task.name(), task.train().size() + done, total)),
                   cancelled)
               .examples();
-      train.put(task.name(), EncodedExamples.of(result.examples()));
+      train.put(task.name(), result.examples());
       validation.put(task.name(), sample(held, h, task.name()));
       reports.put(task.name(), result.report());
       longest = Math.max(longest, longest(train.get(task.name())));
@@ -94,14 +94,15 @@ record TrainingData(
   }
 
   /** Returns a sample, as files are often sorted by label. */
-  private static EncodedExamples sample(List<EncodedExample> held, Hyperparameters h, String task) {
-    int[] order = DataOrder.shuffled(held.size(), new Random(h.seed() * 31 + task.hashCode()));
+  private static List<EncodedExample> sample(
+      List<EncodedExample> held, Hyperparameters h, String task) {
+    int[] order = Shuffles.numbers(held.size(), new Random(h.seed() * 31 + task.hashCode()));
     List<EncodedExample> sample = new ArrayList<>();
     Arrays.stream(order).limit(h.validationExamples()).forEach(i -> sample.add(held.get(i)));
-    return EncodedExamples.of(sample);
+    return sample;
   }
 
-  private static int longest(EncodedExamples examples) {
+  private static int longest(List<EncodedExample> examples) {
     int longest = 0;
     for (int i = 0; i < examples.size(); i++) {
       longest = Math.max(longest, examples.get(i).ids().length);
@@ -115,12 +116,12 @@ record TrainingData(
   }
 
   /** Returns a task's training examples. */
-  EncodedExamples train(String task) {
+  List<EncodedExample> train(String task) {
     return train.get(task);
   }
 
   /** Returns the examples that a task is validated on; may be none. */
-  EncodedExamples validation(String task) {
+  List<EncodedExample> validation(String task) {
     return validation.get(task);
   }
 

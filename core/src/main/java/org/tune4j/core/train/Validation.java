@@ -4,7 +4,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.tune4j.core.data.EncodedExamples;
+import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.model.Pass;
 import org.tune4j.core.model.PassLosses;
 
@@ -43,7 +43,7 @@ final class Validation {
   Map<String, Double> losses(Lane lane) {
     Map<String, Double> losses = new LinkedHashMap<>();
     for (String task : lane.tasks()) {
-      EncodedExamples held = data.validation(task);
+      List<EncodedExample> held = data.validation(task);
       if (held.size() > 0) {
         double loss =
             PassLosses.mean(

@@ -13,7 +13,6 @@ import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.engine.Engine;
 
 class PackerTest {
@@ -117,7 +116,7 @@ class PackerTest {
     try (Engine engine = TinyModels.engine();
         LanguageModel model = TinyModels.model("llama", engine)) {
       List<Double> sums = new ArrayList<>();
-      for (Pass pass : Pass.divide(EncodedExamples.of(examples), List.of(), budget)) {
+      for (Pass pass : Pass.divide(examples, List.of(), budget)) {
         for (double sum : model.losses(pass).sums(pass.items().size())) {
           sums.add(sum);
         }
@@ -135,9 +134,7 @@ class PackerTest {
         total += sum;
         targets += e.lossTokens();
       }
-      double mean =
-          PassLosses.mean(
-              Pass.divide(EncodedExamples.of(examples), List.of(), budget), model::losses);
+      double mean = PassLosses.mean(Pass.divide(examples, List.of(), budget), model::losses);
       if (targets == 0) {
         assertThat(mean).isNaN();
       } else {

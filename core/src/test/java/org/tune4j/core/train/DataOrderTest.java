@@ -15,6 +15,7 @@ import net.jqwik.api.Example;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
+import org.tune4j.core.data.Shuffles;
 
 class DataOrderTest {
   private static DataOrder order(Map<String, Integer> draws, int size, long seed, int stage) {
@@ -91,7 +92,7 @@ class DataOrderTest {
 
   @Example
   void shufflesNumbers() {
-    int[] shuffled = DataOrder.shuffled(100, new Random(3));
+    int[] shuffled = Shuffles.numbers(100, new Random(3));
     assertThat(shuffled).isNotEqualTo(IntStream.range(0, 100).toArray());
     assertThat(Arrays.stream(shuffled).sorted())
         .containsExactlyElementsOf(IntStream.range(0, 100).boxed().toList());

@@ -12,7 +12,6 @@ import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 
 class RunFingerprintTest {
   private static EncodedExample example(int token, boolean learned) {
@@ -20,12 +19,7 @@ class RunFingerprintTest {
   }
 
   private static String data(List<EncodedExample> train, List<EncodedExample> validation) {
-    TrainingData data =
-        new TrainingData(
-            Map.of("a", EncodedExamples.of(train)),
-            Map.of("a", EncodedExamples.of(validation)),
-            Map.of(),
-            2);
+    TrainingData data = new TrainingData(Map.of("a", train), Map.of("a", validation), Map.of(), 2);
     return RunFingerprint.describe(data);
   }
 

@@ -3,7 +3,6 @@ package org.tune4j.eval.advice;
 import java.util.List;
 import java.util.function.Predicate;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
@@ -46,8 +45,7 @@ final class GradientProbe {
     engine.lock().lock();
     try {
       p.zeroGradients();
-      for (Pass pass :
-          Pass.divide(EncodedExamples.of(examples), List.of(adapter), h.tokensPerPass())) {
+      for (Pass pass : Pass.divide(examples, List.of(adapter), h.tokensPerPass())) {
         Packer.Packed packed = model.pack(pass);
         float[] weights = new float[packed.lossItems().length];
         for (int i = 0; i < weights.length; i++) {

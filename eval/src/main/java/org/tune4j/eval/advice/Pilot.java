@@ -14,7 +14,6 @@ import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.ToDoubleFunction;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
@@ -302,9 +301,7 @@ public record Pilot(
                 finite(
                     task,
                     PassLosses.mean(
-                        Pass.divide(
-                            EncodedExamples.of(examples), stack.of(task), h.tokensPerPass()),
-                        model::losses))));
+                        Pass.divide(examples, stack.of(task), h.tokensPerPass()), model::losses))));
     return losses.buildOrThrow();
   }
 

@@ -1,13 +1,14 @@
 package org.tune4j.eval.advice;
 
-import com.google.common.collect.ImmutableList;
-import java.util.ArrayList;
-import java.util.Collections;
+import java.util.AbstractList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.Shuffles;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
@@ -24,30 +25,30 @@ final class Sample {
    * @param validation most validation examples
    */
   static Task of(Task task, int train, int validation, long seed) {
-    List<Example> learn = shuffled(task.train(), seed, task.name());
+    int[] learn = shuffled(task.train(), seed, task.name());
     List<Example> held;
     if (task.validation().isEmpty()) {
-      int n = Math.min(validation, learn.size() / 4);
-      held = learn.subList(learn.size() - n, learn.size());
-      learn = learn.subList(0, learn.size() - n);
+      int n = Math.min(validation, learn.length / 4);
+      held = pick(task.train(), Arrays.copyOfRange(learn, learn.length - n, learn.length), n);
+      learn = Arrays.copyOf(learn, learn.length - n);
     } else {
-      held = shuffled(task.validation(), seed, task.name());
+      int[] order = shuffled(task.validation(), seed, task.name());
+      held = pick(task.validation(), order, validation);
     }
-    return task.withExamples(
-        learn.subList(0, Math.min(train, learn.size())),
-        held.subList(0, Math.min(validation, held.size())),
-        List.of());
+    return task.withExamples(pick(task.train(), learn, train), held, List.of());
   }
 
   /** Returns a random part of a task's encoded examples, at most {@code n}. */
   static List<EncodedExample> of(List<EncodedExample> examples, int n, long seed, String name) {
-    return shuffled(examples, seed, name).subList(0, Math.min(n, examples.size()));
+    return pick(examples, shuffled(examples, seed, name), n);
   }
 
-  private static <T> List<T> shuffled(List<T> examples, long seed, String name) {
-    List<T> all = new ArrayList<>(examples);
-    Collections.shuffle(all, new Random(seed * 31 + name.hashCode()));
-    return all;
+  private static int[] shuffled(List<?> examples, long seed, String name) {
+    return Shuffles.numbers(examples.size(), new Random(seed * 31 + name.hashCode()));
+  }
+
+  private static <T> List<T> pick(List<T> examples, int[] order, int most) {
+    return Arrays.stream(order).limit(most).mapToObj(examples::get).toList();
   }
 
   /** Returns the encoder that training uses with these hyperparameters. */
@@ -57,22 +58,30 @@ final class Sample {
 
   /** Returns every second example, and the others; one list only if there is one example only. */
   static List<List<EncodedExample>> halves(List<EncodedExample> examples) {
-    List<List<EncodedExample>> halves = new ArrayList<>();
-    for (int first = 0; first < Math.min(2, examples.size()); first++) {
-      ImmutableList.Builder<EncodedExample> half = ImmutableList.builder();
-      for (int i = first; i < examples.size(); i += 2) {
-        half.add(examples.get(i));
+    return IntStream.range(0, Math.min(2, examples.size()))
+        .mapToObj(first -> half(examples, first))
+        .toList();
+  }
+
+  /** A view, as there may be more examples than the heap holds. */
+  private static List<EncodedExample> half(List<EncodedExample> examples, int first) {
+    return new AbstractList<>() {
+      @Override
+      public EncodedExample get(int index) {
+        return examples.get(first + 2 * index);
       }
-      halves.add(half.build());
-    }
-    return halves;
+
+      @Override
+      public int size() {
+        return (examples.size() - first + 1) / 2;
+      }
+    };
   }
 
   /** Returns a task with the examples only that were encoded, and without a test split. */
   static Task usable(Task task, List<EncodedExample> train, List<EncodedExample> validation) {
-    return task.withExamples(
-        train.stream().map(e -> task.train().get(e.example())).toList(),
-        validation.stream().map(e -> task.validation().get(e.example())).toList(),
-        List.of());
+    return task.select(
+        train.stream().mapToInt(EncodedExample::example).toArray(),
+        validation.stream().mapToInt(EncodedExample::example).toArray());
   }
 }

@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
@@ -121,8 +120,7 @@ public record TaskProfile(
         balance(counts),
         held.isEmpty()
             ? Double.NaN
-            : PassLosses.mean(
-                Pass.divide(EncodedExamples.of(held), List.of(), h.tokensPerPass()), model::losses),
+            : PassLosses.mean(Pass.divide(held, List.of(), h.tokensPerPass()), model::losses),
         held.size());
   }
 

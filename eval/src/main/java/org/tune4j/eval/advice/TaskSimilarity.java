@@ -16,7 +16,6 @@ import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.tune4j.core.data.EncodedExample;
-import org.tune4j.core.data.EncodedExamples;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.Batch;
@@ -292,7 +291,7 @@ public record TaskSimilarity(
     int hidden = model.config().hiddenSize();
     double[] sum = new double[hidden];
     double[] squares = new double[hidden];
-    for (Pass pass : Pass.divide(EncodedExamples.of(examples), List.of(), tokensPerPass)) {
+    for (Pass pass : Pass.divide(examples, List.of(), tokensPerPass)) {
       Batch batch = model.pack(pass).batch();
       float[] states; // [rows, hidden]
       try (INDArray array = model.hiddenStates(batch, Routing.BASE)) {

@@ -1,6 +1,8 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import java.util.Arrays;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Precision;
 
 /**
  * How far products with a frozen weight may be from exact ones with the values that it was given,

@@ -1,6 +1,10 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import java.util.Random;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.ProjectionAdapter;
+import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
 /** The plainest adapters of either kind, for tests of engines and of the tape. */

@@ -1,21 +1,19 @@
 package org.tune4j.lora;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
 
-import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.tune4j.core.engine.EngineProvider;
-import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.EnginePaths;
 import org.tune4j.core.engine.Precision;
+import org.tune4j.testing.EnginePath;
+import org.tune4j.testing.ParityCheck;
 
 /** The recorded cases of transformers + PEFT, on every engine that runs here. */
 class GoldenTest {
-  static final Path GOLDEN = Path.of("../core/src/test/resources/golden");
   static final List<String> CASES =
       List.of("gpt2", "llama", "qwen2", "qwen3", "mistral", "smollm3", "granite", "phi3");
 
@@ -32,9 +30,9 @@ class GoldenTest {
       List.of("modules-to-save-lm-head", "target-embed-tokens", "init-pissa", "bias-all-no-biases");
 
   static List<String> engines() {
-    return Engines.providers().stream()
-        .filter(p -> p.unavailable(Precision.F32).isEmpty())
-        .map(EngineProvider::name)
+    return Stream.of(EnginePaths.nd4j(), EnginePaths.oneDnn(Precision.F32))
+        .flatMap(List::stream)
+        .map(EnginePath::engine)
         .toList();
   }
 
@@ -47,38 +45,23 @@ class GoldenTest {
   @ParameterizedTest
   @MethodSource("cases")
   void agreesWithPeft(String name, String engine) {
-    check(ParityCheck.run(GOLDEN.resolve(name), engine));
+    check(ParityCheck.run(CaseFiles.GOLDEN.resolve(name), engine));
   }
 
   /** Every way of multiplying that this machine has, whichever it would choose by itself. */
   static Stream<Arguments> roundedCases() {
-    return CASES.stream()
-        .flatMap(
-            c ->
-                Stream.of(
-                    Arguments.of(c, Precision.BF16, "native", "exact"),
-                    Arguments.of(c, Precision.BF16, "widened", "exact"),
-                    Arguments.of(c, Precision.INT8, "native", "rounded"),
-                    Arguments.of(c, Precision.INT8, "widened", "exact")));
+    return Stream.of(Precision.BF16, Precision.INT8)
+        .flatMap(p -> EnginePaths.oneDnn(p).stream())
+        .flatMap(path -> CASES.stream().map(c -> Arguments.of(c, path)));
   }
 
-  @ParameterizedTest
+  @ParameterizedTest(allowZeroInvocations = true) // not every processor has bfloat16
   @MethodSource("roundedCases")
-  void agreesWithPeftWithinRoundings(String name, Precision precision, String bf16, String int8) {
-    EngineProvider onednn =
-        Engines.providers().stream()
-            .filter(p -> p.name().equals("onednn"))
-            .findFirst()
-            .orElseThrow();
-    assumeThat(onednn.unavailable(precision)).isEmpty();
-    System.setProperty("tune4j.onednn.bf16", bf16);
-    System.setProperty("tune4j.onednn.int8", int8);
-    try {
-      check(ParityCheck.run(GOLDEN.resolve(name), "onednn", precision));
-    } finally {
-      System.clearProperty("tune4j.onednn.bf16");
-      System.clearProperty("tune4j.onednn.int8");
-    }
+  void agreesWithPeftWithinRoundings(String name, EnginePath path) {
+    check(
+        path.with(
+            () ->
+                ParityCheck.run(CaseFiles.GOLDEN.resolve(name), path.engine(), path.precision())));
   }
 
   private static void check(ParityCheck.Report report) {

@@ -1,8 +1,12 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import java.util.Arrays;
 import java.util.function.UnaryOperator;
 import org.apache.commons.math3.special.Erf;
+import org.tune4j.core.engine.AttentionShape;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.RopeTable;
+import org.tune4j.core.engine.Spans;
 
 /**
  * The operations of {@link Engine} in float64, each in the plainest form of its definition.

@@ -1,4 +1,4 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
@@ -26,19 +26,28 @@ import net.jqwik.api.lifecycle.AfterContainer;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
-import org.opentest4j.TestAbortedException;
+import org.tune4j.core.engine.AttentionShape;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.engine.Precision;
+import org.tune4j.core.engine.RopeTable;
+import org.tune4j.core.engine.Spans;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
 /**
  * What every {@link Engine} does: each operation, forward and backward, on drawn shapes and
  * layouts, against float64 references and their central differences. An engine's test extends this
- * class and says how the engine is made.
+ * class and says in which ways the engine computes; run it with {@code -Dtune4j.poison=true}.
  */
 @PropertyDefaults(
     tries = 20,
     generation = GenerationMode.RANDOMIZED,
     shrinking = ShrinkingMode.BOUNDED)
-abstract class EngineContract {
+public abstract class EngineContract {
   /** Relative error allowed where all is F32. */
   private static final double F32 = 1e-5;
 
@@ -56,8 +65,11 @@ abstract class EngineContract {
 
   private static final Map<EnginePath, Engine> ENGINES = new HashMap<>();
 
-  /** Returns the ways in which the engine computes that this machine can run. */
-  abstract List<EnginePath> paths();
+  /**
+   * Returns the ways in which the engine computes that this machine can run. None is a failure: an
+   * engine that cannot be loaded must not pass.
+   */
+  protected abstract List<EnginePath> paths();
 
   @AfterContainer
   static void closeEngines() {
@@ -76,7 +88,7 @@ abstract class EngineContract {
   /** Runs a try on each path, with operands drawn from the seed. */
   private void onEachPath(long seed, PathTry body) {
     if (paths().isEmpty()) {
-      throw new TestAbortedException("the engine does not run on this machine");
+      throw new AssertionError("the engine does not run on this machine");
     }
     for (EnginePath path : paths()) {
       run(path, seed, body);

@@ -1,10 +1,14 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Precision;
+import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
 /**

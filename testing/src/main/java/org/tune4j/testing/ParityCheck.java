@@ -1,4 +1,4 @@
-package org.tune4j.lora;
+package org.tune4j.testing;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -35,6 +35,8 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.Routing;
+import org.tune4j.lora.LoraAdapter;
+import org.tune4j.lora.PeftFormat;
 
 /**
  * Compares an engine with a run recorded with transformers + PEFT: base model, adapter, gradients

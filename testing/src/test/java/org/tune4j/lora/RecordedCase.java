@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.SafetensorsWriter;
+import org.tune4j.testing.ParityCheck;
 
 /** Runs a {@link ReferenceLlama} through a case and writes that as {@link ParityCheck} reads it. */
 final class RecordedCase {

@@ -9,6 +9,7 @@ import org.tune4j.core.engine.Parameters.Slot;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
+import org.tune4j.testing.AdapterContract;
 
 /** Every variant of LoRA against the contract. */
 class LoraAdapterTest {

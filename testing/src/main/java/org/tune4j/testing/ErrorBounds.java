@@ -1,8 +1,9 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
+import org.tune4j.core.engine.DType;
 
 /**
  * How far a product may be from the exact one, element by element: the rounding of its result to

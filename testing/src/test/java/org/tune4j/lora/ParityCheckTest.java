@@ -19,6 +19,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.Safetensors;
+import org.tune4j.testing.ParityCheck;
 
 /** Whether the comparison sees what is wrong with a case, and only that. */
 class ParityCheckTest {
@@ -30,7 +31,7 @@ class ParityCheckTest {
 
   @BeforeEach
   void copyCase() throws IOException {
-    directory = CaseFiles.copy(GoldenTest.GOLDEN.resolve("qwen2"), folder.resolve("case"));
+    directory = CaseFiles.copy(CaseFiles.GOLDEN.resolve("qwen2"), folder.resolve("case"));
   }
 
   private interface Edit {

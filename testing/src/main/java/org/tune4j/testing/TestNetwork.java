@@ -1,9 +1,21 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import com.google.common.primitives.Doubles;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.tune4j.core.engine.AttentionShape;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Precision;
+import org.tune4j.core.engine.ProjectionAdapter;
+import org.tune4j.core.engine.RopeTable;
+import org.tune4j.core.engine.Spans;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
 /**

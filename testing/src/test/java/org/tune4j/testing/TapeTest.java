@@ -1,4 +1,4 @@
-package org.tune4j.core.engine;
+package org.tune4j.testing;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -15,6 +15,18 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.tune4j.core.engine.AttentionShape;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Engines;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.KvCache;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.engine.Precision;
+import org.tune4j.core.engine.ProjectionAdapter;
+import org.tune4j.core.engine.Spans;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.engine.Tensor;
 
 /** What the tape adds to the operations, which {@link EngineContract} tests. */
 class TapeTest {

@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.Floats;
+import org.tune4j.testing.ParityCheck;
 
 /**
  * Cases of other kinds than the recorded ones, from a reference in double precision: every engine

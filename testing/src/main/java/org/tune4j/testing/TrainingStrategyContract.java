@@ -1,4 +1,4 @@
-package org.tune4j.strategies;
+package org.tune4j.testing;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -31,6 +31,10 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
+import org.tune4j.strategies.FineTuner;
+import org.tune4j.strategies.FineTuningResult;
+import org.tune4j.strategies.PlanContext;
+import org.tune4j.strategies.TrainingStrategy;
 
 /**
  * What holds for every strategy. The test of a strategy of your own extends this and implements

@@ -1,4 +1,4 @@
-package org.tune4j.lora;
+package org.tune4j.testing;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
@@ -26,6 +26,7 @@ import org.tune4j.core.model.Batch;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.Routing;
+import org.tune4j.lora.Merging;
 
 /**
  * What every kind of adapter keeps to. Whoever adds a kind extends this with {@link #create} and
@@ -77,25 +78,25 @@ public abstract class AdapterContract {
   /** Model families, each on every engine. */
   static Stream<Arguments> everywhere() {
     return Stream.of("gpt2", "llama", "qwen2")
-        .flatMap(f -> TestModels.engines(Precision.F32).stream().map(e -> Arguments.of(f, e)));
+        .flatMap(f -> TinyModels.engines(Precision.F32).stream().map(e -> Arguments.of(f, e)));
   }
 
   static Stream<String> engines() {
-    return TestModels.engines(Precision.F32).stream();
+    return TinyModels.engines(Precision.F32).stream();
   }
 
   static Stream<String> bf16Engines() {
-    return TestModels.engines(Precision.BF16).stream();
+    return TinyModels.engines(Precision.BF16).stream();
   }
 
   private Adapter trained(LanguageModel model, String name, long seed) {
     Adapter adapter = create(model, name, seed);
-    TestModels.disturb(adapter, seed);
+    TinyModels.disturb(adapter, seed);
     return adapter;
   }
 
   private static Routing all(Adapter... adapters) {
-    return Routing.all(TestModels.batch().rows(), List.of(adapters));
+    return Routing.all(TinyModels.batch().rows(), List.of(adapters));
   }
 
   private static float[] gradients(Adapter adapter) {
@@ -112,7 +113,7 @@ public abstract class AdapterContract {
         a.parameters().zeroGradients();
       }
       Tape tape = Tape.training(engine, mode, SEED);
-      LossResult loss = model.loss(tape, TestModels.batch(), routing, weights);
+      LossResult loss = model.loss(tape, TinyModels.batch(), routing, weights);
       tape.backward();
       return loss.mean();
     } finally {
@@ -127,7 +128,7 @@ public abstract class AdapterContract {
     engine.lock().lock();
     try {
       Tape tape = Tape.training(engine, Tape.Mode.RECORDING, SEED);
-      return model.loss(tape, TestModels.batch(), routing, null).mean();
+      return model.loss(tape, TinyModels.batch(), routing, null).mean();
     } finally {
       engine.resetArena();
       engine.lock().unlock();
@@ -138,7 +139,7 @@ public abstract class AdapterContract {
   private void checkGradients(
       LanguageModel model, Routing routing, Adapter adapter, float[] gradient) {
     Random random = new Random(3);
-    float[] at = TestModels.get(adapter);
+    float[] at = TinyModels.get(adapter);
     for (String name : adapter.parameters().names()) {
       Parameters.Slot slot = adapter.parameters().slot(name);
       int from = (int) slot.offset();
@@ -161,7 +162,7 @@ public abstract class AdapterContract {
           (4 * slope(model, routing, adapter, at, from, direction, h)
                   - slope(model, routing, adapter, at, from, direction, 2 * h))
               / 3;
-      TestModels.set(adapter, at);
+      TinyModels.set(adapter, at);
       assertThat(norm).as("norm of the gradient of %s", name).isGreaterThan(1e-5);
       assertThat(measured)
           .as("derivative by %s", name)
@@ -195,7 +196,7 @@ public abstract class AdapterContract {
       moved[from + i] += (float) (h * direction[i]);
     }
     hold(adapter, at, moved);
-    TestModels.set(adapter, moved);
+    TinyModels.set(adapter, moved);
     return lossOf(model, routing);
   }
 
@@ -203,16 +204,16 @@ public abstract class AdapterContract {
   @MethodSource("everywhere")
   void aFreshAdapterChangesNoOutput(String family, String engineName) {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model(family, engine);
+        LanguageModel model = TinyModels.model(family, engine);
         Adapter adapter = create(model, "fresh", 1)) {
       assertThat(adapter.trainable()).isTrue();
-      float[] base = TestModels.logits(model);
-      assertThat(TestModels.relativeError(TestModels.logits(model, adapter), base))
+      float[] base = TinyModels.logits(model);
+      assertThat(TinyModels.relativeError(TinyModels.logits(model, adapter), base))
           .isLessThan(1e-6);
-      TestModels.disturb(adapter, 1);
-      assertThat(TestModels.relativeError(TestModels.logits(model, adapter), base))
+      TinyModels.disturb(adapter, 1);
+      assertThat(TinyModels.relativeError(TinyModels.logits(model, adapter), base))
           .isGreaterThan(1e-2);
-      assertThat(TestModels.logits(model)).isEqualTo(base);
+      assertThat(TinyModels.logits(model)).isEqualTo(base);
     }
   }
 
@@ -220,13 +221,13 @@ public abstract class AdapterContract {
   @MethodSource("engines")
   void theSeedDeterminesAFreshAdapter(String engineName) {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter first = create(model, "a", 1);
         Adapter again = create(model, "b", 1);
         Adapter other = create(model, "c", 2)) {
-      assertThat(TestModels.get(again)).isEqualTo(TestModels.get(first));
+      assertThat(TinyModels.get(again)).isEqualTo(TinyModels.get(first));
       if (drawsAtRandom()) {
-        assertThat(TestModels.get(other)).isNotEqualTo(TestModels.get(first));
+        assertThat(TinyModels.get(other)).isNotEqualTo(TinyModels.get(first));
       }
     }
   }
@@ -235,7 +236,7 @@ public abstract class AdapterContract {
   @MethodSource("everywhere")
   void gradientsAreThoseOfTheLoss(String family, String engineName) {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model(family, engine);
+        LanguageModel model = TinyModels.model(family, engine);
         Adapter adapter = trained(model, "a", 1)) {
       step(model, all(adapter), Tape.Mode.RECORDING, null, adapter);
       checkGradients(model, all(adapter), adapter, gradients(adapter));
@@ -246,7 +247,7 @@ public abstract class AdapterContract {
   @MethodSource("engines")
   void checkpointingGivesTheSameGradients(String engineName) {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter adapter = trained(model, "a", 1)) {
       step(model, all(adapter), Tape.Mode.RECORDING, null, adapter);
       float[] recorded = gradients(adapter);
@@ -259,7 +260,7 @@ public abstract class AdapterContract {
   @MethodSource("engines")
   void gradientsAddUpOverSteps(String engineName) {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter adapter = trained(model, "a", 1)) {
       step(model, all(adapter), Tape.Mode.RECORDING, null, adapter);
       float[] once = gradients(adapter);
@@ -269,7 +270,7 @@ public abstract class AdapterContract {
       for (int i = 0; i < once.length; i++) {
         doubled[i] = 2 * once[i];
       }
-      assertThat(TestModels.relativeError(twice, doubled)).isLessThan(1e-6);
+      assertThat(TinyModels.relativeError(twice, doubled)).isLessThan(1e-6);
     }
   }
 
@@ -277,9 +278,9 @@ public abstract class AdapterContract {
   @MethodSource("engines")
   void onlyTrainingDropsOut(String engineName) {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter adapter = trained(model, "a", 1)) {
-      double inference = model.loss(TestModels.batch(), all(adapter)).mean();
+      double inference = model.loss(TinyModels.batch(), all(adapter)).mean();
       double training = lossOf(model, all(adapter));
       assertThat(lossOf(model, all(adapter))).isEqualTo(training);
       if (dropsOut()) {
@@ -295,7 +296,7 @@ public abstract class AdapterContract {
   void adaptersOnTheirOwnSlicesDoNotMix(String engineName) {
     assumeTrue(!dropsOut(), "masks depend on the place in the batch");
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter first = trained(model, "first", 1);
         Adapter second = trained(model, "second", 2)) {
       Routing both =
@@ -303,25 +304,25 @@ public abstract class AdapterContract {
               ImmutableList.of(
                   new Routing.Slice(0, 9, ImmutableList.of(first)),
                   new Routing.Slice(9, 6, ImmutableList.of(second))));
-      float[] mixed = TestModels.logits(model, both);
-      int row = TestModels.VOCABULARY;
+      float[] mixed = TinyModels.logits(model, both);
+      int row = TinyModels.VOCABULARY;
       assertThat(
-              TestModels.relativeError(
+              TinyModels.relativeError(
                   Arrays.copyOf(mixed, 9 * row),
-                  Arrays.copyOf(TestModels.logits(model, first), 9 * row)))
+                  Arrays.copyOf(TinyModels.logits(model, first), 9 * row)))
           .isLessThan(1e-6);
       assertThat(
-              TestModels.relativeError(
+              TinyModels.relativeError(
                   Arrays.copyOfRange(mixed, 9 * row, 15 * row),
-                  Arrays.copyOfRange(TestModels.logits(model, second), 9 * row, 15 * row)))
+                  Arrays.copyOfRange(TinyModels.logits(model, second), 9 * row, 15 * row)))
           .isLessThan(1e-6);
       assertThat(
-              TestModels.relativeError(
+              TinyModels.relativeError(
                   Arrays.copyOfRange(mixed, 15 * row, 19 * row),
-                  Arrays.copyOfRange(TestModels.logits(model), 15 * row, 19 * row)))
+                  Arrays.copyOfRange(TinyModels.logits(model), 15 * row, 19 * row)))
           .isLessThan(1e-6);
 
-      int[] lossRows = TestModels.batch().lossRows();
+      int[] lossRows = TinyModels.batch().lossRows();
       float[] ofFirst = new float[lossRows.length];
       float[] ofSecond = new float[lossRows.length];
       float[] ofBoth = new float[lossRows.length];
@@ -333,9 +334,9 @@ public abstract class AdapterContract {
       float[] gradientOfFirst = gradients(first);
       float[] gradientOfSecond = gradients(second);
       step(model, all(first), Tape.Mode.RECORDING, ofFirst, first);
-      assertThat(TestModels.relativeError(gradientOfFirst, gradients(first))).isLessThan(1e-5);
+      assertThat(TinyModels.relativeError(gradientOfFirst, gradients(first))).isLessThan(1e-5);
       step(model, all(second), Tape.Mode.RECORDING, ofSecond, second);
-      assertThat(TestModels.relativeError(gradientOfSecond, gradients(second))).isLessThan(1e-5);
+      assertThat(TinyModels.relativeError(gradientOfSecond, gradients(second))).isLessThan(1e-5);
     }
   }
 
@@ -344,7 +345,7 @@ public abstract class AdapterContract {
   void aStackTrainsEachOfItsAdapters(String engineName) {
     assumeTrue(stacks());
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter lower = trained(model, "lower", 1);
         Adapter upper = trained(model, "upper", 2)) {
       Routing stack = all(lower, upper);
@@ -362,7 +363,7 @@ public abstract class AdapterContract {
     assumeTrue(stacks());
     assumeTrue(!dropsOut(), "a frozen adapter drops nothing, so that the two differ");
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter lower = trained(model, "lower", 1);
         Adapter upper = trained(model, "upper", 2)) {
       Routing stack = all(lower, upper);
@@ -371,7 +372,7 @@ public abstract class AdapterContract {
       lower.setTrainable(false);
       assertThat(step(model, stack, Tape.Mode.RECORDING, null, lower, upper)).isEqualTo(loss);
       assertThat(gradients(lower)).containsOnly(0f);
-      assertThat(TestModels.relativeError(gradients(upper), expected)).isLessThan(1e-6);
+      assertThat(TinyModels.relativeError(gradients(upper), expected)).isLessThan(1e-6);
     }
   }
 
@@ -379,19 +380,19 @@ public abstract class AdapterContract {
   @MethodSource("engines")
   void savingAndLoadingKeepsEveryBit(String engineName) throws IOException {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter adapter = trained(model, "a", 1)) {
       Path directory = folder.resolve("adapter");
       adapter.save(directory);
       try (Adapter loaded = load(model, "b", directory)) {
         assertThat(loaded.name()).isEqualTo("b");
-        float[] applied = TestModels.logits(model, adapter);
+        float[] applied = TinyModels.logits(model, adapter);
         if (savesParameters()) {
           assertThat(loaded.parameters().names()).isEqualTo(adapter.parameters().names());
-          assertThat(TestModels.get(loaded)).isEqualTo(TestModels.get(adapter));
-          assertThat(TestModels.logits(model, loaded)).isEqualTo(applied);
+          assertThat(TinyModels.get(loaded)).isEqualTo(TinyModels.get(adapter));
+          assertThat(TinyModels.logits(model, loaded)).isEqualTo(applied);
         } else {
-          assertThat(TestModels.relativeError(TestModels.logits(model, loaded), applied))
+          assertThat(TinyModels.relativeError(TinyModels.logits(model, loaded), applied))
               .isLessThan(1e-5);
         }
         loaded.save(folder.resolve("again"));
@@ -410,21 +411,21 @@ public abstract class AdapterContract {
   void mergingEqualsApplyingAndIsUndoneBitForBit(String family, String engineName) {
     assumeTrue(merges());
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model(family, engine);
+        LanguageModel model = TinyModels.model(family, engine);
         Adapter first = trained(model, "first", 1);
         Adapter second = trained(model, "second", 2)) {
-      float[] base = TestModels.logits(model);
-      float[] applied = TestModels.logits(model, first);
-      float[] stacked = stacks() ? TestModels.logits(model, first, second) : null;
+      float[] base = TinyModels.logits(model);
+      float[] applied = TinyModels.logits(model, first);
+      float[] stacked = stacks() ? TinyModels.logits(model, first, second) : null;
       first.mergeIntoModel();
-      assertThat(TestModels.relativeError(TestModels.logits(model), applied)).isLessThan(1e-5);
+      assertThat(TinyModels.relativeError(TinyModels.logits(model), applied)).isLessThan(1e-5);
       if (stacks()) {
         second.mergeIntoModel();
-        assertThat(TestModels.relativeError(TestModels.logits(model), stacked)).isLessThan(1e-5);
+        assertThat(TinyModels.relativeError(TinyModels.logits(model), stacked)).isLessThan(1e-5);
       }
       Merging.unmerge(model);
-      assertThat(TestModels.logits(model)).isEqualTo(base);
-      assertThat(TestModels.logits(model, first)).isEqualTo(applied);
+      assertThat(TinyModels.logits(model)).isEqualTo(base);
+      assertThat(TinyModels.logits(model, first)).isEqualTo(applied);
     }
   }
 
@@ -433,17 +434,17 @@ public abstract class AdapterContract {
   void anAdapterFollowsTheWeightsBeneathIt(String engineName) {
     assumeTrue(merges());
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         Adapter merged = trained(model, "merged", 1);
         Adapter early = trained(model, "early", 2);
         Adapter late = trained(model, "late", 2)) {
-      float[] onBase = TestModels.logits(model, early);
+      float[] onBase = TinyModels.logits(model, early);
       merged.mergeIntoModel();
       // one adapter has run on the weights before, the other has not
-      assertThat(TestModels.logits(model, early)).isEqualTo(TestModels.logits(model, late));
+      assertThat(TinyModels.logits(model, early)).isEqualTo(TinyModels.logits(model, late));
       Merging.unmerge(model);
-      assertThat(TestModels.logits(model, early)).isEqualTo(onBase);
-      assertThat(TestModels.logits(model, late)).isEqualTo(onBase);
+      assertThat(TinyModels.logits(model, early)).isEqualTo(onBase);
+      assertThat(TinyModels.logits(model, late)).isEqualTo(onBase);
     }
   }
 
@@ -451,7 +452,7 @@ public abstract class AdapterContract {
   @MethodSource("engines")
   void closingFreesEverything(String engineName) {
     try (Engine engine = Engines.create(engineName, Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine)) {
+        LanguageModel model = TinyModels.model("llama", engine)) {
       useOnce(model).close(); // an engine may keep scratch space that it needed
       long before = engine.memory().persistent();
       Adapter adapter = useOnce(model);
@@ -465,7 +466,7 @@ public abstract class AdapterContract {
 
   private Adapter useOnce(LanguageModel model) {
     Adapter adapter = trained(model, "a", 1);
-    TestModels.logits(model, adapter);
+    TinyModels.logits(model, adapter);
     step(model, all(adapter), Tape.Mode.RECORDING, null, adapter);
     return adapter;
   }
@@ -473,19 +474,19 @@ public abstract class AdapterContract {
   @ParameterizedTest(allowZeroInvocations = true) // not every engine has bf16
   @MethodSource("bf16Engines")
   void bf16StaysCloseToF32(String engineName) {
-    Batch batch = TestModels.batch();
+    Batch batch = TinyModels.batch();
     try (Engine single = Engines.create(engineName, Precision.F32);
         Engine half = Engines.create(engineName, Precision.BF16);
-        LanguageModel model = TestModels.model("llama", single);
-        LanguageModel halfModel = TestModels.model("llama", half);
+        LanguageModel model = TinyModels.model("llama", single);
+        LanguageModel halfModel = TinyModels.model("llama", half);
         Adapter adapter = trained(model, "a", 1);
         Adapter halfAdapter = create(halfModel, "a", 1)) {
-      TestModels.set(halfAdapter, TestModels.get(adapter));
+      TinyModels.set(halfAdapter, TinyModels.get(adapter));
       assertThat(halfModel.loss(batch, all(halfAdapter)).mean())
           .isCloseTo(model.loss(batch, all(adapter)).mean(), within(0.05));
       step(model, all(adapter), Tape.Mode.RECORDING, null, adapter);
       step(halfModel, all(halfAdapter), Tape.Mode.RECORDING, null, halfAdapter);
-      assertThat(TestModels.relativeError(gradients(halfAdapter), gradients(adapter)))
+      assertThat(TinyModels.relativeError(gradients(halfAdapter), gradients(adapter)))
           .isLessThan(0.1);
     }
   }

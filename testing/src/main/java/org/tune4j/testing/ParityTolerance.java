@@ -1,4 +1,4 @@
-package org.tune4j.lora;
+package org.tune4j.testing;
 
 import org.tune4j.core.engine.Precision;
 

@@ -773,6 +773,16 @@ public final class LanguageModel implements AdaptableModel {
         .get(0);
   }
 
+  /** Continues a text greedily with the base model, by 128 tokens at most. */
+  public Generation generate(String prompt) {
+    return generate(prompt, GenerationConfig.builder().build(), List.of());
+  }
+
+  /** Continues a text greedily with adapters, by 128 tokens at most. */
+  public Generation generate(String prompt, List<? extends Adapter> adapters) {
+    return generate(prompt, GenerationConfig.builder().build(), adapters);
+  }
+
   /** Like {@link #generate(String, GenerationConfig, List, Consumer)} without streaming. */
   public Generation generate(
       String prompt, GenerationConfig generation, List<? extends Adapter> adapters) {

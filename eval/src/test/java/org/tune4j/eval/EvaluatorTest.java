@@ -43,7 +43,7 @@ class EvaluatorTest {
   @BeforeAll
   static void load() throws IOException {
     model = TinyModel.create(directory.resolve("model"));
-    adapter = LoraConfig.builder().rank(4).build().create(model, "random", 1);
+    adapter = LoraConfig.builder().rank(4).alpha(16).build().create(model, "random", 1);
     float[] values = new float[adapter.parameters().size()];
     java.util.Random random = new java.util.Random(2);
     for (int i = 0; i < values.length; i++) {

@@ -164,10 +164,7 @@ final class Synthetic {
                 losses,
                 new double[n][n],
                 m)),
-        ComputeBudget.unlimited(),
-        () -> {
-          throw new IllegalStateException("nothing was asked for");
-        });
+        ComputeBudget.unlimited());
   }
 
   private Outcome outcome(String name, ImmutableMap<String, Evaluation> untuned, boolean staged) {

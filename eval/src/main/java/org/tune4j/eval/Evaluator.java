@@ -5,7 +5,6 @@ import static com.google.common.base.Preconditions.checkArgument;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -13,20 +12,13 @@ import java.util.Map;
 import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
-import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
 import org.tune4j.core.model.Adapter;
-import org.tune4j.core.model.Generation;
-import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
-import org.tune4j.core.model.Pass;
-import org.tune4j.core.text.ChatEncoder;
-import org.tune4j.core.text.Message;
-import org.tune4j.core.text.Tokenizer;
 
 /**
  * Measures how well a model, with adapters or without, does on a task.
@@ -59,8 +51,6 @@ public final class Evaluator {
     /** Takes note: {@code done} of {@code total} examples of a task. */
     void onProgress(String task, int done, int total);
   }
-
-  private static final int GENERATED_AT_ONCE = 64;
 
   private final LanguageModel model;
   private int limit = Integer.MAX_VALUE;
@@ -215,9 +205,9 @@ public final class Evaluator {
     List<Prediction> predictions;
     String primary;
     if (task.type() == Task.Type.TEXT) {
-      List<Likelihood> likelihoods = likelihoods(task, split, adapters);
+      List<Likelihood> likelihoods = Likelihood.of(run(task, adapters), split, examples.size());
       primary = Metrics.PERPLEXITY;
-      metrics.put(primary, perplexity(likelihoods));
+      metrics.put(primary, Likelihood.perplexity(likelihoods));
       predictions =
           likelihoods.stream()
               .map(
@@ -232,8 +222,9 @@ public final class Evaluator {
       boolean classification = task.type() == Task.Type.CLASSIFICATION;
       predictions =
           classification && scoring == Scoring.LIKELIHOOD
-              ? classify(task, examples, adapters)
-              : generate(task, examples, adapters);
+              ? LabelPredictions.of(run(task, adapters), examples, lengthNormalization)
+              : new GeneratedPredictions(run(task, adapters), generationMetric, maxNewTokens)
+                  .of(examples);
       List<Metric> all = new ArrayList<>();
       if (classification) {
         all.add(Metrics.accuracy());
@@ -287,13 +278,8 @@ public final class Evaluator {
    * @throws CancellationException if it was cancelled
    */
   public double perplexity(Task task, Split split, List<? extends Adapter> adapters) {
-    return perplexity(likelihoods(task, split, adapters));
-  }
-
-  private static double perplexity(List<Likelihood> likelihoods) {
-    return Metrics.perplexity(
-        likelihoods.stream().mapToDouble(Likelihood::sum).sum(),
-        likelihoods.stream().mapToLong(Likelihood::tokens).sum());
+    int scored = examples(task, split).size();
+    return Likelihood.perplexity(Likelihood.of(run(task, adapters), split, scored));
   }
 
   private List<Example> examples(Task task, Split split) {
@@ -310,227 +296,8 @@ public final class Evaluator {
     return model.encoder(maxLength, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, learnedTurns);
   }
 
-  // ---- classification
-
-  private List<Prediction> classify(
-      Task task, List<Example> examples, List<? extends Adapter> adapters) {
-    ExampleEncoder encoder = encoder();
-    List<String> labels = task.labels().asList();
-    List<Prediction> predictions = new ArrayList<>();
-    List<ExampleEncoder.Choices> chunk = new ArrayList<>();
-    int rows = 0;
-    for (Example e : examples) {
-      ExampleEncoder.Choices choices = encoder.choices(e.prompt(), labels);
-      int needed = choices.trunk().length;
-      for (int[] c : choices.continuations()) {
-        needed += c.length - 1;
-      }
-      if (rows > 0 && rows + needed > tokensPerPass) {
-        classify(task, examples, chunk, adapters, predictions);
-        rows = 0;
-      }
-      chunk.add(choices);
-      rows += needed;
-    }
-    classify(task, examples, chunk, adapters, predictions);
-    return predictions;
-  }
-
-  /** Scores a chunk of prompts, which it empties, and appends to the predictions. */
-  private void classify(
-      Task task,
-      List<Example> examples,
-      List<ExampleEncoder.Choices> chunk,
-      List<? extends Adapter> adapters,
-      List<Prediction> predictions) {
-    requireNotCancelled(task);
-    List<float[]> scores =
-        model.scoreContinuations(
-            chunk.stream().map(c -> orStart(c.trunk())).toList(),
-            chunk.stream().map(ExampleEncoder.Choices::continuations).toList(),
-            chunk.stream().map(ExampleEncoder.Choices::unlearned).toList(),
-            adapters,
-            tokensPerPass);
-    for (int i = 0; i < chunk.size(); i++) {
-      Example e = examples.get(predictions.size());
-      float[] ofLabels = scores.get(i);
-      int best = -1;
-      double highest = Double.NEGATIVE_INFINITY;
-      for (int c = 0; c < ofLabels.length; c++) {
-        double score = lengthNormalization ? ofLabels[c] / chunk.get(i).learned(c) : ofLabels[c];
-        if (score > highest) {
-          highest = score;
-          best = c;
-        }
-      }
-      if (best < 0) {
-        throw noNumbers(
-            task,
-            predictions.size(),
-            "the labels' log-likelihoods are " + Arrays.toString(ofLabels));
-      }
-      String predicted = task.labels().asList().get(best);
-      predictions.add(
-          new Prediction(
-              e.prompt(), e.completion(), predicted, predicted.equals(e.completion()) ? 1 : 0));
-    }
-    chunk.clear();
-    progress.onProgress(task.name(), predictions.size(), examples.size());
-  }
-
-  /** Nothing at all begins as a text begins. */
-  private int[] orStart(int[] ids) {
-    return ids.length > 0 ? ids : new int[] {start()};
-  }
-
-  private int start() {
-    Tokenizer tokenizer = model.tokenizer();
-    return tokenizer.bos().orElseGet(() -> tokenizer.eos().iterator().next());
-  }
-
-  // ---- generation
-
-  private List<Prediction> generate(
-      Task task, List<Example> examples, List<? extends Adapter> adapters) {
-    ExampleEncoder encoder = encoder();
-    int length = Math.min(maxLength, model.config().maxPositions());
-    int most = maxNewTokens > 0 ? maxNewTokens : longestCompletion(task, encoder) * 3 / 2 + 1;
-    int room = Math.min(most, length / 2);
-    GenerationConfig plain =
-        GenerationConfig.builder().maxNewTokens(most).cancelled(this::isCancelled).build();
-    boolean conversations = examples.stream().anyMatch(Example::isConversation);
-    GenerationConfig config = conversations ? model.untilTurnEnds(plain) : plain;
-    List<Prediction> predictions = new ArrayList<>();
-    for (int from = 0; from < examples.size(); from += GENERATED_AT_ONCE) {
-      requireNotCancelled(task);
-      List<Example> chunk =
-          examples.subList(from, Math.min(from + GENERATED_AT_ONCE, examples.size()));
-      List<Prompted> prompted = chunk.stream().map(e -> prompted(e, encoder, room)).toList();
-      List<Generation> generated =
-          model.generateFromTokens(prompted.stream().map(Prompted::ids).toList(), config, adapters);
-      requireNotCancelled(task); // then the texts are cut off
-      for (int i = 0; i < chunk.size(); i++) {
-        predictions.add(predicted(task, prompted.get(i), generated.get(i).text()));
-      }
-      progress.onProgress(task.name(), predictions.size(), examples.size());
-    }
-    return predictions;
-  }
-
-  /** An example to generate for. */
-  private record Prompted(String text, int[] ids, String expected) {}
-
-  private Prompted prompted(Example e, ExampleEncoder encoder, int room) {
-    if (!e.isConversation()) {
-      return new Prompted(e.prompt(), orStart(encoder.prompt(e.prompt(), room)), e.completion());
-    }
-    ChatEncoder chat =
-        model
-            .chatEncoder()
-            .orElseThrow(
-                () ->
-                    new IllegalArgumentException(
-                        "%s is a conversation, but the model has no chat template"
-                            .formatted(e.origin())));
-    int last = e.messages().size() - 1;
-    while (last >= 0 && !e.messages().get(last).role().equals("assistant")) {
-      last--;
-    }
-    checkArgument(last >= 0, "%s: the conversation has no turn of the assistant", e.origin());
-    String text;
-    try {
-      text = chat.prompt(e.messages().subList(0, last), e.options());
-    } catch (IllegalArgumentException refused) {
-      throw new IllegalArgumentException(e.origin() + ": " + refused.getMessage(), refused);
-    }
-    return new Prompted(
-        text, encoder.conversationPrompt(text, room), e.messages().get(last).content());
-  }
-
-  private Prediction predicted(Task task, Prompted prompted, String text) {
-    String expected = prompted.expected();
-    if (task.type() != Task.Type.CLASSIFICATION) {
-      double score = generationMetric.score(List.of(text), List.of(expected));
-      return new Prediction(prompted.text(), expected, text, score);
-    }
-    String label =
-        task.labels().stream().filter(l -> l.strip().equals(text.strip())).findFirst().orElse(text);
-    return new Prediction(prompted.text(), expected, label, label.equals(expected) ? 1 : 0);
-  }
-
-  private int longestCompletion(Task task, ExampleEncoder encoder) {
-    int longest = 1;
-    for (Example e : task.train()) {
-      if (e.isConversation()) {
-        for (Message m : e.messages()) {
-          if (m.role().equals("assistant")) {
-            longest = Math.max(longest, encoder.completion(m.content()).length);
-          }
-        }
-      } else {
-        longest = Math.max(longest, encoder.completion(e.completion()).length);
-      }
-    }
-    return longest;
-  }
-
-  // ---- likelihood
-
-  /**
-   * An example's log-likelihood.
-   *
-   * @param example index in its split
-   * @param sum over its learned tokens, in nats
-   * @param tokens learned
-   */
-  private record Likelihood(int example, double sum, int tokens) {
-    double tokenProbability() {
-      return Math.exp(sum / tokens);
-    }
-  }
-
-  private List<Likelihood> likelihoods(Task task, Split split, List<? extends Adapter> adapters) {
-    int scored = examples(task, split).size();
-    List<EncodedExample> encoded =
-        encoder().encode(task, split, done -> {}, this::isCancelled).examples().stream()
-            .filter(e -> e.example() < scored && e.lossTokens() > 0)
-            .toList();
-    checkArgument(
-        !encoded.isEmpty(),
-        "task '%s': none of its %s examples fits %s tokens",
-        task.name(),
-        split.name().toLowerCase(Locale.ROOT),
-        maxLength);
-    List<Likelihood> all = new ArrayList<>();
-    for (Pass pass : Pass.divide(encoded, adapters, tokensPerPass)) {
-      requireNotCancelled(task);
-      double[] sums = model.losses(pass).sums(pass.items().size());
-      for (int i = 0; i < sums.length; i++) {
-        EncodedExample e = pass.items().get(i).example();
-        if (Double.isNaN(sums[i])) {
-          throw noNumbers(task, e.example(), "its log-likelihood is NaN");
-        }
-        all.add(new Likelihood(e.example(), -sums[i], e.lossTokens()));
-      }
-      progress.onProgress(task.name(), all.size(), encoded.size());
-    }
-    return all;
-  }
-
-  private static IllegalStateException noNumbers(Task task, int example, String found) {
-    return new IllegalStateException(
-        "task '%s', example %d: %s; the model or an adapter holds weights that are no numbers"
-            .formatted(task.name(), example, found));
-  }
-
-  private boolean isCancelled() {
-    return cancelled.getAsBoolean() || Thread.currentThread().isInterrupted();
-  }
-
-  private void requireNotCancelled(Task task) {
-    if (isCancelled()) {
-      throw new CancellationException("the evaluation of task '" + task.name() + "' was cancelled");
-    }
+  private EvaluationRun run(Task task, List<? extends Adapter> adapters) {
+    return new EvaluationRun(model, task, adapters, encoder(), tokensPerPass, progress, cancelled);
   }
 
   BooleanSupplier cancelled() {

@@ -25,9 +25,7 @@ import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.Example;
-import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
 import org.tune4j.core.io.AtomicFiles;
@@ -83,7 +81,6 @@ import org.tune4j.strategies.TrainingStrategy;
 public final class Experiment {
   private static final Logger LOG = LoggerFactory.getLogger(Experiment.class);
   private static final String UNTUNED = "untuned.json";
-  private static final double BUDGET_TOLERANCE = 0.005;
 
   private final LanguageModel model;
   private ImmutableList<Task> tasks = ImmutableList.of();
@@ -281,10 +278,10 @@ public final class Experiment {
     ImmutableList.Builder<Outcome> outcomes = ImmutableList.builder();
     boolean completed = true;
     try {
-      Map<String, Double> meanTokens = meanTokens();
+      TokenBudget budget = TokenBudget.of(model, tasks, hyperparameters, tokenBudget, cancelled);
       untuned = untuned(e);
       for (Map.Entry<String, TrainingStrategy> s : named().entrySet()) {
-        Optional<Outcome> outcome = outcome(s.getKey(), s.getValue(), e, untuned, meanTokens);
+        Optional<Outcome> outcome = outcome(s.getKey(), s.getValue(), e, untuned, budget);
         if (outcome.isEmpty()) {
           completed = false;
           break;
@@ -376,51 +373,6 @@ public final class Experiment {
     return named;
   }
 
-  private Map<String, Double> meanTokens() {
-    ExampleEncoder encoder =
-        model.encoder(
-            hyperparameters.maxLength(),
-            hyperparameters.lengthPolicy(),
-            hyperparameters.learnedTurns());
-    Map<String, Double> mean = new LinkedHashMap<>();
-    for (Task t : tasks) {
-      EncodingReport report = encoder.encode(t, Split.TRAIN, done -> {}, cancelled).report();
-      mean.put(t.name(), (double) report.tokens() / Math.max(1, report.examples()));
-    }
-    return mean;
-  }
-
-  /** Returns hyperparameters with which the strategy's plan takes the budget. */
-  private Hyperparameters withinBudget(TrainingStrategy strategy, Map<String, Double> meanTokens) {
-    long budget = tokenBudget;
-    if (budget == 0) {
-      PlanContext context = PlanContext.of(tasks, hyperparameters);
-      double sum = 0;
-      for (Task t : tasks) {
-        sum += context.examples(t) * meanTokens.get(t.name());
-      }
-      budget = Math.round(sum);
-    }
-    Hyperparameters best = hyperparameters;
-    double smallestError = Double.POSITIVE_INFINITY;
-    Hyperparameters tried = hyperparameters;
-    for (int round = 0; round < 8 && smallestError > BUDGET_TOLERANCE; round++) {
-      long tokens = strategy.plan(PlanContext.of(tasks, tried)).tokens(meanTokens);
-      double error = Math.abs((double) tokens / budget - 1);
-      if (error < smallestError) {
-        smallestError = error;
-        best = tried;
-      }
-      tried = tried.toBuilder().epochs(tried.epochs() * budget / tokens).build();
-    }
-    if (smallestError > 10 * BUDGET_TOLERANCE) {
-      LOG.warn(
-          "strategy '{}' takes {} % more or fewer than the {} tokens of the budget",
-          strategy.name(), Math.round(100 * smallestError), budget);
-    }
-    return best;
-  }
-
   private String settings(Evaluator e) {
     Hasher hash = Hashing.sha256().newHasher();
     StringBuilder text = new StringBuilder();
@@ -488,11 +440,11 @@ public final class Experiment {
       TrainingStrategy strategy,
       Evaluator e,
       ImmutableMap<String, Evaluation> untuned,
-      Map<String, Double> meanTokens)
+      TokenBudget budget)
       throws IOException {
     Path directory = output.resolve(FileNames.of(name));
     Path file = directory.resolve("outcome.json");
-    Hyperparameters fitted = withinBudget(strategy, meanTokens);
+    Hyperparameters fitted = budget.fit(strategy);
     TrainingPlan plan = strategy.plan(PlanContext.of(tasks, fitted));
     String settings = settings(e) + adapters + '\n' + fitted + '\n' + plan.describe();
     if (Files.exists(file)) {

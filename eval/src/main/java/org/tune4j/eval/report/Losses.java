@@ -14,10 +14,10 @@ import org.tune4j.core.train.StepRecord;
  * @param stageEnds tokens at which stages end, but for the last
  * @param tokens in all
  */
-record LossCurves(Map<String, List<double[]>> byTask, List<Long> stageEnds, long tokens) {
+record Losses(Map<String, List<double[]>> byTask, List<Long> stageEnds, long tokens) {
   private static final int MOST_POINTS = 80;
 
-  static LossCurves of(List<StepRecord> steps) {
+  static Losses of(List<StepRecord> steps) {
     int window = Math.max(1, (steps.size() + MOST_POINTS - 1) / MOST_POINTS);
     Map<String, List<double[]>> points = new LinkedHashMap<>();
     List<Long> ends = new ArrayList<>();
@@ -48,7 +48,7 @@ record LossCurves(Map<String, List<double[]>> byTask, List<Long> stageEnds, long
         ends.add(tokens);
       }
     }
-    return new LossCurves(points, ends, tokens);
+    return new Losses(points, ends, tokens);
   }
 
   double most() {

@@ -1,0 +1,50 @@
+package org.tune4j.eval;
+
+import java.util.List;
+import java.util.concurrent.CancellationException;
+import java.util.function.BooleanSupplier;
+import org.tune4j.core.data.ExampleEncoder;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.text.Tokenizer;
+
+/** One task being scored with some adapters, and who follows it. */
+record EvaluationRun(
+    LanguageModel model,
+    Task task,
+    List<? extends Adapter> adapters,
+    ExampleEncoder encoder,
+    int tokensPerPass,
+    Evaluator.Progress progress,
+    BooleanSupplier cancelled) {
+  /** Tells how far it is. */
+  void done(int done, int total) {
+    progress.onProgress(task.name(), done, total);
+  }
+
+  boolean isCancelled() {
+    return cancelled.getAsBoolean() || Thread.currentThread().isInterrupted();
+  }
+
+  void requireNotCancelled() {
+    if (isCancelled()) {
+      throw new CancellationException("the evaluation of task '" + task.name() + "' was cancelled");
+    }
+  }
+
+  /** Returns the error of an example whose score is no number. */
+  IllegalStateException noNumbers(int example, String found) {
+    return new IllegalStateException(
+        "task '%s', example %d: %s; the model or an adapter holds weights that are no numbers"
+            .formatted(task.name(), example, found));
+  }
+
+  /** Nothing at all begins as a text begins. */
+  int[] orStart(int[] ids) {
+    Tokenizer tokenizer = model.tokenizer();
+    return ids.length > 0
+        ? ids
+        : new int[] {tokenizer.bos().orElseGet(() -> tokenizer.eos().iterator().next())};
+  }
+}

@@ -1,0 +1,119 @@
+package org.tune4j.eval;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.tune4j.core.data.Example;
+import org.tune4j.core.data.Task;
+import org.tune4j.core.model.Generation;
+import org.tune4j.core.model.GenerationConfig;
+import org.tune4j.core.text.ChatEncoder;
+import org.tune4j.core.text.Message;
+
+/** Predicts by greedy generation: of a conversation the last turn of the assistant. */
+final class GeneratedPredictions {
+  private static final int AT_ONCE = 64;
+
+  private final EvaluationRun run;
+  private final Metric metric;
+  private final int maxNewTokens;
+
+  /**
+   * Prepares to predict.
+   *
+   * @param metric that scores an answer, unless it is a label
+   * @param maxNewTokens most tokens of an answer; 0: by the training completions
+   */
+  GeneratedPredictions(EvaluationRun run, Metric metric, int maxNewTokens) {
+    this.run = run;
+    this.metric = metric;
+    this.maxNewTokens = maxNewTokens;
+  }
+
+  List<Prediction> of(List<Example> examples) {
+    int most = maxNewTokens > 0 ? maxNewTokens : longestCompletion() * 3 / 2 + 1;
+    int room = Math.min(most, run.encoder().maxLength() / 2);
+    GenerationConfig plain =
+        GenerationConfig.builder().maxNewTokens(most).cancelled(run::isCancelled).build();
+    boolean conversations = examples.stream().anyMatch(Example::isConversation);
+    GenerationConfig config = conversations ? run.model().untilTurnEnds(plain) : plain;
+    List<Prediction> predictions = new ArrayList<>();
+    for (int from = 0; from < examples.size(); from += AT_ONCE) {
+      run.requireNotCancelled();
+      List<Example> chunk = examples.subList(from, Math.min(from + AT_ONCE, examples.size()));
+      List<Prompted> prompted = chunk.stream().map(e -> prompted(e, room)).toList();
+      List<Generation> generated =
+          run.model()
+              .generateFromTokens(
+                  prompted.stream().map(Prompted::ids).toList(), config, run.adapters());
+      run.requireNotCancelled(); // then the texts are cut off
+      for (int i = 0; i < chunk.size(); i++) {
+        predictions.add(predicted(prompted.get(i), generated.get(i).text()));
+      }
+      run.done(predictions.size(), examples.size());
+    }
+    return predictions;
+  }
+
+  /** An example to generate for. */
+  private record Prompted(String text, int[] ids, String expected) {}
+
+  private Prompted prompted(Example e, int room) {
+    if (!e.isConversation()) {
+      return new Prompted(
+          e.prompt(), run.orStart(run.encoder().prompt(e.prompt(), room)), e.completion());
+    }
+    ChatEncoder chat =
+        run.model()
+            .chatEncoder()
+            .orElseThrow(
+                () ->
+                    new IllegalArgumentException(
+                        "%s is a conversation, but the model has no chat template"
+                            .formatted(e.origin())));
+    int last = e.messages().size() - 1;
+    while (last >= 0 && !e.messages().get(last).role().equals("assistant")) {
+      last--;
+    }
+    checkArgument(last >= 0, "%s: the conversation has no turn of the assistant", e.origin());
+    String text;
+    try {
+      text = chat.prompt(e.messages().subList(0, last), e.options());
+    } catch (IllegalArgumentException refused) {
+      throw new IllegalArgumentException(e.origin() + ": " + refused.getMessage(), refused);
+    }
+    return new Prompted(
+        text, run.encoder().conversationPrompt(text, room), e.messages().get(last).content());
+  }
+
+  private Prediction predicted(Prompted prompted, String text) {
+    String expected = prompted.expected();
+    if (run.task().type() != Task.Type.CLASSIFICATION) {
+      double score = metric.score(List.of(text), List.of(expected));
+      return new Prediction(prompted.text(), expected, text, score);
+    }
+    String label =
+        run.task().labels().stream()
+            .filter(l -> l.strip().equals(text.strip()))
+            .findFirst()
+            .orElse(text);
+    return new Prediction(prompted.text(), expected, label, label.equals(expected) ? 1 : 0);
+  }
+
+  private int longestCompletion() {
+    int longest = 1;
+    for (Example e : run.task().train()) {
+      if (e.isConversation()) {
+        for (Message m : e.messages()) {
+          if (m.role().equals("assistant")) {
+            longest = Math.max(longest, run.encoder().completion(m.content()).length);
+          }
+        }
+      } else {
+        longest = Math.max(longest, run.encoder().completion(e.completion()).length);
+      }
+    }
+    return longest;
+  }
+}

@@ -180,7 +180,7 @@ final class Generator {
                           routing);
               return rows.length == 0
                   ? new float[0]
-                  : model.engine().read(model.logits(tape, x, rows, routing));
+                  : model.engine().read(Forward.logits(model.decoder(), tape, x, rows, routing));
             });
     int vocabulary = model.config().vocabularySize();
     for (int i = 0; i < complete.size(); i++) {
@@ -216,7 +216,7 @@ final class Generator {
                 .formatted(index, prompt.length, context));
       }
       for (int id : prompt) {
-        model.checkToken(id);
+        model.passes().checkToken(id);
       }
       this.prompt = prompt;
       this.capacity = (int) Math.min((long) prompt.length + config.maxNewTokens(), context);

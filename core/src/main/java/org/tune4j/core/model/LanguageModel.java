@@ -3,47 +3,33 @@ package org.tune4j.core.model;
 import static com.google.common.base.Preconditions.checkArgument;
 import static com.google.common.base.Preconditions.checkState;
 
-import com.google.common.base.Suppliers;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
 import org.tune4j.core.data.LearnedTurns;
-import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Engine;
-import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.MemoryUsage;
 import org.tune4j.core.engine.Precision;
-import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.MalformedFileException;
-import org.tune4j.core.io.WeightFiles;
 import org.tune4j.core.text.ChatEncoder;
-import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.ChatTemplate;
-import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
 /**
@@ -65,57 +51,56 @@ import org.tune4j.core.text.Tokenizer;
  *
  * <p><b>Closing</b> frees the weights, and the engine unless it is the caller's; whatever is called
  * afterwards ends with "the model is closed".
+ *
+ * <p>This file is what the outside sees, most of it documentation; the work is done in {@link
+ * ModelLoader}, {@link ModelFiles}, {@link ModelTensors}, {@link Forward}, {@link Packer}, {@link
+ * Scorer} and {@link Generator}.
  */
-public final class LanguageModel implements AdaptableModel {
-  private static final Logger LOG = LoggerFactory.getLogger(LanguageModel.class);
-
+public final class LanguageModel implements AdaptableModel, TextGenerator {
   private final ModelConfig config;
   private final Engine engine;
   private final boolean ownsEngine;
   private final WeightLoader weights;
   private final Decoder decoder;
   private final ImmutableList<Projection> projections;
-  private final Origin origin;
+  private final ModelFiles files;
   private final LanguageModel root; // this, or the one whose weights and files it shares
-  private final Hashed hashed = new Hashed(); // guarded by itself
+  private final ModelTensors tensors;
+  private final Forward forward;
   private final ImmutableList<String> merged; // what the root's weights have been changed by
   private volatile Optional<Path> saved = Optional.empty();
   private boolean closed;
 
-  /** What a model directory has beside weights; all empty for a random model. */
-  private record Origin(
-      Path directory,
-      Tokenizer tokenizer,
-      Supplier<Optional<ChatTemplate>> template,
-      Supplier<Optional<ChatEncoder>> chat,
-      ImmutableSet<Integer> endTokens) {}
-
-  private LanguageModel(
+  LanguageModel(
       ModelConfig config,
       Engine engine,
       boolean ownsEngine,
       WeightLoader weights,
       Decoder decoder,
-      Origin origin) {
-    this.origin = origin;
+      ModelFiles files) {
+    this.files = files;
     this.config = config;
     this.engine = engine;
     this.ownsEngine = ownsEngine;
     this.weights = weights;
     this.decoder = decoder;
     this.projections = projections(decoder);
+    this.tensors = new ModelTensors(config, weights, decoder);
+    this.forward = new Forward(config, files);
     this.root = this;
     this.merged = ImmutableList.of();
   }
 
   private LanguageModel(LanguageModel parent, Decoder decoder, ImmutableList<String> merged) {
-    this.origin = parent.origin;
+    this.files = parent.files;
     this.config = parent.config;
     this.engine = parent.engine;
     this.ownsEngine = false;
     this.weights = parent.weights;
     this.decoder = decoder;
     this.projections = projections(decoder);
+    this.tensors = new ModelTensors(config, weights, decoder);
+    this.forward = new Forward(config, files);
     this.root = parent.root;
     this.merged = merged;
   }
@@ -134,12 +119,7 @@ public final class LanguageModel implements AdaptableModel {
    * @param engine the caller's, who closes it after the model
    */
   public static LanguageModel random(ModelConfig config, Engine engine, long seed) {
-    LoadOptions options = LoadOptions.builder().engine(engine).build();
-    Origin origin =
-        new Origin(
-            null, null, Optional::empty, Optional::empty, ImmutableSet.copyOf(config.endTokens()));
-    return build(
-        config, new RandomWeights(config.initializerRange(), seed), options, engine, false, origin);
+    return ModelLoader.random(config, engine, seed);
   }
 
   /**
@@ -165,90 +145,7 @@ public final class LanguageModel implements AdaptableModel {
    * @throws IllegalStateException if the engine cannot run here
    */
   public static LanguageModel load(Path directory, LoadOptions options) throws IOException {
-    Path configFile = directory.resolve(ModelConfig.FILE);
-    if (!Files.isRegularFile(configFile)) {
-      throw new NoSuchFileException(
-          configFile.toString(),
-          null,
-          "no such file; a model directory has one, as transformers' save_pretrained writes it");
-    }
-    ModelConfig stated = ModelConfig.read(configFile);
-    WeightFiles files = WeightFiles.open(directory);
-    Tokenizer tokenizer = null;
-    Engine engine = null;
-    boolean loaded = false;
-    try {
-      FileWeights weights = new FileWeights(files, stated);
-      ModelConfig config = weights.config();
-      ImmutableList<Integer> generationEnds =
-          ModelConfig.endTokens(directory.resolve("generation_config.json"), config.endTokens());
-      tokenizer =
-          Files.exists(directory.resolve("tokenizer.json")) ? Tokenizer.load(directory) : null;
-      Supplier<Optional<ChatTemplate>> template =
-          Suppliers.memoize(
-              () -> {
-                try {
-                  return ChatTemplate.load(directory);
-                } catch (IOException e) {
-                  throw new UncheckedIOException(e);
-                }
-              });
-      ImmutableSet<Integer> endTokens =
-          ImmutableSet.copyOf(tokenizer == null ? generationEnds : tokenizer.eos());
-      Optional<Tokenizer> present = Optional.ofNullable(tokenizer);
-      Supplier<Optional<ChatEncoder>> chat =
-          Suppliers.memoize(
-              () -> present.flatMap(t -> template.get().map(c -> new ChatEncoder(c, t))));
-      Origin origin = new Origin(directory, tokenizer, template, chat, endTokens);
-      engine =
-          options
-              .callersEngine()
-              .orElseGet(() -> Engines.create(options.engineName(), options.precision()));
-      LanguageModel model =
-          build(config, weights, options, engine, options.callersEngine().isEmpty(), origin);
-      loaded = true;
-      LOG.info("loaded {}: {}", directory, model.describe());
-      return model;
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
-    } finally {
-      if (!loaded) {
-        if (engine != null && options.callersEngine().isEmpty()) {
-          engine.close();
-        }
-        if (tokenizer != null) {
-          tokenizer.close();
-        }
-        files.close();
-      }
-    }
-  }
-
-  private static LanguageModel build(
-      ModelConfig config,
-      Weights weights,
-      LoadOptions options,
-      Engine engine,
-      boolean ownsEngine,
-      Origin origin) {
-    MemoryEstimate.of(config, engine.precision(), 1, 1, 0)
-        .require(
-            origin.directory == null ? "a random model" : "loading " + origin.directory,
-            Math.min(options.maxMemory(), MemoryEstimate.available()));
-    int storedBytes = List.of("float16", "bfloat16").contains(config.dtype()) ? 2 : 4;
-    WeightLoader loader =
-        new WeightLoader(engine, weights, options.progress(), config.parameters(), storedBytes);
-    engine.lock().lock();
-    try {
-      Decoder decoder = config.architecture().decoder(config, loader);
-      return new LanguageModel(config, engine, ownsEngine, loader, decoder, origin);
-    } catch (RuntimeException | Error e) {
-      loader.close();
-      throw e;
-    } finally {
-      engine.resetArena();
-      engine.lock().unlock();
-    }
+    return ModelLoader.load(directory, options);
   }
 
   /**
@@ -307,20 +204,14 @@ public final class LanguageModel implements AdaptableModel {
    *
    * @throws IllegalStateException if the model has none
    */
+  @Override
   public Tokenizer tokenizer() {
-    return tokenizerIfPresent()
-        .orElseThrow(
-            () ->
-                new IllegalStateException(
-                    origin.directory == null
-                        ? "a random model has no tokenizer: work with token ids"
-                        : "the model has no tokenizer: %s is missing"
-                            .formatted(origin.directory.resolve("tokenizer.json"))));
+    return files.requireTokenizer();
   }
 
   /** Returns the tokenizer, if the model has one. */
   public Optional<Tokenizer> tokenizerIfPresent() {
-    return Optional.ofNullable(origin.tokenizer);
+    return Optional.ofNullable(files.tokenizer());
   }
 
   /**
@@ -330,7 +221,7 @@ public final class LanguageModel implements AdaptableModel {
    * @throws UncheckedIOException if they cannot be read
    */
   public Optional<ChatTemplate> chatTemplate() {
-    return origin.template.get();
+    return files.template().get();
   }
 
   /**
@@ -339,13 +230,14 @@ public final class LanguageModel implements AdaptableModel {
    * @throws UncheckedIOException if the template cannot be read
    * @throws IllegalArgumentException if it has constructs that cannot be rendered
    */
+  @Override
   public Optional<ChatEncoder> chatEncoder() {
-    return origin.chat.get();
+    return files.chat().get();
   }
 
   /** Returns where it was loaded from; nothing for a random model. */
   public Optional<Path> directory() {
-    return Optional.ofNullable(origin.directory);
+    return Optional.ofNullable(files.directory());
   }
 
   /**
@@ -361,9 +253,9 @@ public final class LanguageModel implements AdaptableModel {
   @Override
   public String name() {
     String name =
-        origin.directory == null
+        files.directory() == null
             ? "a random " + config.family().className()
-            : origin.directory.toString();
+            : files.directory().toString();
     return merged.isEmpty() ? name : name + " with " + String.join(", ", merged) + " merged";
   }
 
@@ -489,54 +381,7 @@ public final class LanguageModel implements AdaptableModel {
    * weight when first called.
    */
   public String weightsHash() {
-    ImmutableList<MatrixSource> now =
-        groups().stream()
-            .flatMap(g -> g.sources().stream())
-            .collect(ImmutableList.toImmutableList());
-    synchronized (hashed) {
-      if (!now.equals(hashed.sources)) {
-        hashed.hash = WeightsHash.of(tensors());
-        hashed.sources = now;
-      }
-      return hashed.hash;
-    }
-  }
-
-  /** A hash, and what is in it. */
-  private static final class Hashed {
-    ImmutableList<MatrixSource> sources;
-    String hash;
-  }
-
-  /** Returns all tensors of the checkpoint, with the values that this model has. */
-  private List<WeightLoader.StoredTensor> tensors() {
-    Map<String, MatrixSource> own = new HashMap<>();
-    for (ProjectionGroup g : groups()) {
-      for (int i = 0; i < g.members().size(); i++) {
-        own.put(g.members().get(i).name() + ".weight", g.sources().get(i));
-      }
-    }
-    List<WeightLoader.StoredTensor> all = new ArrayList<>();
-    for (WeightLoader.StoredTensor t : weights.stored()) {
-      MatrixSource source = own.remove(t.name());
-      all.add(
-          source == null
-              ? t
-              : new WeightLoader.StoredTensor(t.name(), t.shape(), () -> source, t.transposed()));
-    }
-    if (!tied()) {
-      own.forEach( // a head that was tied when the model was loaded
-          (name, source) ->
-              all.add(
-                  new WeightLoader.StoredTensor(
-                      name, new long[] {source.rows(), source.cols()}, () -> source, false)));
-    }
-    return all;
-  }
-
-  /** Returns whether the head has the embedding's weights; merging can change only one of them. */
-  private boolean tied() {
-    return config.tiedHead() && decoder.head().sources().equals(decoder.groups().get(0).sources());
+    return tensors.hash();
   }
 
   /**
@@ -544,7 +389,7 @@ public final class LanguageModel implements AdaptableModel {
    * the tokenizer.
    */
   public ImmutableSet<Integer> endTokens() {
-    return origin.endTokens;
+    return files.endTokens();
   }
 
   // ---- parts of a step; the caller holds the engine's lock
@@ -555,10 +400,8 @@ public final class LanguageModel implements AdaptableModel {
    */
   public Tensor forward(Tape tape, Batch batch, Routing routing) {
     LanguageModel on = on(routing.adapters());
-    check(batch);
-    int length = Arrays.stream(batch.positions()).max().orElse(0) + 1;
-    return on.decoder.residual(
-        tape, batch.ids(), batch.positions(), length, within(batch), routing);
+    forward.check(batch);
+    return forward.residual(on.decoder, tape, batch, routing);
   }
 
   /**
@@ -569,53 +412,13 @@ public final class LanguageModel implements AdaptableModel {
    *     differentiates, in the order of {@link Batch#lossRows()}; null for the mean
    */
   public LossResult loss(Tape tape, Batch batch, Routing routing, float[] rowWeights) {
-    return headLoss(tape, forward(tape, batch, routing), batch, routing, rowWeights);
-  }
-
-  /**
-   * The part of {@link #loss} after the layers; {@code x} is the residual stream, F32 {@code [n,
-   * hidden]}.
-   */
-  LossResult headLoss(Tape tape, Tensor x, Batch batch, Routing routing, float[] rowWeights) {
-    int[] rows = batch.lossRows();
-    checkArgument(
-        rowWeights == null || rowWeights.length == rows.length,
-        "%s weights for %s rows with a target",
-        rowWeights == null ? 0 : rowWeights.length,
-        rows.length);
-    if (rows.length == 0) {
-      return new LossResult(rows, new float[0]);
-    }
-    float[] factors = rowWeights;
-    if (factors == null) {
-      factors = new float[rows.length];
-      Arrays.fill(factors, 1f / rows.length);
-    }
-    int[] targets = Arrays.stream(rows).map(r -> batch.targets()[r]).toArray();
-    Tensor selected =
-        rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
-    Decoder on = on(routing.adapters()).decoder;
-    Tensor h = on.headInput(tape, on.finalNorm(tape, selected)); // [rows, hidden]
-    return new LossResult(
-        rows,
-        tape.headLoss(
-            h, on.head().weights(), routing.select(rows).on(on.head()), targets, factors));
-  }
-
-  /**
-   * Returns the logits of some rows of the residual stream: F32 {@code [rows.length, vocabulary]}.
-   *
-   * @param rows ascending
-   * @param routing of all rows
-   */
-  Tensor logits(Tape tape, Tensor x, int[] rows, Routing routing) {
-    return headLogits(tape, tape.selectRows(x, rows), routing.select(rows));
-  }
-
-  private Tensor headLogits(Tape tape, Tensor x, Routing routing) {
-    Decoder on = on(routing.adapters()).decoder;
-    return tape.logits(
-        on.headInput(tape, on.finalNorm(tape, x)), on.head().weights(), routing.on(on.head()));
+    return Forward.headLoss(
+        on(routing.adapters()).decoder,
+        tape,
+        forward(tape, batch, routing),
+        batch,
+        routing,
+        rowWeights);
   }
 
   // ---- training
@@ -699,7 +502,9 @@ public final class LanguageModel implements AdaptableModel {
     return step(
         () -> {
           Tape tape = Tape.inference(engine);
-          return engine.toArray(headLogits(tape, forward(tape, batch, routing), routing));
+          return engine.toArray(
+              Forward.logits(
+                  on(routing.adapters()).decoder, tape, forward(tape, batch, routing), routing));
         });
   }
 
@@ -755,102 +560,16 @@ public final class LanguageModel implements AdaptableModel {
 
   // ---- generation
 
-  /**
-   * Continues a text; {@link #tokenizer()} encodes it with the special tokens that it puts around
-   * texts.
-   *
-   * @param adapters applied in order; none for the base model
-   * @param stream receives the text as it grows, in whole characters
-   * @throws IllegalArgumentException if the prompt leaves no room in the context
-   */
-  public Generation generate(
-      String prompt,
-      GenerationConfig generation,
-      List<? extends Adapter> adapters,
-      Consumer<String> stream) {
-    return new Generator(this, generation, adapters, stream)
-        .run(List.of(tokenizer().encodePrompt(prompt)))
-        .get(0);
-  }
-
-  /** Continues a text greedily with the base model, by 128 tokens at most. */
-  public Generation generate(String prompt) {
-    return generate(prompt, GenerationConfig.builder().build(), List.of());
-  }
-
-  /** Continues a text greedily with adapters, by 128 tokens at most. */
-  public Generation generate(String prompt, List<? extends Adapter> adapters) {
-    return generate(prompt, GenerationConfig.builder().build(), adapters);
-  }
-
-  /** Like {@link #generate(String, GenerationConfig, List, Consumer)} without streaming. */
-  public Generation generate(
-      String prompt, GenerationConfig generation, List<? extends Adapter> adapters) {
-    return generate(prompt, generation, adapters, text -> {});
-  }
-
-  /**
-   * Answers a conversation, rendered by the model's chat template.
-   *
-   * @throws IllegalStateException if the model has no chat template
-   */
-  public Generation chat(
-      List<Message> messages,
-      GenerationConfig generation,
-      List<? extends Adapter> adapters,
-      Consumer<String> stream) {
-    return chat(messages, ChatOptions.defaults(), generation, adapters, stream);
-  }
-
-  /**
-   * Answers a conversation, rendered by the model's chat template with tools, documents and
-   * variables of its own; a generation prompt is always added.
-   *
-   * @throws IllegalStateException if the model has no chat template
-   * @throws IllegalArgumentException if the template refuses the conversation
-   */
-  public Generation chat(
-      List<Message> messages,
-      ChatOptions options,
-      GenerationConfig generation,
-      List<? extends Adapter> adapters,
-      Consumer<String> stream) {
-    ChatEncoder chat =
-        chatEncoder()
-            .orElseThrow(
-                () -> new IllegalStateException("the model has no chat template; use generate"));
-    int[] prompt = tokenizer().encode(chat.prompt(messages, options), false);
-    return new Generator(this, untilTurnEnds(generation), adapters, stream)
-        .run(List.of(prompt))
-        .get(0);
-  }
-
-  /**
-   * Returns how to generate a turn of a conversation: until the chat template's turn ends, too,
-   * unless the end tokens are given. {@link #chat} does so by itself.
-   */
-  public GenerationConfig untilTurnEnds(GenerationConfig generation) {
-    if (generation.endTokens().isPresent() || chatEncoder().isEmpty()) {
-      return generation;
-    }
-    ChatEncoder.TurnEnd end = chatEncoder().get().turnEnd();
-    return generation.endingWith(end.tokens(), end.texts());
-  }
-
-  /** Continues many texts side by side. */
-  public List<Generation> generateAll(
-      List<String> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
-    return generateFromTokens(
-        prompts.stream().map(p -> tokenizer().encodePrompt(p)).toList(), generation, adapters);
-  }
-
-  /** Continues many sequences of token ids side by side; stop sequences need a tokenizer. */
+  @Override
   public List<Generation> generateFromTokens(
-      List<int[]> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
+      List<int[]> prompts,
+      GenerationConfig generation,
+      List<? extends Adapter> adapters,
+      Consumer<String> stream) {
     checkArgument(
-        generation.stop().isEmpty() || origin.tokenizer != null,
+        generation.stop().isEmpty() || files.tokenizer() != null,
         "stop sequences need a tokenizer, the model has none");
-    return new Generator(this, generation, adapters, text -> {}).run(prompts);
+    return new Generator(this, generation, adapters, stream).run(prompts);
   }
 
   // ---- saving
@@ -866,24 +585,13 @@ public final class LanguageModel implements AdaptableModel {
    */
   @Override
   public void save(Path target, ElementType type) throws IOException {
-    List<WeightLoader.StoredTensor> tensors = new ArrayList<>();
-    boolean tied =
-        step(
-            () -> {
-              weights.retain();
-              for (WeightLoader.StoredTensor t : tensors()) {
-                MatrixSource now = t.source().get();
-                tensors.add(
-                    new WeightLoader.StoredTensor(t.name(), t.shape(), () -> now, t.transposed()));
-              }
-              return tied();
-            });
+    ModelTensors.Held held = step(tensors::hold);
     // sources stay readable whatever becomes of the model, so that writing holds up nobody
     try {
       AtomicFiles.writeDirectory(
           target,
           file -> ModelWriter.belongs(file, directory()),
-          into -> ModelWriter.write(this, tensors, tied, into, type));
+          into -> ModelWriter.write(this, held.tensors(), held.tied(), into, type));
       saved = Optional.of(target);
     } catch (UncheckedIOException e) {
       throw new IOException("cannot save to " + target + ": " + e.getCause().getMessage(), e);
@@ -913,18 +621,6 @@ public final class LanguageModel implements AdaptableModel {
         MemoryEstimate.format(memory.arenaPeak()));
   }
 
-  /**
-   * Reckons the memory of working with a model before it is loaded.
-   *
-   * @param rows tokens of a batch
-   * @param sequence tokens of its longest sequence
-   * @param trainable trained parameters; 0 for inference
-   */
-  public static MemoryEstimate estimateMemory(
-      ModelConfig config, Precision precision, int rows, int sequence, long trainable) {
-    return MemoryEstimate.of(config, precision, rows, sequence, trainable);
-  }
-
   /** Runs a step under the engine's lock; inside a step of the caller's it joins that. */
   <T> T step(Supplier<T> work) {
     engine.lock().lock();
@@ -943,52 +639,8 @@ public final class LanguageModel implements AdaptableModel {
     return decoder;
   }
 
-  private Decoder.Attention within(Batch batch) {
-    Spans spans = batch.spans();
-    if (batch.branch() == null) {
-      return (tape, layer, qkv, shape) -> tape.attention(qkv, spans, shape);
-    }
-    int longest = Arrays.stream(batch.positions()).max().orElse(0) + 1;
-    int window = config.smallestWindow();
-    checkArgument(
-        window == 0 || longest <= window,
-        "branches of %s tokens do not fit the sliding window of %s tokens: run them as separate segments",
-        longest,
-        window);
-    return (tape, layer, qkv, s) ->
-        tape.attention(
-            qkv, spans, new AttentionShape(s.heads(), s.kvHeads(), s.headDim(), s.scale(), 0));
-  }
-
-  private void check(Batch batch) {
-    for (int i = 0; i < batch.rows(); i++) {
-      checkToken(batch.ids()[i]);
-      checkPosition(batch.positions()[i]);
-      if (batch.targets()[i] >= 0) {
-        checkToken(batch.targets()[i]);
-      }
-    }
-  }
-
-  void checkToken(int id) {
-    if (id < 0 || id >= config.vocabularySize()) {
-      throw new IllegalArgumentException(
-          "token %d%s is outside the model's vocabulary of %d"
-              .formatted(
-                  id,
-                  id < 0 || origin.tokenizer == null
-                      ? ""
-                      : " ('" + origin.tokenizer.token(id) + "')",
-                  config.vocabularySize()));
-    }
-  }
-
-  void checkPosition(int position) {
-    if (position < 0 || position >= config.maxPositions()) {
-      throw new IllegalArgumentException(
-          "position %d is outside the model's context of %d tokens"
-              .formatted(position, config.maxPositions()));
-    }
+  Forward passes() {
+    return forward;
   }
 
   @Override
@@ -1007,9 +659,7 @@ public final class LanguageModel implements AdaptableModel {
       if (ownsEngine) {
         engine.close();
       }
-      if (origin.tokenizer != null) {
-        origin.tokenizer.close();
-      }
+      files.close();
     } finally {
       engine.lock().unlock();
     }

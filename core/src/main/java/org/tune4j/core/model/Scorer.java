@@ -208,7 +208,8 @@ final class Scorer {
           Tape tape = Tape.inference(model.engine());
           Routing routing = Routing.all(batch.rows(), adapters);
           Tensor x = model.forward(tape, batch, routing); // F32 [n, hidden]
-          float[] losses = model.headLoss(tape, x, batch, routing, null).losses();
+          float[] losses =
+              Forward.headLoss(model.decoder(), tape, x, batch, routing, null).losses();
           for (int i = 0; i < losses.length; i++) {
             int[] whose = r.losers.get(i);
             scores[whose[0]][whose[1]] -= losses[i];
@@ -216,7 +217,7 @@ final class Scorer {
           for (int from = 0; from < r.trunkEnds.size(); from += LOGIT_ROWS) {
             int to = Math.min(from + LOGIT_ROWS, r.trunkEnds.size());
             int[] ends = Ints.toArray(r.trunkEnds.subList(from, to));
-            Tensor logits = model.logits(tape, x, ends, routing);
+            Tensor logits = Forward.logits(model.decoder(), tape, x, ends, routing);
             addFirstTokens(r.trunkPrompts.subList(from, to), model.engine().read(logits));
             model.engine().release(logits);
           }

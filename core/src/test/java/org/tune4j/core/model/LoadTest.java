@@ -349,9 +349,8 @@ class LoadTest {
           .isInstanceOf(NotEnoughMemoryException.class);
       assertThat(engine.memory().weights()).isZero();
     }
-    MemoryEstimate inference = LanguageModel.estimateMemory(large, Precision.BF16, 512, 128, 0);
-    MemoryEstimate training =
-        LanguageModel.estimateMemory(large, Precision.BF16, 512, 128, 1_000_000);
+    MemoryEstimate inference = MemoryEstimate.of(large, Precision.BF16, 512, 128, 0);
+    MemoryEstimate training = MemoryEstimate.of(large, Precision.BF16, 512, 128, 1_000_000);
     assertThat(training.activations()).isGreaterThan(inference.activations());
     assertThat(training.adapters()).isEqualTo(16_000_000);
     assertThat(inference.weights()).isEqualTo(2 * large.parameters());

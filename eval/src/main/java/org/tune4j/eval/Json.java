@@ -12,8 +12,10 @@ import com.fasterxml.jackson.datatype.guava.GuavaModule;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.train.GradientHook;
 
 /** This package's records as JSON files. */
 final class Json {
@@ -28,7 +30,9 @@ final class Json {
           .registerModule(
               new SimpleModule()
                   .addSerializer(Path.class, ToStringSerializer.instance)
-                  .addDeserializer(Path.class, new PathDeserializer()));
+                  .addDeserializer(Path.class, new PathDeserializer())
+                  .addSerializer(GradientHook.class, ToStringSerializer.instance)
+                  .addDeserializer(GradientHook.class, new HookDeserializer()));
 
   private Json() {}
 
@@ -42,6 +46,35 @@ final class Json {
     @Override
     public Path deserialize(JsonParser parser, DeserializationContext context) throws IOException {
       return Path.of(parser.getValueAsString(""));
+    }
+  }
+
+  /** A hook of a run before, of which only what it was is known. */
+  private record RecordedHook(String name) implements GradientHook {
+    @Override
+    public State start(Parameters parameters) {
+      throw new UnsupportedOperationException(
+          "gradient hook '%s' was read from a file: it tells what was done, and does nothing"
+              .formatted(name));
+    }
+
+    @Override
+    public String toString() {
+      return name;
+    }
+  }
+
+  private static final class HookDeserializer extends StdDeserializer<GradientHook> {
+    private static final long serialVersionUID = 1L;
+
+    HookDeserializer() {
+      super(GradientHook.class);
+    }
+
+    @Override
+    public GradientHook deserialize(JsonParser parser, DeserializationContext context)
+        throws IOException {
+      return new RecordedHook(parser.getText());
     }
   }
 

@@ -16,6 +16,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.io.FileNames;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.train.GradientHook;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingListener;
@@ -53,6 +54,7 @@ public final class FineTuner {
   private boolean overwrite;
   private BooleanSupplier cancelled = () -> false;
   private double servingShare = 0.5;
+  private final List<GradientHook> gradients = new ArrayList<>();
 
   private FineTuner(LanguageModel model) {
     this.model = model;
@@ -89,6 +91,15 @@ public final class FineTuner {
   /** Sets the strategy; the default is {@link MultiTask#proportional()}. */
   public FineTuner strategy(TrainingStrategy value) {
     strategy = value;
+    return this;
+  }
+
+  /**
+   * Passes the gradients of every adapter through a hook before they are clipped, in every stage,
+   * after the hooks of the strategy and those added before.
+   */
+  public FineTuner gradients(GradientHook value) {
+    gradients.add(value);
     return this;
   }
 
@@ -157,7 +168,11 @@ public final class FineTuner {
    * @throws IllegalArgumentException if the strategy does not fit the tasks
    */
   public TrainingPlan plan() {
-    return strategy.plan(PlanContext.of(tasks, hyperparameters));
+    TrainingPlan plan = strategy.plan(PlanContext.of(tasks, hyperparameters));
+    for (GradientHook hook : gradients) {
+      plan = plan.withGradients(hook);
+    }
+    return plan;
   }
 
   /**

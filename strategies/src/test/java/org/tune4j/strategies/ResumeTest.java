@@ -45,7 +45,12 @@ class ResumeTest {
   private static final Map<String, Outcome> WHOLE = new ConcurrentHashMap<>();
 
   /** A way to train, with the hyperparameters that matter to resuming. */
-  record Setting(TrainingStrategy strategy, boolean updater, boolean earlyStopping) {
+  record Setting(
+      TrainingStrategy strategy, boolean updater, boolean earlyStopping, boolean hooked) {
+    Setting(TrainingStrategy strategy, boolean updater, boolean earlyStopping) {
+      this(strategy, updater, earlyStopping, false);
+    }
+
     Hyperparameters hyperparameters() {
       Hyperparameters.Builder h = TinyRuns.hyperparameters().epochs(2).checkpointEvery(3);
       if (updater) {
@@ -122,17 +127,20 @@ class ResumeTest {
                     Stream.of(
                         new Setting(s, false, false),
                         new Setting(s, false, true),
-                        new Setting(s, true, true)))
+                        new Setting(s, true, true),
+                        new Setting(s, false, true, true)))
             .toList());
   }
 
   private static FineTuner tuner(Setting setting, Path output) {
-    return FineTuner.of(model)
-        .tasks(TASKS)
-        .lora(LORA)
-        .strategy(setting.strategy())
-        .hyperparameters(setting.hyperparameters())
-        .output(output);
+    FineTuner tuner =
+        FineTuner.of(model)
+            .tasks(TASKS)
+            .lora(LORA)
+            .strategy(setting.strategy())
+            .hyperparameters(setting.hyperparameters())
+            .output(output);
+    return setting.hooked() ? tuner.gradients(new ToStart(20)) : tuner;
   }
 
   /** Runs to the end, stopping after each of the given numbers of steps and going on. */
@@ -200,6 +208,40 @@ class ResumeTest {
                             .filter(s -> s.lossByTask().containsKey(task))
                             .count())
                     .isLessThan((examples + 3) / 4));
+  }
+
+  /** A state that is kept from stage to stage, and stopped in each of them. */
+  @Example
+  void gradientHooksGoOnWithTheirState() throws IOException {
+    for (TrainingStrategy strategy :
+        List.of(Sequential.inOrder(), Sequential.inOrder().merging(), Independent.perTask())) {
+      Setting setting = new Setting(strategy, false, false, true);
+      Outcome whole = whole(setting);
+      assertThat(whole.weights())
+          .as("the hook has an effect")
+          .isNotEqualTo(whole(new Setting(strategy, false, false)).weights());
+      for (int stop :
+          new int[] {1, 7, 11, 13}) { // the first stage has 11 steps where there are three
+        assertThat(run(setting, List.of(stop))).as("stopped after %s", stop).isEqualTo(whole);
+      }
+    }
+    Path output = directory.resolve("other-hook");
+    Setting setting = new Setting(MultiTask.uniform(), false, false, true);
+    tuner(setting, output).cancelled(() -> true).run().close();
+    for (float strength : new float[] {20, 21}) {
+      FineTuner other =
+          tuner(new Setting(MultiTask.uniform(), false, false), output)
+              .gradients(new ToStart(strength))
+              .resume();
+      if (strength == 20) {
+        other.cancelled(() -> true).run().close();
+      } else {
+        assertThatThrownBy(other::run)
+            .isInstanceOf(IOException.class)
+            .hasMessageContaining("another run")
+            .hasMessageContaining("gradients through ToStart[strength=21.0]");
+      }
+    }
   }
 
   @Example

@@ -37,6 +37,7 @@ import org.tune4j.core.io.SafetensorsWriter;
  * @param lanes what is known of each adapter in training, by its name
  * @param steps how far the file of the steps went
  * @param ended stages that ended
+ * @param hooks what gradient hooks keep
  * @param tensors flat buffers, keyed {@code <kind>.<adapter>}: its weights {@code w}, {@code best}
  *     ones, and what its optimizer keeps
  */
@@ -48,6 +49,7 @@ record Checkpoint(
     Map<String, LaneState> lanes,
     StepLog.Position steps,
     List<Ended> ended,
+    List<HookState> hooks,
     Map<String, float[]> tensors) {
   private static final ObjectMapper JSON =
       new ObjectMapper()
@@ -56,6 +58,7 @@ record Checkpoint(
   private static final String STATE = "state.json";
   private static final String TENSORS = "tensors.safetensors";
   private static final String CHECKSUMS = "SHA256SUMS";
+  private static final String HOOK = "hook."; // tensors of hooks begin so
   private static final int VERSION = 3;
 
   /**
@@ -73,6 +76,13 @@ record Checkpoint(
       int measuredAt,
       Map<String, Double> losses,
       Map<String, Double> bestLosses) {}
+
+  /**
+   * What a gradient hook keeps of an adapter.
+   *
+   * @param values by the hook's own names; stored as tensors {@code hook.<index>.<name>}
+   */
+  record HookState(String hook, String adapter, Map<String, float[]> values) {}
 
   /** A stage that ended, without what a resumed run makes anew. */
   record Ended(
@@ -113,6 +123,19 @@ record Checkpoint(
       put(n, "validationLoss", e.validationLoss());
     }
     SafetensorsWriter writer = new SafetensorsWriter();
+    ArrayNode hookNodes = root.putArray("hooks");
+    for (HookState hook : hooks) {
+      String prefix = hookTensor(hookNodes.size());
+      ObjectNode n = hookNodes.addObject();
+      n.put("hook", hook.hook()).put("adapter", hook.adapter());
+      ObjectNode sizes = n.putObject("values");
+      hook.values()
+          .forEach(
+              (name, values) -> {
+                sizes.put(name, values.length);
+                writer.add(prefix + name, values, values.length);
+              });
+    }
     tensors.forEach((name, values) -> writer.add(name, values, values.length));
     AtomicFiles.writeDirectory(
         RunDirectory.checkpoint(output),
@@ -121,6 +144,10 @@ record Checkpoint(
           AtomicFiles.write(d.resolve(STATE), out -> out.write(JSON.writeValueAsBytes(root)));
           AtomicFiles.writeString(d.resolve(CHECKSUMS), checksums(d));
         });
+  }
+
+  private static String hookTensor(int index) {
+    return HOOK + index + ".";
   }
 
   /** Returns the checksums of a checkpoint's parts, a line each. */
@@ -228,6 +255,20 @@ record Checkpoint(
     } catch (UncheckedIOException e) {
       throw e.getCause();
     }
+    List<HookState> hooks = new ArrayList<>();
+    for (Fields hook : root.array("hooks")) {
+      Map<String, float[]> values = new LinkedHashMap<>();
+      for (Map.Entry<String, Integer> e : hook.integers("values").entrySet()) {
+        String name = hookTensor(hooks.size()) + e.getKey();
+        values.put(e.getKey(), sized(tensors.remove(name), name, e.getValue(), directory));
+      }
+      hooks.add(new HookState(hook.text("hook"), hook.text("adapter"), values));
+    }
+    for (String name : tensors.keySet()) {
+      if (name.startsWith(HOOK)) {
+        throw root.malformed("hooks", "what tensor '" + name + "' belongs to");
+      }
+    }
     return new Checkpoint(
         root.text("fingerprint"),
         stage,
@@ -236,6 +277,7 @@ record Checkpoint(
         lanes,
         new StepLog.Position(steps.whole("count"), steps.whole("bytes"), steps.text("sha256")),
         ended,
+        hooks,
         tensors);
   }
 
@@ -267,11 +309,16 @@ record Checkpoint(
    * @throws MalformedFileException if it is not there, or of another size
    */
   float[] tensor(String kind, String adapter, int size, Path output) throws IOException {
-    float[] values = tensors.get(kind + "." + adapter);
+    String name = kind + "." + adapter;
+    return sized(tensors.get(name), name, size, RunDirectory.checkpoint(output));
+  }
+
+  private static float[] sized(float[] values, String name, int size, Path directory)
+      throws MalformedFileException {
     if (values == null || values.length != size) {
       throw new MalformedFileException(
-          RunDirectory.checkpoint(output).resolve(TENSORS),
-          "tensor '" + kind + "." + adapter + "'",
+          directory.resolve(TENSORS),
+          "tensor '" + name + "'",
           values == null ? "nothing" : values.length + " values",
           size + " values");
     }
@@ -321,9 +368,7 @@ record Checkpoint(
     }
 
     Map<String, Double> numbers(String field) throws MalformedFileException {
-      Fields all =
-          new Fields(
-              file, place + field + ".", field(field, JsonNode::isObject, "numbers by name"));
+      Fields all = object(field);
       Map<String, Double> map = new LinkedHashMap<>();
       for (Map.Entry<String, JsonNode> e : all.node.properties()) {
         map.put(e.getKey(), all.number(e.getKey()));
@@ -333,6 +378,15 @@ record Checkpoint(
 
     Fields object(String field) throws MalformedFileException {
       return new Fields(file, place + field + ".", field(field, JsonNode::isObject, "an object"));
+    }
+
+    Map<String, Integer> integers(String field) throws MalformedFileException {
+      Fields all = object(field);
+      Map<String, Integer> map = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> e : all.node.properties()) {
+        map.put(e.getKey(), all.integer(e.getKey()));
+      }
+      return map;
     }
 
     Map<String, Fields> objects(String field) throws MalformedFileException {

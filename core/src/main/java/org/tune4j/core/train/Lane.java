@@ -1,6 +1,7 @@
 package org.tune4j.core.train;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,8 +15,9 @@ import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.Pass;
 
 /**
- * An adapter in training in a stage: its examples, its optimizer, its validations with early
- * stopping, and what a checkpoint holds of all that. Lanes know nothing of each other.
+ * An adapter in training in a stage: its examples, its optimizer, the hooks on its gradients, its
+ * validations with early stopping, and what a checkpoint holds of all that. Lanes know nothing of
+ * each other.
  */
 final class Lane implements AutoCloseable {
   private final int index;
@@ -24,6 +26,8 @@ final class Lane implements AutoCloseable {
   private final ImmutableList<Adapter> stack;
   private final DataOrder order;
   private final Optimizer optimizer;
+  private final ImmutableList<GradientHooks.Active> hooks;
+  private final Optional<TaskGradients> byTask; // if a hook asks for them
   private final double sizeAtStart;
   private final int steps;
 
@@ -40,6 +44,7 @@ final class Lane implements AutoCloseable {
    *
    * @param index among the lanes of the stage
    * @param stack the frozen adapters below, then the one in training
+   * @param hooks on its gradients, in order
    * @param sizeAtStart root mean square of its parameters
    */
   Lane(
@@ -48,6 +53,7 @@ final class Lane implements AutoCloseable {
       Adapter adapter,
       ImmutableList<Adapter> stack,
       DataOrder order,
+      ImmutableList<GradientHooks.Active> hooks,
       Hyperparameters h,
       double sizeAtStart) {
     this.index = index;
@@ -55,9 +61,14 @@ final class Lane implements AutoCloseable {
     this.adapter = adapter;
     this.stack = stack;
     this.order = order;
+    this.hooks = hooks;
     this.sizeAtStart = sizeAtStart;
     steps = Math.toIntExact(stage.steps(adapter.name(), h));
     optimizer = h.optimizer().create(adapter.parameters(), h);
+    byTask =
+        hooks.stream().anyMatch(a -> a.hook().byTask())
+            ? Optional.of(new TaskGradients(adapter.parameters()))
+            : Optional.empty();
   }
 
   int index() {
@@ -131,6 +142,34 @@ final class Lane implements AutoCloseable {
       items.add(new Pass.Item(tasks.indexOf(task), index, example));
     }
     return items;
+  }
+
+  /** Returns where the gradients of each task are kept apart, if a hook asks for that. */
+  Optional<TaskGradients> byTask() {
+    return byTask;
+  }
+
+  /** Tells the hooks that the stage begins; under the engine's lock. */
+  void begin() {
+    hooks.forEach(a -> a.state().stageBegins(stage, parameters()));
+  }
+
+  /**
+   * Passes the gradients of a step through the hooks.
+   *
+   * @param step from 0
+   */
+  void passThroughHooks(int step) {
+    byTask.ifPresent(TaskGradients::sum);
+    for (GradientHooks.Active a : hooks) {
+      a.state()
+          .apply(
+              new GradientHook.Gradients(
+                  stage,
+                  step + 1,
+                  parameters(),
+                  a.hook().byTask() ? byTask.orElseThrow().ofStep() : ImmutableMap.of()));
+    }
   }
 
   // ---- early stopping
@@ -210,11 +249,7 @@ final class Lane implements AutoCloseable {
     for (Map.Entry<String, Integer> kind : optimizer.sizes().entrySet()) {
       kept.put(kind.getKey(), from.tensor(kind.getKey(), name(), kind.getValue(), output));
     }
-    adapters.locked(
-        () -> {
-          kept.forEach(optimizer::restore);
-          return null;
-        });
+    adapters.runLocked(() -> kept.forEach(optimizer::restore));
     stopped = state.stopped();
     trained = stopped ? state.measuredAt() : Math.min(from.step(), steps);
     measuredAt = state.measuredAt();
@@ -231,5 +266,6 @@ final class Lane implements AutoCloseable {
   @Override
   public void close() {
     optimizer.close();
+    byTask.ifPresent(TaskGradients::close);
   }
 }

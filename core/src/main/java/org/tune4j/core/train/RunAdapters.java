@@ -148,6 +148,17 @@ final class RunAdapters implements AutoCloseable {
     }
   }
 
+  /** Like {@link #locked(Supplier)}, for work without a result. */
+  void runLocked(Runnable work) {
+    engine.lock().lock();
+    try {
+      requireOpen();
+      work.run();
+    } finally {
+      engine.lock().unlock();
+    }
+  }
+
   /** Checks that nobody has closed what the run works with. */
   void requireOpen() {
     model.requireOpen();
@@ -158,11 +169,10 @@ final class RunAdapters implements AutoCloseable {
 
   /** Sets an adapter's parameters. */
   void fill(Adapter adapter, float[] weights) {
-    locked(
+    runLocked(
         () -> {
           engine.write(adapter.parameters().flat(), weights);
           adapter.parameters().changed();
-          return null;
         });
   }
 

@@ -30,6 +30,7 @@ import java.util.Map;
  *     known ones continue
  * @param serving after this stage, the adapters to use for each task of the run, also for those
  *     that are yet to come, applied in order
+ * @param gradients what is done to the gradients of each adapter in training, in order
  */
 public record Stage(
     String name,
@@ -38,7 +39,8 @@ public record Stage(
     ImmutableList<String> below,
     ImmutableList<String> mergedBefore,
     ImmutableMap<String, String> startFrom,
-    ImmutableMap<String, ImmutableList<String>> serving) {
+    ImmutableMap<String, ImmutableList<String>> serving,
+    ImmutableList<GradientHook> gradients) {
   /** Checks that the parts agree. */
   public Stage {
     checkArgument(!name.isBlank(), "a stage needs a name");
@@ -63,6 +65,11 @@ public record Stage(
           name,
           adapter);
     }
+    checkArgument(
+        gradients.stream().map(GradientHook::name).distinct().count() == gradients.size(),
+        "stage '%s' has two gradient hooks of one name: %s",
+        name,
+        gradients);
     for (String adapter : startFrom.keySet()) {
       checkArgument(
           routes.containsValue(adapter),
@@ -109,6 +116,19 @@ public record Stage(
     return adapters().stream().mapToLong(a -> steps(a, h)).max().orElseThrow();
   }
 
+  /** Returns this stage with one more hook on the gradients of its adapters. */
+  public Stage withGradients(GradientHook hook) {
+    return new Stage(
+        name,
+        examples,
+        routes,
+        below,
+        mergedBefore,
+        startFrom,
+        serving,
+        ImmutableList.<GradientHook>builder().addAll(gradients).add(hook).build());
+  }
+
   /** Builds a {@link Stage}. */
   public static final class Builder {
     private final String name;
@@ -118,6 +138,7 @@ public record Stage(
     private final Map<String, ImmutableList<String>> serving = new LinkedHashMap<>();
     private ImmutableList<String> below = ImmutableList.of();
     private ImmutableList<String> mergedBefore = ImmutableList.of();
+    private final ImmutableList.Builder<GradientHook> gradients = ImmutableList.builder();
 
     private Builder(String name) {
       this.name = name;
@@ -181,6 +202,12 @@ public record Stage(
       return this;
     }
 
+    /** Passes the gradients of the adapters in training through a hook, after those before. */
+    public Builder gradients(GradientHook hook) {
+      gradients.add(hook);
+      return this;
+    }
+
     /**
      * Returns the stage.
      *
@@ -194,7 +221,8 @@ public record Stage(
           below,
           mergedBefore,
           ImmutableMap.copyOf(startFrom),
-          ImmutableMap.copyOf(serving));
+          ImmutableMap.copyOf(serving),
+          gradients.build());
     }
   }
 }

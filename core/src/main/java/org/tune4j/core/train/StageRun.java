@@ -26,6 +26,11 @@ record StageRun(Stage stage, int index, ImmutableList<Lane> lanes) implements Au
     return lanes.stream().map(Lane::stack).collect(ImmutableList.toImmutableList());
   }
 
+  /** Begins it; under the engine's lock. */
+  void begin() {
+    lanes.forEach(Lane::begin);
+  }
+
   @Override
   public void close() {
     lanes.forEach(Lane::close);

@@ -4,7 +4,10 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
@@ -12,8 +15,8 @@ import org.tune4j.core.model.Pass;
 import org.tune4j.core.model.PassLosses;
 
 /**
- * Runs steps: one of each running lane, in common passes through the base, then clipping and the
- * optimizer of each lane by itself.
+ * Runs steps: one of each running lane, in common passes through the base, then the hooks, clipping
+ * and the optimizer of each lane by itself.
  */
 final class StepRunner {
   private final RunAdapters adapters;
@@ -124,14 +127,49 @@ final class StepRunner {
 
   private void addGradients(StageRun run, int step, List<Pass.Item> items, Sums sums) {
     float[] weights = weights(run.lanes(), items);
-    run.running().forEach(l -> l.parameters().zeroGradients());
+    for (Lane lane : run.running()) {
+      lane.parameters().zeroGradients();
+      lane.byTask().ifPresent(TaskGradients::clear);
+    }
     int number = 0;
-    for (Pass pass : Pass.divide(items, run.stacks(), h.tokensPerPass())) {
-      long seed = ((h.seed() * 31 + run.index()) * 1_000_003 + step) * 1_000_003 + number++;
-      PassLosses losses = adapters.base().addGradients(pass, weights, mode(h), seed, turns::pause);
-      peakBytes = Math.max(peakBytes, engine.memory().step());
-      engine.resetArena();
-      sums.add(pass, losses, run.lanes(), step);
+    for (Part part : Part.of(items, run.lanes())) {
+      for (Pass pass : Pass.divide(part.items(), run.stacks(), h.tokensPerPass())) {
+        long seed = ((h.seed() * 31 + run.index()) * 1_000_003 + step) * 1_000_003 + number++;
+        PassLosses losses =
+            adapters.base().addGradients(pass, weights, mode(h), seed, turns::pause);
+        peakBytes = Math.max(peakBytes, engine.memory().step());
+        engine.resetArena();
+        sums.add(pass, losses, run.lanes(), step);
+      }
+      part.apart().ifPresent(gradients -> gradients.take(tasks.get(part.items().get(0).task())));
+    }
+  }
+
+  /**
+   * Items of a step whose gradients may be added up.
+   *
+   * @param apart if they are those of one task by itself, where these belong
+   */
+  private record Part(List<Pass.Item> items, Optional<TaskGradients> apart) {
+    /** Divides a step: the lanes that take any sum are in the first part together. */
+    static List<Part> of(List<Pass.Item> items, List<Lane> lanes) {
+      List<Part> parts = new ArrayList<>();
+      List<Pass.Item> together = new ArrayList<>();
+      Map<Integer, Part> apart = new LinkedHashMap<>();
+      for (Pass.Item item : items) {
+        Optional<TaskGradients> own = lanes.get(item.lane()).byTask();
+        if (own.isPresent()) {
+          apart
+              .computeIfAbsent(item.task(), t -> new Part(new ArrayList<>(), own))
+              .items()
+              .add(item);
+        } else {
+          together.add(item);
+        }
+      }
+      parts.add(new Part(together, Optional.empty()));
+      parts.addAll(apart.values());
+      return parts;
     }
   }
 
@@ -150,8 +188,9 @@ final class StepRunner {
     return h.activationCheckpointing() ? Tape.Mode.CHECKPOINTING : Tape.Mode.RECORDING;
   }
 
-  /** Clips a lane's gradients and runs its optimizer; returns the learning rate. */
+  /** Runs a lane's hooks, clips its gradients and runs its optimizer; returns the learning rate. */
   private double update(Lane lane, int step, ImmutableMap.Builder<String, Double> norms) {
+    lane.passThroughHooks(step);
     Parameters p = lane.parameters();
     double norm = Math.sqrt(engine.sumOfSquares(p.flatGradients()));
     if (!Double.isFinite(norm)) {

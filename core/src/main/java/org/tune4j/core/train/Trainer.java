@@ -63,6 +63,7 @@ public final class Trainer {
   private TrainingData data = new TrainingData(Map.of(), Map.of(), Map.of(), 0);
   private RunFingerprint fingerprint;
   private StepLog log;
+  private GradientHooks hooks;
   private StepRunner steps;
   private Validation validation;
   private boolean started;
@@ -251,8 +252,10 @@ public final class Trainer {
       directory.clear();
     }
     try (StepLog opened =
-        from.isPresent() ? StepLog.resume(output, from.get().steps()) : StepLog.begin(output)) {
+            from.isPresent() ? StepLog.resume(output, from.get().steps()) : StepLog.begin(output);
+        GradientHooks states = GradientHooks.of(plan, from, output)) {
       log = opened;
+      hooks = states;
       steps =
           new StepRunner(
               adapters,
@@ -397,6 +400,8 @@ public final class Trainer {
         for (Lane l : run.lanes()) {
           l.restore(from.get(), adapters, output);
         }
+      } else {
+        adapters.runLocked(run::begin);
       }
       listeners.forEach(l -> l.onStageStart(stage, index, run.steps()));
       if (!steps(run, from.map(Checkpoint::step).orElse(0))) {
@@ -433,6 +438,7 @@ public final class Trainer {
                   .add(adapter)
                   .build(),
               DataOrder.of(stage.draws(name), t -> data.train(t).size(), h.seed(), index),
+              adapters.locked(() -> hooks.of(stage, name, adapter.parameters())),
               h,
               adapters.size(adapter)));
     }
@@ -507,11 +513,12 @@ public final class Trainer {
   private void checkpoint(int stage, int step, List<Lane> lanes) throws IOException {
     Map<String, float[]> tensors = new LinkedHashMap<>();
     Map<String, Checkpoint.LaneState> states = new LinkedHashMap<>();
-    adapters.locked(
+    List<Checkpoint.HookState> kept = new ArrayList<>();
+    adapters.runLocked(
         () -> {
           adapters.all().forEach((name, a) -> tensors.put("w." + name, adapters.weights(a)));
           lanes.forEach(l -> tensors.putAll(l.tensors()));
-          return null;
+          kept.addAll(hooks.save());
         });
     lanes.forEach(l -> states.put(l.name(), l.state()));
     new Checkpoint(
@@ -522,6 +529,7 @@ public final class Trainer {
             states,
             log.sync(),
             ended.stream().map(Checkpoint.Ended::of).toList(),
+            kept,
             tensors)
         .write(output);
   }

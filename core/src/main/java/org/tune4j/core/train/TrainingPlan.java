@@ -5,6 +5,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Iterables;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
@@ -24,6 +25,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     Set<String> names = new HashSet<>();
     Set<String> adapters = new HashSet<>();
     Set<String> merged = new HashSet<>();
+    Map<String, GradientHook> hooks = new HashMap<>();
     for (Stage s : stages) {
       checkArgument(
           names.add(s.name()), "strategy '%s' planned two stages named '%s'", strategy, s.name());
@@ -68,6 +70,15 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
               a);
         }
       }
+      for (GradientHook hook : s.gradients()) {
+        GradientHook other = hooks.putIfAbsent(hook.name(), hook);
+        checkArgument(
+            other == null || other.equals(hook),
+            "two different gradient hooks are named '%s': %s and %s",
+            hook.name(),
+            other,
+            hook);
+      }
       adapters.addAll(s.routes().values());
       s.serving()
           .forEach(
@@ -89,6 +100,11 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
   /** Like {@link #of(String, List)}. */
   public static TrainingPlan of(String strategy, Stage... stages) {
     return of(strategy, List.of(stages));
+  }
+
+  /** Returns this plan with one more hook on the gradients of every stage. */
+  public TrainingPlan withGradients(GradientHook hook) {
+    return of(strategy, stages.stream().map(s -> s.withGradients(hook)).toList());
   }
 
   /** Returns the adapters that are trained. */
@@ -154,6 +170,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
       }
       s.startFrom()
           .forEach((a, from) -> out.append(", ").append(a).append(" starting from ").append(from));
+      s.gradients().forEach(hook -> out.append(", gradients through ").append(hook));
       out.append('\n');
     }
     return out.toString();

@@ -131,7 +131,15 @@ class StepLogTest {
         write(log, 0, done + 1, steps);
         done = steps;
         new Checkpoint(
-                "a run", 0, steps, 1, Map.of(), log.sync(), List.of(), Map.of("w.a", new float[9]))
+                "a run",
+                0,
+                steps,
+                1,
+                Map.of(),
+                log.sync(),
+                List.of(),
+                List.of(),
+                Map.of("w.a", new float[9]))
             .write(output);
         sizes.add(bytes(output.resolve("checkpoint")));
         assertThat(Checkpoint.read(output).orElseThrow().steps().steps()).isEqualTo(steps);

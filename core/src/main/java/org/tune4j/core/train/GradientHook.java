@@ -1,0 +1,80 @@
+package org.tune4j.core.train;
+
+import com.google.common.collect.ImmutableMap;
+import java.util.Map;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Tensor;
+
+/**
+ * What is done to an adapter's gradients between the backward pass and clipping. A regulariser
+ * (elastic weight consolidation, say) adds the gradient of its penalty; gradient surgery (PCGrad)
+ * replaces the sum over tasks by what it makes of their gradients one by one; training on several
+ * machines replaces them by the mean over all machines.
+ *
+ * <p>A {@linkplain Stage.Builder#gradients stage} carries hooks, which run in order for each of its
+ * adapters, in each step that the adapter trains. {@code toString} says all that determines one: it
+ * is shown in the plan, and a run is only resumed with hooks that say the same.
+ */
+public interface GradientHook {
+  /** Returns its name: stages whose hooks have the same name share their states. */
+  String name();
+
+  /**
+   * Returns whether it is to have the gradients of each task by themselves. The tasks of an adapter
+   * are then run in passes apart, which takes more time where they are small, and as much memory
+   * more as the adapter's gradients, for each task.
+   */
+  default boolean byTask() {
+    return false;
+  }
+
+  /**
+   * Returns its state for an adapter, made when a stage first trains that adapter with this hook,
+   * and kept until the run ends.
+   *
+   * @param parameters as the first stage finds them
+   */
+  State start(Parameters parameters);
+
+  /**
+   * What a hook knows of an adapter. All of it is part of every checkpoint: what is made by {@link
+   * GradientHook#start} and given back what was saved goes on with the same bits.
+   *
+   * <p>All calls but {@link #close} are made by one who holds the engine's lock. The {@link
+   * Parameters} of an adapter may be others in another stage, of the same size.
+   */
+  interface State extends AutoCloseable {
+    /** A stage begins to train the adapter; not told again when a run is resumed within it. */
+    default void stageBegins(Stage stage, Parameters parameters) {}
+
+    /** Changes the gradients of a step, in place. */
+    void apply(Gradients gradients);
+
+    /** Returns what must be kept for an exact resume, by name. */
+    default Map<String, float[]> save() {
+      return Map.of();
+    }
+
+    /** Takes back what {@link #save} returned. */
+    default void restore(Map<String, float[]> saved) {}
+
+    /** Frees what it holds outside the heap. */
+    @Override
+    default void close() {}
+  }
+
+  /**
+   * The gradients of an adapter in a step.
+   *
+   * @param stage the stage
+   * @param step from 1, within the stage
+   * @param parameters the adapter's: {@link Parameters#flatGradients()} is what is clipped and
+   *     given to the optimizer afterwards, the gradient of the mean loss over all tokens of the
+   *     step that are learned
+   * @param byTask for a hook that asks {@linkplain GradientHook#byTask() for them}, the part of
+   *     each task that is in this step, F32 {@code [1, size]}; their sum is what {@code
+   *     flatGradients} holds at first
+   */
+  record Gradients(
+      Stage stage, int step, Parameters parameters, ImmutableMap<String, Tensor> byTask) {}
+}

@@ -107,6 +107,32 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     return of(strategy, stages.stream().map(s -> s.withGradients(hook)).toList());
   }
 
+  /**
+   * Checks that this is a plan for some tasks.
+   *
+   * @throws IllegalArgumentException if a stage draws from others, or says nothing of one
+   */
+  void requireTasks(List<String> names) {
+    for (Stage s : stages) {
+      for (String t : s.examples().keySet()) {
+        checkArgument(
+            names.contains(t),
+            "strategy '%s', stage '%s' draws from task '%s'; the tasks are %s",
+            strategy,
+            s.name(),
+            t,
+            names);
+      }
+      checkArgument(
+          s.serving().keySet().equals(Set.copyOf(names)),
+          "strategy '%s', stage '%s' says which adapters serve the tasks %s; the tasks are %s",
+          strategy,
+          s.name(),
+          s.serving().keySet(),
+          names);
+    }
+  }
+
   /** Returns the adapters that are trained. */
   public ImmutableSet<String> adapters() {
     return stages.stream()

@@ -493,7 +493,7 @@ public final class Experiment {
         intervals.buildOrThrow(),
         bootstrap.interval(last.values().stream().map(Evaluation::scores).toList()),
         Cost.of(result),
-        result.training().steps(),
+        result.training().log(),
         result.output());
   }
 }

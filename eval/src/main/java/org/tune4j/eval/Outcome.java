@@ -4,7 +4,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.nio.file.Path;
 import java.util.Locale;
-import org.tune4j.core.train.StepRecord;
+import org.tune4j.core.train.StepRecords;
 import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingPlan;
 
@@ -18,7 +18,7 @@ import org.tune4j.core.train.TrainingPlan;
  * @param intervals each task's score with its 95 % interval
  * @param average over the tasks' scores, with its 95 % interval
  * @param cost of training
- * @param steps every step, for loss charts
+ * @param steps every step, for loss charts: in a file of the output directory
  * @param output the directory of its run, with the adapters in PEFT's format
  */
 public record Outcome(
@@ -29,7 +29,7 @@ public record Outcome(
     ImmutableMap<String, ConfidenceInterval> intervals,
     ConfidenceInterval average,
     Cost cost,
-    ImmutableList<StepRecord> steps,
+    StepRecords steps,
     Path output) {
   /**
    * Returns where the adapters that serve a task are saved, to be applied in order.
@@ -60,7 +60,15 @@ public record Outcome(
 
   Outcome in(Path directory) {
     return new Outcome(
-        strategy, plan, matrix, evaluations, intervals, average, cost, steps, directory);
+        strategy,
+        plan,
+        matrix,
+        evaluations,
+        intervals,
+        average,
+        cost,
+        steps.movedTo(directory),
+        directory);
   }
 
   @Override

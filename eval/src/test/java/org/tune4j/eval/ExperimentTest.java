@@ -230,7 +230,7 @@ class ExperimentTest {
       assertThat(o.intervals().get(e.task()).mean()).isCloseTo(e.score(), Offset.offset(1e-12));
     }
     assertThat(o.cost().tokens())
-        .isEqualTo(o.steps().stream().mapToLong(StepRecord::tokens).sum())
+        .isEqualTo(o.steps().list().stream().mapToLong(StepRecord::tokens).sum())
         .isBetween(
             (long) (0.98 * result.outcomes().get(0).cost().tokens()),
             (long) (1.02 * result.outcomes().get(0).cost().tokens()));
@@ -281,8 +281,8 @@ class ExperimentTest {
             .run();
     assertThat(resumed.outcome("sequential").matrix())
         .isEqualTo(whole.outcome("sequential").matrix());
-    assertThat(resumed.outcome("sequential").steps())
-        .hasSameSizeAs(whole.outcome("sequential").steps());
+    assertThat(resumed.outcome("sequential").steps().list())
+        .hasSameSizeAs(whole.outcome("sequential").steps().list());
     assertThat(resumed.outcome("independent").matrix())
         .isEqualTo(whole.outcome("independent").matrix());
   }
@@ -357,7 +357,7 @@ class ExperimentTest {
   void aPlanThatIgnoresTheEpochsIsRunAsItIs() throws IOException {
     Outcome o = experiment(directory.resolve("fixed")).strategies(FEW).run().outcome("few");
     assertThat(o.cost().examples()).isEqualTo(12);
-    assertThat(o.steps()).hasSize(2);
+    assertThat(o.steps().list()).hasSize(2);
   }
 
   private static long peakOfFew(String name) throws IOException {

@@ -40,6 +40,11 @@ public record StepRecords(Path file, long count) {
     }
   }
 
+  /** Returns the same steps where the run's output directory is now. */
+  public StepRecords movedTo(Path output) {
+    return new StepRecords(RunDirectory.steps(output), count);
+  }
+
   /**
    * Returns the steps one by one; close the stream.
    *

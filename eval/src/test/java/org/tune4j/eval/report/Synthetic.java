@@ -1,7 +1,12 @@
 package org.tune4j.eval.report;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -13,6 +18,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.StepRecord;
+import org.tune4j.core.train.StepRecords;
 import org.tune4j.core.train.TrainingPlan;
 import org.tune4j.eval.Bootstrap;
 import org.tune4j.eval.ConfidenceInterval;
@@ -232,7 +238,37 @@ final class Synthetic {
         intervals.buildOrThrow(),
         bootstrap.interval(last.values().stream().map(Evaluation::scores).toList()),
         new Cost(64_000, 640, 10 + 10 * random.nextDouble(), 200 << 20, 800 << 10),
-        ImmutableList.copyOf(steps),
+        written(steps),
         Path.of("out", name));
+  }
+
+  /** Writes steps as a run does. */
+  private static StepRecords written(List<StepRecord> steps) {
+    ObjectMapper json = new ObjectMapper();
+    StringBuilder lines = new StringBuilder();
+    for (StepRecord s : steps) {
+      ObjectNode line = json.createObjectNode();
+      line.put("stage", s.stage())
+          .put("stageIndex", s.stageIndex())
+          .put("step", s.step())
+          .put("steps", s.steps())
+          .put("lr", s.learningRate())
+          .put("examples", s.examples())
+          .put("tokens", s.tokens())
+          .put("lossTokens", s.lossTokens())
+          .put("seconds", s.seconds());
+      s.lossByTask().forEach(line.putObject("loss")::put);
+      s.gradientNorm().forEach(line.putObject("gradientNorm")::put);
+      lines.append(line).append('\n');
+    }
+    try {
+      Path directory = Files.createTempDirectory("steps");
+      directory.toFile().deleteOnExit();
+      Path file = Files.writeString(directory.resolve("steps.jsonl"), lines);
+      file.toFile().deleteOnExit();
+      return StepRecords.in(directory);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 }

@@ -21,7 +21,7 @@ public record Cost(long tokens, long examples, double seconds, long peakBytes, l
     return new Cost(t.tokens(), t.examples(), t.seconds(), t.peakBytes(), result.adapterBytes());
   }
 
-  /** Returns the rate. */
+  /** Returns the tokens trained on per second of training. */
   public double tokensPerSecond() {
     return tokens / seconds;
   }

@@ -59,7 +59,7 @@ public record Evaluation(
     return predictions.stream().mapToDouble(Prediction::score).toArray();
   }
 
-  /** Returns the number of examples. */
+  /** Returns how many examples were scored. */
   public int count() {
     return predictions.size();
   }

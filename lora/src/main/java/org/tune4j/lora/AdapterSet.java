@@ -49,7 +49,7 @@ public final class AdapterSet implements AutoCloseable {
     this.model = model;
   }
 
-  /** Returns the base model. */
+  /** Returns the model that its adapters work on; the set does not close it. */
   public LanguageModel model() {
     return model;
   }

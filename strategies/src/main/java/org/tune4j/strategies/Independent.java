@@ -10,7 +10,7 @@ import org.tune4j.core.train.TrainingPlan;
 public final class Independent implements TrainingStrategy {
   private Independent() {}
 
-  /** Returns the strategy. */
+  /** Returns the strategy: an adapter for each task, all trained in one stage. */
   public static Independent perTask() {
     return new Independent();
   }

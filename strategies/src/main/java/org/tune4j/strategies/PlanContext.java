@@ -30,7 +30,7 @@ public record PlanContext(ImmutableList<Task> tasks, Hyperparameters hyperparame
     return new PlanContext(ImmutableList.copyOf(tasks), hyperparameters);
   }
 
-  /** Returns the tasks' names. */
+  /** Returns the tasks' names, in the tasks' order. */
   public ImmutableList<String> names() {
     return tasks.stream().map(Task::name).collect(ImmutableList.toImmutableList());
   }

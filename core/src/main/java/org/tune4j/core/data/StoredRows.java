@@ -69,7 +69,7 @@ final class StoredRows implements AutoCloseable {
     writer.append(record.toByteArray());
   }
 
-  /** Returns the rows' examples. */
+  /** Returns the examples in the order of their rows, each read back when it is asked for. */
   Stored<Example> finish() throws IOException {
     Path path = file;
     Columns names = columns;

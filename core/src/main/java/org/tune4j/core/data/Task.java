@@ -377,12 +377,12 @@ public final class Task {
     }
   }
 
-  /** Returns the name. */
+  /** Returns the name by which plans, results and folders know it; unique within a run. */
   public String name() {
     return name;
   }
 
-  /** Returns the kind. */
+  /** Returns the kind, which decides how it is scored. */
   public Type type() {
     return type;
   }
@@ -401,7 +401,7 @@ public final class Task {
     };
   }
 
-  /** Returns the training examples. */
+  /** Returns the training examples; a list that may be read from disk as it is asked for. */
   public List<Example> train() {
     return train;
   }

@@ -7,7 +7,7 @@ import java.util.Optional;
  * not touch native libraries: {@link #unavailable} does, and answers rather than throws.
  */
 public interface EngineProvider {
-  /** Returns the engine's name. */
+  /** Returns the name by which {@code -Dtune4j.engine} chooses it. */
   String name();
 
   /** Returns its rank among those available: the highest is chosen. */

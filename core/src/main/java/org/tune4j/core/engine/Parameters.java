@@ -93,7 +93,7 @@ public final class Parameters implements AutoCloseable {
     return slot;
   }
 
-  /** Returns the number of elements. */
+  /** Returns the elements of all parameters together. */
   public int size() {
     return weights.cols();
   }

@@ -50,12 +50,12 @@ public final class JsonFields {
     return new JsonFields(origin, "", object);
   }
 
-  /** Returns the object. */
+  /** Returns the object itself, for what has no accessor here; do not change it. */
   public JsonNode node() {
     return node;
   }
 
-  /** Returns the file. */
+  /** Returns the file that errors name. */
   public Path origin() {
     return origin;
   }
@@ -251,7 +251,7 @@ public final class JsonFields {
     return new JsonFields(origin, prefix + field + ".", node.get(field));
   }
 
-  /** Returns the fields' names. */
+  /** Returns the fields' names, in the file's order. */
   public Iterable<String> names() {
     return node::fieldNames;
   }

@@ -49,7 +49,7 @@ public final class RecordFile {
     return new Writer(segment);
   }
 
-  /** Returns the number of records. */
+  /** Returns how many records it holds. */
   public int size() {
     return size;
   }

@@ -178,7 +178,7 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  /** Returns the file. */
+  /** Returns the file that it was opened from. */
   public Path file() {
     return file;
   }

@@ -114,7 +114,7 @@ public final class WeightFiles implements AutoCloseable {
     }
   }
 
-  /** Returns the directory. */
+  /** Returns the directory that the files are in. */
   public Path directory() {
     return directory;
   }

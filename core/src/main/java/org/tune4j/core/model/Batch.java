@@ -50,7 +50,7 @@ public record Batch(
     return new Batch(ids, positions, new int[] {0, n}, targets, new int[] {0}, null);
   }
 
-  /** Returns the number of rows. */
+  /** Returns the number of rows: tokens of all segments. */
   public int rows() {
     return ids.length;
   }

@@ -142,7 +142,7 @@ public record GenerationConfig(
       return this;
     }
 
-    /** Returns the configuration. */
+    /** Returns what was set, with the defaults for the rest. */
     public GenerationConfig build() {
       return new GenerationConfig(
           maxNewTokens, temperature, topK, topP, stop, seed, endTokens, cancelled);

@@ -26,7 +26,7 @@ public final class LoadOptions {
     maxMemory = b.maxMemory;
   }
 
-  /** Returns the defaults. */
+  /** Returns F32 on the fastest engine present. */
   public static LoadOptions defaults() {
     return builder().build();
   }
@@ -85,7 +85,7 @@ public final class LoadOptions {
       return this;
     }
 
-    /** Returns the options. */
+    /** Returns what was set, with {@link LoadOptions#defaults} for the rest. */
     public LoadOptions build() {
       return new LoadOptions(this);
     }

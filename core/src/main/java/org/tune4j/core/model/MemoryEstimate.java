@@ -74,7 +74,7 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
         adapters);
   }
 
-  /** Returns the sum. */
+  /** Returns the sum of all parts in bytes. */
   public long total() {
     return weights + activations + adapters;
   }

@@ -20,7 +20,7 @@ public final class NotEnoughMemoryException extends RuntimeException {
     this.available = available;
   }
 
-  /** Returns the estimate in bytes. */
+  /** Returns the bytes that loading or training was estimated to take. */
   public long needed() {
     return needed;
   }

@@ -130,7 +130,7 @@ public final class ProjectionGroup implements AutoCloseable {
     return columns[member];
   }
 
-  /** Returns the input features. */
+  /** Returns the input features, which all members share. */
   public int in() {
     return members.get(0).in();
   }
@@ -140,7 +140,7 @@ public final class ProjectionGroup implements AutoCloseable {
     return columns[members.size()];
   }
 
-  /** Returns the stacked weights. */
+  /** Returns the members' weights, one below the other: {@code [out, in]}. */
   public FrozenMatrix weights() {
     return weights.matrix;
   }

@@ -59,7 +59,7 @@ final class Scorer {
     final List<Integer> targets = new ArrayList<>();
     final List<Integer> branch = new ArrayList<>();
     final List<Integer> starts = new ArrayList<>();
-    final List<int[]> losers =
+    final List<int[]> lossOwners =
         new ArrayList<>(); // {prompt, continuation} of each row with a target
     final List<Integer> trunkEnds = new ArrayList<>(); // rows
     final List<Integer> trunkPrompts = new ArrayList<>();
@@ -81,7 +81,7 @@ final class Scorer {
 
     void target(int token, int prompt, int continuation) {
       targets.set(size() - 1, token);
-      losers.add(new int[] {prompt, continuation});
+      lossOwners.add(new int[] {prompt, continuation});
     }
 
     Batch batch() {
@@ -211,7 +211,7 @@ final class Scorer {
           float[] losses =
               Forward.headLoss(model.decoder(), tape, x, batch, routing, null).losses();
           for (int i = 0; i < losses.length; i++) {
-            int[] whose = r.losers.get(i);
+            int[] whose = r.lossOwners.get(i);
             scores[whose[0]][whose[1]] -= losses[i];
           }
           for (int from = 0; from < r.trunkEnds.size(); from += LOGIT_ROWS) {

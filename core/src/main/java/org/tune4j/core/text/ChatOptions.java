@@ -125,7 +125,7 @@ public record ChatOptions(
       return this;
     }
 
-    /** Returns the options. */
+    /** Returns what was set, with the defaults for the rest. */
     public ChatOptions build() {
       return new ChatOptions(tools, documents, variables, addGenerationPrompt, template);
     }

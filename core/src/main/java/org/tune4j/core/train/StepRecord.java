@@ -29,7 +29,7 @@ public record StepRecord(
     long tokens,
     long lossTokens,
     double seconds) {
-  /** Returns the rate. */
+  /** Returns the tokens trained on per second of training. */
   public double tokensPerSecond() {
     return tokens / seconds;
   }

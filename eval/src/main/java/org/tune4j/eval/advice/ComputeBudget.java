@@ -22,7 +22,7 @@ public record ComputeBudget(long tokens, double seconds, long memoryBytes) {
     checkArgument(memoryBytes > 0, "the budget is %s bytes; it must be positive", memoryBytes);
   }
 
-  /** Returns the budget without limits. */
+  /** Returns a budget that every plan fits. */
   public static ComputeBudget unlimited() {
     return new ComputeBudget(Long.MAX_VALUE, Double.POSITIVE_INFINITY, Long.MAX_VALUE);
   }

@@ -143,7 +143,7 @@ public record Pilot(
       Hyperparameters h,
       StepRates runner,
       BooleanSupplier stop,
-      Interruptions interruptions)
+      AdviceProgress progress)
       throws IOException {
     ImmutableList<String> names =
         samples.stream().map(Task::name).collect(ImmutableList.toImmutableList());
@@ -160,7 +160,7 @@ public record Pilot(
     PlanContext context = PlanContext.of(samples, h);
     ImmutableMap<String, Double> untuned = losses(model, h, held, t -> List.of());
 
-    interruptions.begin("pilot: all tasks together", COST);
+    progress.begin("pilot: all tasks together", COST);
     record Joint(ImmutableMap<String, Double> losses, SimilarityMatrix agreement) {}
     Joint joint =
         runner.run(
@@ -182,14 +182,14 @@ public record Pilot(
                           adapter,
                           parameter -> true,
                           h.seed(),
-                          interruptions)
+                          progress)
                       .corrected());
             });
     if (joint == null) {
       return Optional.empty();
     }
 
-    interruptions.begin("pilot: an adapter each", COST);
+    progress.begin("pilot: an adapter each", COST);
     record Alone(ImmutableMap<String, Double> losses, double[][] transfer) {}
     Alone alone =
         runner.run(
@@ -201,7 +201,7 @@ public record Pilot(
               double[][] transfer = new double[names.size()][names.size()];
               ImmutableMap.Builder<String, Double> own = ImmutableMap.builder();
               for (int i = 0; i < transfer.length; i++) {
-                interruptions.check();
+                progress.check();
                 Adapter adapter = result.adapters().get(names.get(i));
                 Map<String, Double> after = losses(model, h, held, t -> List.of(adapter));
                 transfer[i] = taken(untuned, after);
@@ -213,7 +213,7 @@ public record Pilot(
       return Optional.empty();
     }
 
-    interruptions.begin("pilot: one task after another", COST);
+    progress.begin("pilot: one task after another", COST);
     ImmutableMap<String, Double> sequential =
         runner.run(
             samples,

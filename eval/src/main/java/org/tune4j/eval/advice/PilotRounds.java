@@ -23,19 +23,19 @@ final class PilotRounds {
   private final Request request;
   private final Profiles profiles;
   private final MemoryFit memory;
-  private final Interruptions interruptions;
+  private final AdviceProgress progress;
   private final Warnings warnings;
 
   PilotRounds(
       Request request,
       Profiles profiles,
       MemoryFit memory,
-      Interruptions interruptions,
+      AdviceProgress progress,
       Warnings warnings) {
     this.request = request;
     this.profiles = profiles;
     this.memory = memory;
-    this.interruptions = interruptions;
+    this.progress = progress;
     this.warnings = warnings;
   }
 
@@ -113,9 +113,9 @@ final class PilotRounds {
               request.lora(),
               smallerSteps(h),
               new StepRates(request.model(), request.lora()),
-              () -> interruptions.cancelled() || System.nanoTime() > deadline,
-              interruptions);
-      interruptions.check();
+              () -> progress.cancelled() || System.nanoTime() > deadline,
+              progress);
+      progress.check();
       return measured;
     } catch (TrainingException | NotEnoughMemoryException e) {
       warnings.add("The pilot failed: %s.", e.getMessage());

@@ -24,16 +24,16 @@ record Profiles(
   private static final double SKEWED = 0.5;
 
   /** Encodes all tasks, takes their profiles, and warns of what is amiss with them. */
-  static Profiles of(Request request, Interruptions interruptions, Warnings warnings) {
+  static Profiles of(Request request, AdviceProgress progress, Warnings warnings) {
     Profiles all =
         new Profiles(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashMap<>());
     ExampleEncoder encoder = Sample.encoder(request.model(), request.hyperparameters());
     for (Task t : request.tasks()) {
-      interruptions.begin("profile of " + t.name(), 1);
+      progress.begin("profile of " + t.name(), 1);
       TaskEncoder.Result encoded =
-          encoder.encode(t, Task.Split.TRAIN, done -> {}, interruptions::cancelled);
+          encoder.encode(t, Task.Split.TRAIN, done -> {}, progress::cancelled);
       TaskEncoder.Result held =
-          encoder.encode(t, Task.Split.VALIDATION, done -> {}, interruptions::cancelled);
+          encoder.encode(t, Task.Split.VALIDATION, done -> {}, progress::cancelled);
       TaskProfile p =
           TaskProfile.of(
               request.model(),

@@ -52,7 +52,7 @@ public record Recommendation(
     ComputeBudget budget) {
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  /** Returns the recommended strategy. */
+  /** Returns the strategy of {@link #recommended}, to be given to {@code FineTuner}. */
   public TrainingStrategy strategy() {
     return recommended.strategy();
   }

@@ -26,19 +26,19 @@ final class StepTimer {
   private final Request request;
   private final Profiles profiles;
   private final MemoryFit memory;
-  private final Interruptions interruptions;
+  private final AdviceProgress progress;
   private final Warnings warnings;
 
   StepTimer(
       Request request,
       Profiles profiles,
       MemoryFit memory,
-      Interruptions interruptions,
+      AdviceProgress progress,
       Warnings warnings) {
     this.request = request;
     this.profiles = profiles;
     this.memory = memory;
-    this.interruptions = interruptions;
+    this.progress = progress;
     this.warnings = warnings;
   }
 
@@ -67,7 +67,7 @@ final class StepTimer {
       samples.add(Sample.of(t, examples, 0, request.seed()));
     }
     for (Shape shape : shapes) {
-      interruptions.begin("price of a step", 1);
+      progress.begin("price of a step", 1);
       Optional<Hyperparameters> fitted = memory.fit(shape.lanes(), shape.lanes());
       if (fitted.isPresent()) {
         try {
@@ -75,12 +75,12 @@ final class StepTimer {
               samples,
               plan(shape, examples),
               request.probing(fitted.get()),
-              interruptions::cancelled,
+              progress::cancelled,
               result -> result.completed());
         } catch (TrainingException | NotEnoughMemoryException failure) {
           warnings.add("A step that was to be timed failed: %s.", failure.getMessage());
         }
-        interruptions.check();
+        progress.check();
       }
     }
     if (rates.isUntimed()) {

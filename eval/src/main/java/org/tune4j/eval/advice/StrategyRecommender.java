@@ -257,8 +257,8 @@ public final class StrategyRecommender {
             seed);
     boolean wanted =
         request.several() && pilot.orElse(model.config().parameters() <= PILOT_PARAMETERS);
-    Interruptions interruptions =
-        new Interruptions(
+    AdviceProgress progress =
+        new AdviceProgress(
             listener,
             cancelled,
             tasks.size()
@@ -273,17 +273,17 @@ public final class StrategyRecommender {
     try (Adapter adapter = lora.create(model, "size", seed)) {
       adapterParameters = adapter.parameters().size();
     }
-    Profiles profiles = Profiles.of(request, interruptions, warnings);
+    Profiles profiles = Profiles.of(request, progress, warnings);
     MemoryFit memory = new MemoryFit(request, profiles, adapterParameters);
     memory.require();
 
     StepRates rates = new StepRates(model, lora);
     Set<String> withoutGradient = new LinkedHashSet<>();
     TaskSimilarity similarity =
-        similarity(request, profiles, memory, rates, withoutGradient, interruptions);
+        similarity(request, profiles, memory, rates, withoutGradient, progress);
     Optional<Pilot> piloted =
         wanted
-            ? new PilotRounds(request, profiles, memory, interruptions, warnings).run()
+            ? new PilotRounds(request, profiles, memory, progress, warnings).run()
             : Optional.empty();
     AnswerConflicts conflicts = AnswerConflicts.of(tasks);
     Situation situation =
@@ -296,14 +296,13 @@ public final class StrategyRecommender {
             arriving);
     List<Candidate> candidates =
         withOwn(Candidates.all(order(names, situation), situation.imbalance()));
-    new StepTimer(request, profiles, memory, interruptions, warnings)
-        .run(shapes(candidates), rates);
+    new StepTimer(request, profiles, memory, progress, warnings).run(shapes(candidates), rates);
 
     Pricing pricing = new Pricing(request, profiles, memory, rates);
     Recommendation made =
         new Decision(request, pricing, memory, situation, warnings)
             .among(candidates, withoutGradient);
-    interruptions.end();
+    progress.end();
     return made;
   }
 
@@ -333,7 +332,7 @@ public final class StrategyRecommender {
       MemoryFit memory,
       StepRates rates,
       Set<String> withoutGradient,
-      Interruptions interruptions) {
+      AdviceProgress progress) {
     int most = request.effort().similarityExamples();
     long start = System.nanoTime();
     TaskSimilarity measured =
@@ -345,7 +344,7 @@ public final class StrategyRecommender {
             most,
             request.seed(),
             withoutGradient,
-            interruptions);
+            progress);
     double examples =
         profiles.train().values().stream().mapToInt(t -> Math.min(most, t.size())).sum();
     double tokens =

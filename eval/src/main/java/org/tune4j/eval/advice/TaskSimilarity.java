@@ -109,7 +109,14 @@ public record TaskSimilarity(
           t.name(), Sample.encoder(model, hyperparameters).encode(t, Task.Split.TRAIN).examples());
     }
     return measure(
-        model, train, lora, hyperparameters, examples, seed, new HashSet<>(), Interruptions.none());
+        model,
+        train,
+        lora,
+        hyperparameters,
+        examples,
+        seed,
+        new HashSet<>(),
+        AdviceProgress.none());
   }
 
   /** Measures, and adds to {@code withoutGradient} the tasks whose gradient is no direction. */
@@ -121,7 +128,7 @@ public record TaskSimilarity(
       int examples,
       long seed,
       Set<String> withoutGradient,
-      Interruptions interruptions) {
+      AdviceProgress progress) {
     checkArgument(examples >= 2, "%s examples cannot be split in two halves", examples);
     ImmutableList<String> names = ImmutableList.copyOf(train.keySet());
     List<List<EncodedExample>> samples = new ArrayList<>();
@@ -131,20 +138,13 @@ public record TaskSimilarity(
     try (Adapter adapter = lora.create(model, "similarity", seed)) {
       gradients =
           gradients(
-              model,
-              h,
-              names,
-              samples,
-              adapter,
-              n -> !n.endsWith("lora_A.weight"),
-              seed,
-              interruptions);
+              model, h, names, samples, adapter, n -> !n.endsWith("lora_A.weight"), seed, progress);
     }
     withoutGradient.addAll(gradients.without);
 
     List<Moments> moments = new ArrayList<>();
     for (int i = 0; i < names.size(); i++) {
-      interruptions.begin("hidden states of " + names.get(i), HIDDEN_COST);
+      progress.begin("hidden states of " + names.get(i), HIDDEN_COST);
       moments.add(moments(model, samples.get(i), h.tokensPerPass()));
     }
     double[][] hidden = symmetric(names.size(), (i, j) -> overlap(moments.get(i), moments.get(j)));
@@ -207,13 +207,13 @@ public record TaskSimilarity(
       Adapter adapter,
       Predicate<String> parameters,
       long seed,
-      Interruptions interruptions) {
+      AdviceProgress progress) {
     GradientProbe probe = new GradientProbe(model, h, DIMENSIONS, seed);
     List<List<double[]>> halves = new ArrayList<>();
     ImmutableMap.Builder<String, Double> reliability = ImmutableMap.builder();
     ImmutableSet.Builder<String> without = ImmutableSet.builder();
     for (int i = 0; i < names.size(); i++) {
-      interruptions.begin("gradients of " + names.get(i), GRADIENT_COST);
+      progress.begin("gradients of " + names.get(i), GRADIENT_COST);
       List<double[]> directions = new ArrayList<>();
       for (List<EncodedExample> half : Sample.halves(samples.get(i))) {
         directions.add(probe.gradient(adapter, half, parameters));

@@ -168,7 +168,7 @@ public final class Report {
     AtomicFiles.writeString(file, html());
   }
 
-  /** Returns the page. */
+  /** Returns the page as HTML, about 1 MB with the charts' library in it. */
   public String html() {
     ObjectNode data = JSON.createObjectNode();
     Html body = new Html();

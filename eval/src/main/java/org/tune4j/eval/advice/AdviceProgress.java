@@ -4,7 +4,7 @@ import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 
 /** Progress and cancellation of one measurement: activities of known weights, done in turn. */
-final class Interruptions {
+final class AdviceProgress {
   /** What is reported before the end, should there be more to do than was thought. */
   private static final double NEARLY = 0.99;
 
@@ -13,14 +13,14 @@ final class Interruptions {
   private final double total;
   private double done;
 
-  Interruptions(AdviceListener listener, BooleanSupplier cancelled, double total) {
+  AdviceProgress(AdviceListener listener, BooleanSupplier cancelled, double total) {
     this.listener = listener;
     this.cancelled = cancelled;
     this.total = total;
   }
 
-  static Interruptions none() {
-    return new Interruptions((activity, done) -> {}, () -> false, 1);
+  static AdviceProgress none() {
+    return new AdviceProgress((activity, done) -> {}, () -> false, 1);
   }
 
   /** Reports that an activity begins and is {@code weight} of the total once it is done. */

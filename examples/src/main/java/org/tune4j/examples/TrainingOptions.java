@@ -19,7 +19,7 @@ final class TrainingOptions {
   @Option(
       names = "--learning-rate",
       paramLabel = "X",
-      defaultValue = "2e-3",
+      defaultValue = "1e-3",
       description = "Base learning rate of AdamW.")
   private double learningRate;
 
@@ -118,7 +118,7 @@ final class TrainingOptions {
   @Option(
       names = "--checkpoint-every",
       paramLabel = "STEPS",
-      defaultValue = "0",
+      defaultValue = "100",
       description =
           "Write a checkpoint after so many steps; 0: only between stages and when interrupted.")
   private int checkpointEvery;

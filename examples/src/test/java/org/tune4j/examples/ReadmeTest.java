@@ -168,13 +168,7 @@ class ReadmeTest {
               .budget(ComputeBudget.ofSeconds(600))
               .recommend();
       System.out.println(advice); // strategy, confidence, reasons, alternatives with their prices
-      FineTuner.of(model)
-          .tasks(glosses, parts)
-          .strategy(advice.strategy())
-          .hyperparameters(advice.hyperparameters())
-          .output(runs.resolve("advised"))
-          .run()
-          .close();
+      advice.fineTuner().output(runs.resolve("advised")).run().close();
 
       Experiment experiment =
           Experiment.of(model)

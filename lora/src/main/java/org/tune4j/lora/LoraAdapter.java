@@ -196,7 +196,7 @@ public final class LoraAdapter implements Adapter {
   }
 
   /** Returns the gradient of a parameter like {@link #values}. */
-  float[] gradient(String parameter) {
+  public float[] gradient(String parameter) {
     return weight(parameter).gradientValues();
   }
 

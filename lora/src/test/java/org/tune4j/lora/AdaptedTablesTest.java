@@ -270,7 +270,7 @@ class AdaptedTablesTest {
 
   @Test
   void peftsBaseWeightsInTheFileMustBeTheModels() throws IOException {
-    Path recorded = GoldenTest.GOLDEN.resolve("target-embed-tokens");
+    Path recorded = CaseFiles.GOLDEN.resolve("target-embed-tokens");
     String key = "base_model.model.model.embed_tokens.base_layer.weight";
     try (LanguageModel model = LanguageModel.load(recorded.resolve("model"))) {
       Path directory = CaseFiles.copy(recorded.resolve("adapter"), folder.resolve("a"));
@@ -325,7 +325,7 @@ class AdaptedTablesTest {
 
   @Test
   void whatIsWrittenIsWhatPeftWrites() throws IOException {
-    Path recorded = GoldenTest.GOLDEN.resolve("modules-to-save-lm-head");
+    Path recorded = CaseFiles.GOLDEN.resolve("modules-to-save-lm-head");
     try (LanguageModel model = LanguageModel.load(recorded.resolve("model"));
         LoraAdapter adapter = PeftFormat.load(model, "a", recorded.resolve("adapter"))) {
       adapter.save(folder.resolve("a"));

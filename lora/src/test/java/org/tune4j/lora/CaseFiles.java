@@ -17,6 +17,8 @@ import org.tune4j.core.io.SafetensorsWriter;
 final class CaseFiles {
   private static final ObjectMapper JSON = new ObjectMapper();
 
+  static final Path GOLDEN = Path.of("../core/src/test/resources/golden");
+
   private CaseFiles() {}
 
   static Path copy(Path from, Path to) throws IOException {

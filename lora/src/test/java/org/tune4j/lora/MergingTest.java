@@ -43,7 +43,7 @@ class MergingTest {
   @ParameterizedTest
   @ValueSource(strings = {"gpt2", "qwen2", "mistral"}) // Conv1D with biases, tied, sharded
   void aMergedModelIsSavedWholeAndLoadsAgain(String name) throws IOException {
-    Path golden = GoldenTest.GOLDEN.resolve(name);
+    Path golden = CaseFiles.GOLDEN.resolve(name);
     Path saved = folder.resolve("merged");
     float[] base;
     float[] applied;

@@ -57,14 +57,14 @@ class PeftFormatTest {
 
   private LanguageModel golden(String name) throws IOException {
     return LanguageModel.load(
-        GoldenTest.GOLDEN.resolve(name).resolve("model"),
+        CaseFiles.GOLDEN.resolve(name).resolve("model"),
         LoadOptions.builder().engine(engine).build());
   }
 
   /** Returns a copy of a recorded adapter, to be changed. */
   private Path adapter(String name) throws IOException {
     return CaseFiles.copy(
-        GoldenTest.GOLDEN.resolve(name).resolve("adapter"), folder.resolve("adapter"));
+        CaseFiles.GOLDEN.resolve(name).resolve("adapter"), folder.resolve("adapter"));
   }
 
   // ---- what is written is what PEFT writes
@@ -73,7 +73,7 @@ class PeftFormatTest {
   @ValueSource(
       strings = {"gpt2", "llama", "qwen2", "qwen3", "mistral", "smollm3", "granite", "phi3"})
   void whatIsWrittenIsFieldForFieldAndKeyForKeyWhatPeftWrites(String name) throws IOException {
-    Path recorded = GoldenTest.GOLDEN.resolve(name).resolve("adapter");
+    Path recorded = CaseFiles.GOLDEN.resolve(name).resolve("adapter");
     try (LanguageModel model = golden(name);
         LoraAdapter adapter = PeftFormat.load(model, "a", recorded)) {
       Path written = folder.resolve("written");
@@ -237,7 +237,7 @@ class PeftFormatTest {
     writer.write(file);
     try (LanguageModel model = golden("qwen2");
         LoraAdapter exact =
-            PeftFormat.load(model, "a", GoldenTest.GOLDEN.resolve("qwen2").resolve("adapter"));
+            PeftFormat.load(model, "a", CaseFiles.GOLDEN.resolve("qwen2").resolve("adapter"));
         LoraAdapter half = PeftFormat.load(model, "b", directory)) {
       assertThat(TestModels.relativeError(TestModels.get(half), TestModels.get(exact)))
           .isBetween(1e-6, 1e-2);
@@ -482,7 +482,7 @@ class PeftFormatTest {
         "tensor '" + A.replace("q_proj", "k_proj") + "': found an update of");
     Path file = folder.resolve("adapter").resolve(PeftFormat.WEIGHTS);
     Safetensors old =
-        Safetensors.open(GoldenTest.GOLDEN.resolve("qwen2/adapter/" + PeftFormat.WEIGHTS));
+        Safetensors.open(CaseFiles.GOLDEN.resolve("qwen2/adapter/" + PeftFormat.WEIGHTS));
     SafetensorsWriter writer = new SafetensorsWriter();
     old.names().forEach(n -> writer.copy(n, old, n));
     writer.add("base_model.model.lm_head.lora_A.weight", new float[4 * 48], 4, 48);

@@ -14,7 +14,6 @@ import net.jqwik.api.Arbitrary;
 import net.jqwik.api.Combinators;
 import net.jqwik.api.Example;
 import net.jqwik.api.ForAll;
-import net.jqwik.api.Group;
 import net.jqwik.api.Property;
 import net.jqwik.api.Provide;
 import net.jqwik.api.constraints.DoubleRange;
@@ -25,99 +24,8 @@ import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
 
-/** The strategies that come with the library, and one of a user's. */
-@SuppressWarnings("ClassCanBeStatic") // groups are inner classes
+/** What the strategies that come with the library draw, and what they refuse. */
 class StrategiesTest {
-  @Group
-  class Proportional extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      return MultiTask.proportional();
-    }
-  }
-
-  @Group
-  class Weighted extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      Map<String, Double> weights = new LinkedHashMap<>();
-      tasks.forEach(t -> weights.put(t.name(), 1.0 + weights.size()));
-      return MultiTask.weights(weights);
-    }
-  }
-
-  @Group
-  class Continuing extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      return Sequential.inOrder();
-    }
-  }
-
-  @Group
-  class Stacked extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      List<Task> reversed = new ArrayList<>(tasks);
-      Collections.reverse(reversed);
-      return Sequential.inOrder(reversed.toArray(new Task[0])).stacked();
-    }
-  }
-
-  @Group
-  class MergingWithReplay extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      return Sequential.inOrder().merging().replay(0.25);
-    }
-
-    @Override
-    protected long promisedExamples(PlanContext context) {
-      long sum = 0;
-      int earlier = 0;
-      for (int n : context.examples().values()) {
-        sum += n + (earlier == 0 ? 0 : Math.max(earlier, Math.round(n / 3.0)));
-        earlier++;
-      }
-      return sum;
-    }
-  }
-
-  @Group
-  class OnePerTask extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      return Independent.perTask();
-    }
-  }
-
-  @Group
-  class InGroups extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      List<List<String>> groups = new ArrayList<>();
-      for (int i = 0; i + 1 < tasks.size(); i += 3) { // every third has an adapter of its own
-        groups.add(List.of(tasks.get(i + 1).name(), tasks.get(i).name()));
-      }
-      return Grouped.of(groups);
-    }
-  }
-
-  @Group
-  class AUsersOwn extends TrainingStrategyContract {
-    @Override
-    protected TrainingStrategy strategy(List<Task> tasks) {
-      return new EasyFirst();
-    }
-
-    @Override
-    protected long promisedExamples(PlanContext context) {
-      return context.examples().values().stream()
-          .mapToLong(n -> (n + 1) / 2 + Math.max(1, n / 2))
-          .sum();
-    }
-  }
-
   private static PlanContext context(int... sizes) {
     List<Task> tasks = new ArrayList<>();
     for (int i = 0; i < sizes.length; i++) {

@@ -34,6 +34,16 @@ public interface TextGenerator {
         .get(0);
   }
 
+  /** Continues a text greedily with the base model, by 128 tokens at most. */
+  default Generation generate(String prompt) {
+    return generate(prompt, GenerationConfig.builder().build(), List.of());
+  }
+
+  /** Continues a text greedily with adapters, by 128 tokens at most. */
+  default Generation generate(String prompt, List<? extends Adapter> adapters) {
+    return generate(prompt, GenerationConfig.builder().build(), adapters);
+  }
+
   /** Like {@link #generate(String, GenerationConfig, List, Consumer)} without streaming. */
   default Generation generate(
       String prompt, GenerationConfig generation, List<? extends Adapter> adapters) {

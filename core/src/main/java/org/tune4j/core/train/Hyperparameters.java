@@ -10,49 +10,92 @@ import org.tune4j.core.data.LearnedTurns;
  * How training goes. The defaults suit rank-8 adapters on small instruction-like data: AdamW at
  * 1e-3 with 5 % warm-up and cosine decay, 16 examples a step, one epoch, clipping at 1, a
  * checkpoint every 100 steps.
+ *
+ * @param learningRate base learning rate
+ * @param beta1 AdamW's first beta
+ * @param beta2 AdamW's second beta
+ * @param epsilon AdamW's epsilon
+ * @param weightDecay decoupled weight decay
+ * @param epochs how often each training example is seen; may be a fraction
+ * @param examplesPerStep examples of an optimizer step, for each adapter in training
+ * @param tokensPerPass most tokens run at once
+ * @param maxGradientNorm norm that each adapter's gradient is clipped to; infinity for none
+ * @param schedule of the learning rate; has a name
+ * @param optimizer makes the optimizers
+ * @param maxLength most tokens of an example
+ * @param lengthPolicy what happens to longer ones
+ * @param learnedTurns which of the assistant's turns are learned, where the data does not say
+ * @param validateEvery steps between validations; 0: never
+ * @param validationExamples most validation examples used of each task
+ * @param patience validations without improvement after which an adapter stops; 0: never
+ * @param checkpointEvery steps between checkpoints; 0: only when cancelled and after stages
+ * @param seed of initial values, data order and dropout
+ * @param activationCheckpointing whether activations are computed again in the backward pass rather
+ *     than kept
  */
-public final class Hyperparameters {
-  private final Builder b;
-
-  private Hyperparameters(Builder b) {
+public record Hyperparameters(
+    double learningRate,
+    double beta1,
+    double beta2,
+    double epsilon,
+    double weightDecay,
+    double epochs,
+    int examplesPerStep,
+    int tokensPerPass,
+    double maxGradientNorm,
+    LearningRateSchedule schedule,
+    Optimizer.Factory optimizer,
+    int maxLength,
+    LengthPolicy lengthPolicy,
+    LearnedTurns learnedTurns,
+    int validateEvery,
+    int validationExamples,
+    int patience,
+    int checkpointEvery,
+    long seed,
+    boolean activationCheckpointing) {
+  /**
+   * Checks the values.
+   *
+   * @throws IllegalArgumentException if one is not allowed; the message names it
+   */
+  public Hyperparameters {
     checkArgument(
-        b.learningRate > 0 && Double.isFinite(b.learningRate),
+        learningRate > 0 && Double.isFinite(learningRate),
         "learning rate is %s; it must be positive",
-        b.learningRate);
+        learningRate);
     checkArgument(
-        b.beta1 >= 0 && b.beta1 < 1 && b.beta2 >= 0 && b.beta2 < 1,
+        beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1,
         "betas are %s and %s; they must be in [0, 1)",
-        b.beta1,
-        b.beta2);
-    checkArgument(b.epsilon > 0, "epsilon is %s; it must be positive", b.epsilon);
+        beta1,
+        beta2);
+    checkArgument(epsilon > 0, "epsilon is %s; it must be positive", epsilon);
     checkArgument(
-        b.epochs > 0 && Double.isFinite(b.epochs), "epochs is %s; it must be positive", b.epochs);
+        epochs > 0 && Double.isFinite(epochs), "epochs is %s; it must be positive", epochs);
     checkArgument(
-        b.examplesPerStep > 0, "examples per step is %s; it must be at least 1", b.examplesPerStep);
+        examplesPerStep > 0, "examples per step is %s; it must be at least 1", examplesPerStep);
     checkArgument(
-        b.tokensPerPass >= 32, "tokens per pass is %s; it must be at least 32", b.tokensPerPass);
+        tokensPerPass >= 32, "tokens per pass is %s; it must be at least 32", tokensPerPass);
     checkArgument(
-        b.maxGradientNorm > 0,
-        "maximum gradient norm is %s; it must be positive",
-        b.maxGradientNorm);
-    checkArgument(b.weightDecay >= 0, "weight decay is %s; it must not be negative", b.weightDecay);
-    checkArgument(b.maxLength >= 2, "maximum length is %s; it must be at least 2", b.maxLength);
+        maxGradientNorm > 0, "maximum gradient norm is %s; it must be positive", maxGradientNorm);
+    checkArgument(weightDecay >= 0, "weight decay is %s; it must not be negative", weightDecay);
+    checkArgument(maxLength >= 2, "maximum length is %s; it must be at least 2", maxLength);
     checkArgument(
-        b.validateEvery >= 0, "validateEvery is %s; it must not be negative", b.validateEvery);
+        validateEvery >= 0, "validateEvery is %s; it must not be negative", validateEvery);
     checkArgument(
-        b.validationExamples > 0,
+        validationExamples > 0,
         "validation examples is %s; it must be at least 1",
-        b.validationExamples);
+        validationExamples);
     checkArgument(
-        b.checkpointEvery >= 0,
-        "checkpointEvery is %s; it must not be negative",
-        b.checkpointEvery);
-    checkArgument(b.patience >= 0, "patience is %s; it must not be negative", b.patience);
+        checkpointEvery >= 0, "checkpointEvery is %s; it must not be negative", checkpointEvery);
+    checkArgument(patience >= 0, "patience is %s; it must not be negative", patience);
     checkArgument(
-        b.patience == 0 || b.validateEvery > 0,
+        patience == 0 || validateEvery > 0,
         "patience is %s, but validateEvery is 0: early stopping needs validation",
-        b.patience);
-    this.b = b;
+        patience);
+    checkArgument(
+        schedule instanceof LearningRateSchedule.Named,
+        "a schedule of your own needs a name: schedule(name, schedule)");
   }
 
   /** Returns the defaults. */
@@ -89,6 +132,29 @@ public final class Hyperparameters {
     private boolean activationCheckpointing;
 
     private Builder() {}
+
+    private Builder(Hyperparameters h) {
+      learningRate = h.learningRate;
+      beta1 = h.beta1;
+      beta2 = h.beta2;
+      epsilon = h.epsilon;
+      weightDecay = h.weightDecay;
+      epochs = h.epochs;
+      examplesPerStep = h.examplesPerStep;
+      tokensPerPass = h.tokensPerPass;
+      maxGradientNorm = h.maxGradientNorm;
+      schedule = h.schedule;
+      optimizer = h.optimizer;
+      maxLength = h.maxLength;
+      lengthPolicy = h.lengthPolicy;
+      learnedTurns = h.learnedTurns;
+      validateEvery = h.validateEvery;
+      validationExamples = h.validationExamples;
+      patience = h.patience;
+      checkpointEvery = h.checkpointEvery;
+      seed = h.seed;
+      activationCheckpointing = h.activationCheckpointing;
+    }
 
     /** Sets the base learning rate. */
     public Builder learningRate(double value) {
@@ -143,14 +209,10 @@ public final class Hyperparameters {
     }
 
     /**
-     * Sets the learning-rate schedule, one of those that {@link LearningRateSchedule} makes.
-     *
-     * @throws IllegalArgumentException if it is another: give it a name
+     * Sets the learning-rate schedule, one of those that {@link LearningRateSchedule} makes;
+     * another is refused, as it has no name.
      */
     public Builder schedule(LearningRateSchedule value) {
-      checkArgument(
-          value instanceof LearningRateSchedule.Named,
-          "a schedule of your own needs a name: schedule(name, schedule)");
       schedule = value;
       return this;
     }
@@ -255,162 +317,57 @@ public final class Hyperparameters {
      * @throws IllegalArgumentException if a value is not allowed; the message names it
      */
     public Hyperparameters build() {
-      return new Hyperparameters(copy());
-    }
-
-    private Builder copy() {
-      Builder c = new Builder();
-      c.learningRate = learningRate;
-      c.beta1 = beta1;
-      c.beta2 = beta2;
-      c.epsilon = epsilon;
-      c.weightDecay = weightDecay;
-      c.epochs = epochs;
-      c.examplesPerStep = examplesPerStep;
-      c.tokensPerPass = tokensPerPass;
-      c.maxGradientNorm = maxGradientNorm;
-      c.schedule = schedule;
-      c.optimizer = optimizer;
-      c.maxLength = maxLength;
-      c.lengthPolicy = lengthPolicy;
-      c.learnedTurns = learnedTurns;
-      c.validateEvery = validateEvery;
-      c.validationExamples = validationExamples;
-      c.patience = patience;
-      c.checkpointEvery = checkpointEvery;
-      c.seed = seed;
-      c.activationCheckpointing = activationCheckpointing;
-      return c;
+      return new Hyperparameters(
+          learningRate,
+          beta1,
+          beta2,
+          epsilon,
+          weightDecay,
+          epochs,
+          examplesPerStep,
+          tokensPerPass,
+          maxGradientNorm,
+          schedule,
+          optimizer,
+          maxLength,
+          lengthPolicy,
+          learnedTurns,
+          validateEvery,
+          validationExamples,
+          patience,
+          checkpointEvery,
+          seed,
+          activationCheckpointing);
     }
   }
 
   /** Returns a builder with these values. */
   public Builder toBuilder() {
-    return b.copy();
-  }
-
-  /** Returns the base learning rate. */
-  public double learningRate() {
-    return b.learningRate;
-  }
-
-  /** Returns AdamW's first beta. */
-  public double beta1() {
-    return b.beta1;
-  }
-
-  /** Returns AdamW's second beta. */
-  public double beta2() {
-    return b.beta2;
-  }
-
-  /** Returns AdamW's epsilon. */
-  public double epsilon() {
-    return b.epsilon;
-  }
-
-  /** Returns the weight decay. */
-  public double weightDecay() {
-    return b.weightDecay;
-  }
-
-  /** Returns the epochs. */
-  public double epochs() {
-    return b.epochs;
-  }
-
-  /** Returns the examples of a step. */
-  public int examplesPerStep() {
-    return b.examplesPerStep;
-  }
-
-  /** Returns the tokens of a pass. */
-  public int tokensPerPass() {
-    return b.tokensPerPass;
-  }
-
-  /** Returns the norm to clip to. */
-  public double maxGradientNorm() {
-    return b.maxGradientNorm;
-  }
-
-  /** Returns the schedule. */
-  public LearningRateSchedule schedule() {
-    return b.schedule;
-  }
-
-  /** Returns what makes the optimizers. */
-  public Optimizer.Factory optimizer() {
-    return b.optimizer;
-  }
-
-  /** Returns the most tokens of an example. */
-  public int maxLength() {
-    return b.maxLength;
-  }
-
-  /** Returns the length policy. */
-  public LengthPolicy lengthPolicy() {
-    return b.lengthPolicy;
-  }
-
-  /** Returns which turns of a conversation are learned. */
-  public LearnedTurns learnedTurns() {
-    return b.learnedTurns;
-  }
-
-  /** Returns the steps between validations. */
-  public int validateEvery() {
-    return b.validateEvery;
-  }
-
-  /** Returns the most validation examples of a task. */
-  public int validationExamples() {
-    return b.validationExamples;
-  }
-
-  /** Returns the patience. */
-  public int patience() {
-    return b.patience;
-  }
-
-  /** Returns the steps between checkpoints. */
-  public int checkpointEvery() {
-    return b.checkpointEvery;
-  }
-
-  /** Returns the seed. */
-  public long seed() {
-    return b.seed;
-  }
-
-  /** Returns whether activations are computed again. */
-  public boolean activationCheckpointing() {
-    return b.activationCheckpointing;
+    return new Builder(this);
   }
 
   /** Returns what determines a run, as text: a resumed run must have the same. */
   String fingerprint() {
     return "lr=%s betas=%s,%s eps=%s decay=%s epochs=%s examples=%s tokens=%s clip=%s schedule=%s optimizer=%s length=%s/%s turns=%s validate=%s/%s patience=%s seed=%s"
         .formatted(
-            b.learningRate,
-            b.beta1,
-            b.beta2,
-            b.epsilon,
-            b.weightDecay,
-            b.epochs,
-            b.examplesPerStep,
-            b.tokensPerPass,
-            b.maxGradientNorm,
-            b.schedule,
-            b.optimizer,
-            b.maxLength,
-            b.lengthPolicy,
-            b.learnedTurns,
-            b.validateEvery,
-            b.validationExamples,
-            b.patience,
-            b.seed);
+            learningRate,
+            beta1,
+            beta2,
+            epsilon,
+            weightDecay,
+            epochs,
+            examplesPerStep,
+            tokensPerPass,
+            maxGradientNorm,
+            schedule,
+            optimizer,
+            maxLength,
+            lengthPolicy,
+            learnedTurns,
+            validateEvery,
+            validationExamples,
+            patience,
+            seed);
   }
 
   /** Returns the values that determine a run. */

@@ -74,6 +74,16 @@ public interface LearningRateSchedule {
     }
 
     @Override
+    public boolean equals(Object other) {
+      return other instanceof Named n && name.equals(n.name);
+    }
+
+    @Override
+    public int hashCode() {
+      return name.hashCode();
+    }
+
+    @Override
     public String toString() {
       return name;
     }

@@ -3,9 +3,15 @@ package org.tune4j.core.train;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -14,6 +20,8 @@ import org.nd4j.linalg.learning.config.Adam;
 import org.nd4j.linalg.learning.config.NoOp;
 import org.nd4j.linalg.schedule.ExponentialSchedule;
 import org.nd4j.linalg.schedule.ScheduleType;
+import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
+import org.tune4j.core.data.LearnedTurns;
 
 class HyperparametersTest {
   private static Arguments bad(String message, UnaryOperator<Hyperparameters.Builder> change) {
@@ -48,6 +56,49 @@ class HyperparametersTest {
         .hasMessageContaining(message);
   }
 
+  @Property(tries = 100)
+  void theOrderInWhichOptionsAreSetDoesNotMatter(@ForAll long seed) {
+    List<UnaryOperator<Hyperparameters.Builder>> options =
+        List.of(
+            b -> b.learningRate(2e-4),
+            b -> b.betas(0.8, 0.95),
+            b -> b.epsilon(1e-6),
+            b -> b.weightDecay(0.1),
+            b -> b.epochs(2.5),
+            b -> b.examplesPerStep(3),
+            b -> b.tokensPerPass(100),
+            b -> b.maxGradientNorm(0.5),
+            b -> b.schedule(LearningRateSchedule.linear(0.1)),
+            b -> b.maxLength(77),
+            b -> b.lengthPolicy(LengthPolicy.FAIL),
+            b -> b.learnedTurns(LearnedTurns.LAST),
+            b -> b.validateEvery(7),
+            b -> b.validationExamples(9),
+            b -> b.patience(2),
+            b -> b.checkpointEvery(11),
+            b -> b.seed(13),
+            b -> b.activationCheckpointing(true));
+    List<UnaryOperator<Hyperparameters.Builder>> shuffled = new ArrayList<>(options);
+    Collections.shuffle(shuffled, new Random(seed));
+    Hyperparameters one = with(options);
+    Hyperparameters other = with(shuffled);
+    assertThat(other).isEqualTo(one).hasSameHashCodeAs(one);
+    assertThat(one.toBuilder().build()).isEqualTo(one);
+    for (UnaryOperator<Hyperparameters.Builder> option : options) {
+      Hyperparameters.Builder b = Hyperparameters.builder().validateEvery(1);
+      Hyperparameters without = b.build();
+      assertThat(option.apply(b).build()).isNotEqualTo(without);
+    }
+  }
+
+  private static Hyperparameters with(List<UnaryOperator<Hyperparameters.Builder>> options) {
+    Hyperparameters.Builder b = Hyperparameters.builder();
+    for (UnaryOperator<Hyperparameters.Builder> option : options) {
+      b = option.apply(b);
+    }
+    return b.build();
+  }
+
   @Test
   void schedulesAreToldApart() {
     Hyperparameters.Builder b = Hyperparameters.builder();
@@ -64,7 +115,7 @@ class HyperparametersTest {
                     b.schedule("mine", (s, n) -> 1).build().fingerprint())
                 .values())
         .doesNotHaveDuplicates();
-    assertThatThrownBy(() -> b.schedule((step, steps) -> 1)).hasMessageContaining("name");
+    assertThatThrownBy(() -> b.schedule((step, steps) -> 1).build()).hasMessageContaining("name");
     assertThatThrownBy(() -> LearningRateSchedule.cosine(1.5)).hasMessageContaining("1.5");
   }
 

@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.tune4j.strategies.FineTuner;
 import org.tune4j.strategies.TrainingStrategy;
 
 /** Ranks candidates, and says how clear the lead of the first is. */
@@ -70,7 +71,13 @@ final class Decision {
         situation.profiles(),
         situation.similarity(),
         situation.pilot(),
-        request.budget());
+        request.budget(),
+        () ->
+            FineTuner.of(request.model())
+                .tasks(request.tasks())
+                .lora(request.lora())
+                .strategy(best.strategy())
+                .hyperparameters(best.hyperparameters()));
   }
 
   /**

@@ -10,8 +10,10 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.train.Hyperparameters;
+import org.tune4j.strategies.FineTuner;
 import org.tune4j.strategies.TrainingStrategy;
 
 /**
@@ -37,6 +39,7 @@ import org.tune4j.strategies.TrainingStrategy;
  * @param similarity between the tasks
  * @param pilot if there was one
  * @param budget that it was made for
+ * @param continuation makes what {@link #fineTuner} returns
  */
 public record Recommendation(
     Assessment recommended,
@@ -49,7 +52,8 @@ public record Recommendation(
     ImmutableList<TaskProfile> profiles,
     TaskSimilarity similarity,
     Optional<Pilot> pilot,
-    ComputeBudget budget) {
+    ComputeBudget budget,
+    Supplier<FineTuner> continuation) {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   /** Returns the strategy of {@link #recommended}, to be given to {@code FineTuner}. */
@@ -63,6 +67,14 @@ public record Recommendation(
    */
   public Hyperparameters hyperparameters() {
     return recommended.hyperparameters();
+  }
+
+  /**
+   * Returns a fine-tuner that does what is recommended, with the model, the tasks and the adapter
+   * that advice was asked for; a listener or an output directory may still be set.
+   */
+  public FineTuner fineTuner() {
+    return continuation.get();
   }
 
   /** Returns what it costs. */

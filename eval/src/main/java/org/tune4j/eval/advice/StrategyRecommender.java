@@ -33,12 +33,7 @@ import org.tune4j.strategies.PlanContext;
  *         .budget(ComputeBudget.ofSeconds(600))
  *         .recommend();
  * System.out.println(advice);
- * FineTuner.of(model)
- *     .tasks(a, b, c)
- *     .lora(LoraConfig.rank(8))
- *     .strategy(advice.strategy())
- *     .hyperparameters(advice.hyperparameters())
- *     .run();
+ * advice.fineTuner().run();
  * }</pre>
  *
  * <p>It measures, in this order: what the tasks are like ({@link TaskProfile}); how much they have

@@ -145,14 +145,7 @@ class StrategyRecommenderTest {
     assertThat(cut.recommended().share()).isLessThan(1);
     assertThat(cut.hyperparameters().epochs()).isLessThan(HYPERPARAMETERS.epochs());
     assertThat(cut.reasons()).anyMatch(r -> r.contains("pays"));
-    try (FineTuningResult run =
-        FineTuner.of(model)
-            .tasks(few())
-            .lora(LoraConfig.rank(4))
-            .strategy(cut.strategy())
-            .hyperparameters(cut.hyperparameters())
-            .output(directory.resolve("cut"))
-            .run()) {
+    try (FineTuningResult run = cut.fineTuner().output(directory.resolve("cut")).run()) {
       assertThat((double) run.training().tokens())
           .isBetween(0.9 * cut.price().tokens(), 1.1 * cut.price().tokens());
       assertThat(run.adapterBytes()).isEqualTo(cut.price().adapterBytes());

@@ -170,7 +170,10 @@ final class Synthetic {
                 losses,
                 new double[n][n],
                 m)),
-        ComputeBudget.unlimited());
+        ComputeBudget.unlimited(),
+        () -> {
+          throw new IllegalStateException("nothing was asked for");
+        });
   }
 
   private Outcome outcome(String name, ImmutableMap<String, Evaluation> untuned, boolean staged) {

@@ -1,0 +1,557 @@
+package org.tune4j.testing;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.IntStream;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.Precision;
+import org.tune4j.core.engine.Tape;
+import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.io.Safetensors;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.Batch;
+import org.tune4j.core.model.Generation;
+import org.tune4j.core.model.GenerationConfig;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.LoadOptions;
+import org.tune4j.core.model.LossResult;
+import org.tune4j.core.model.Routing;
+import org.tune4j.lora.LoraAdapter;
+import org.tune4j.lora.PeftFormat;
+
+/**
+ * Compares an engine with a run recorded with transformers + PEFT: base model, adapter, gradients
+ * and training.
+ *
+ * <p>A case directory holds {@code model/}, {@code adapter/} and {@code adapter_trained/} as
+ * transformers and PEFT save them, {@code case.json} (losses, gradient norms, AdamW's settings) and
+ * {@code io.safetensors}:
+ *
+ * <ul>
+ *   <li>{@code input_ids}, {@code labels} and optionally {@code attention_mask}: {@code [sequences,
+ *       width]};
+ *   <li>{@code base.logits}, {@code adapter.logits}, {@code trained.logits} {@code [sequences,
+ *       width, vocabulary]}, optionally {@code base.last_hidden}; padded positions are ignored;
+ *   <li>{@code base.greedy}, {@code adapter.greedy} {@code [prompts, length]}: a beginning of the
+ *       input of the same row, and its continuation;
+ *   <li>{@code grad.<name>} for each of the adapter's parameters under PEFT's names.
+ * </ul>
+ *
+ * <p>Errors are {@code ||a - b|| / ||b||}. In F32 logits, loss and each gradient tensor must agree
+ * within {@value #TIGHT}, losses and gradient norms of the training steps and what comes of them
+ * within {@value #LOOSE}, greedy tokens exactly. Other precisions get the tolerance that their
+ * roundings need, and may continue with a token that is about as likely as the recorded one. What
+ * is missing counts as off.
+ */
+public final class ParityCheck {
+  /** Largest relative error of logits, losses and gradients in F32. */
+  public static final double TIGHT = 1e-4;
+
+  /** Largest relative error in F32 of the training curve and of what comes of it. */
+  public static final double LOOSE = 1e-3;
+
+  private static final String GRADIENT = "grad.base_model.model.";
+
+  /**
+   * The verdict on one case.
+   *
+   * @param directory the case
+   * @param errors the largest relative error of each group, in the order of comparison
+   * @param problems what is missing or off, a sentence each; none if everything agrees
+   */
+  public record Report(
+      Path directory, ImmutableMap<String, Double> errors, ImmutableList<String> problems) {
+    /** Returns whether everything agrees. */
+    public boolean passed() {
+      return problems.isEmpty();
+    }
+
+    /** Returns the case, a line per group, the problems and the verdict, as lines of text. */
+    @Override
+    public String toString() {
+      StringBuilder s = new StringBuilder(directory.toString()).append('\n');
+      errors.forEach(
+          (group, e) -> s.append(String.format(Locale.ROOT, "  %-20s %.2e%n", group, e)));
+      problems.forEach(p -> s.append("  ").append(p).append('\n'));
+      return s.append(passed() ? "  PASSED" : "  FAILED").toString();
+    }
+  }
+
+  private final Path directory;
+  private final LanguageModel model;
+  private final Safetensors io;
+  private final JsonNode recorded;
+  private final Map<String, Double> errors;
+  private final List<String> problems;
+  private final int sequences;
+  private final int width;
+  private final long[] ids; // [sequences, width]
+  private final long[] mask;
+  private final Batch batch;
+  private final ParityTolerance tolerance;
+
+  /**
+   * Compares one case. Whatever is wrong with it is a problem in the report, not an exception.
+   *
+   * @param engine the engine's name; empty for the fastest present
+   */
+  public static Report run(Path directory, String engine) {
+    return run(directory, engine, Precision.F32);
+  }
+
+  /**
+   * Compares one case in a precision, with the tolerance of its roundings.
+   *
+   * @param engine the engine's name; empty for the fastest present
+   */
+  public static Report run(Path directory, String engine, Precision precision) {
+    Map<String, Double> errors = new LinkedHashMap<>();
+    List<String> problems = new ArrayList<>();
+    try {
+      if (!Files.isDirectory(directory)) {
+        throw new NoSuchFileException(directory.toString(), null, "no such case directory");
+      }
+      LoadOptions options = LoadOptions.builder().precision(precision).engine(engine).build();
+      try (LanguageModel model = LanguageModel.load(directory.resolve("model"), options)) {
+        new ParityCheck(directory, model, errors, problems).compareAll();
+      }
+    } catch (IOException | RuntimeException e) {
+      problems.add(message(e));
+    }
+    return new Report(directory, ImmutableMap.copyOf(errors), ImmutableList.copyOf(problems));
+  }
+
+  private ParityCheck(
+      Path directory, LanguageModel model, Map<String, Double> errors, List<String> problems)
+      throws IOException {
+    this.directory = directory;
+    this.model = model;
+    this.errors = errors;
+    this.problems = problems;
+    tolerance = ParityTolerance.of(model.engine().precision());
+    io = Safetensors.open(directory.resolve("io.safetensors"));
+    recorded = readCase(directory.resolve("case.json"));
+    List<Long> shape = entry("input_ids").shape();
+    if (shape.size() != 2) {
+      throw malformed("input_ids", "shape " + shape, "[sequences, width]");
+    }
+    sequences = Math.toIntExact(shape.get(0));
+    width = Math.toIntExact(shape.get(1));
+    ids = grid("input_ids");
+    if (io.contains("attention_mask")) {
+      mask = grid("attention_mask");
+    } else {
+      mask = new long[ids.length];
+      Arrays.fill(mask, 1);
+    }
+    batch = batch(grid("labels"));
+  }
+
+  private static JsonNode readCase(Path file) throws IOException {
+    if (!Files.isRegularFile(file)) {
+      throw new NoSuchFileException(file.toString(), null, "no such file");
+    }
+    JsonNode root;
+    try {
+      root = new ObjectMapper().readTree(Files.readAllBytes(file));
+    } catch (JsonProcessingException e) {
+      throw new MalformedFileException(
+          file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
+    }
+    JsonNode steps = root.at("/loss/steps");
+    if (!steps.isArray() || steps.isEmpty()) {
+      throw new MalformedFileException(file, "loss.steps", text(steps), "a loss for each step");
+    }
+    if (root.path("grad_norm").size() != steps.size()) {
+      throw new MalformedFileException(
+          file,
+          "grad_norm",
+          root.path("grad_norm").size() + " values",
+          steps.size() + ", as many as loss.steps");
+    }
+    for (String field : List.of("/lr", "/betas/0", "/betas/1", "/eps", "/weight_decay")) {
+      JsonNode value = root.at("/optimizer" + field);
+      if (!value.isNumber()) {
+        throw new MalformedFileException(
+            file, "optimizer" + field.replace('/', '.'), text(value), "a number");
+      }
+    }
+    String name = root.at("/optimizer/name").asText("AdamW");
+    if (!name.equals("AdamW")) {
+      throw new MalformedFileException(file, "optimizer.name", name, "AdamW");
+    }
+    return root;
+  }
+
+  private static String text(JsonNode node) {
+    return node.isMissingNode() ? "nothing" : node.toString();
+  }
+
+  private MalformedFileException malformed(String tensor, String found, String expected) {
+    return new MalformedFileException(io.file(), "tensor '" + tensor + "'", found, expected);
+  }
+
+  private Safetensors.Entry entry(String tensor) throws IOException {
+    if (!io.contains(tensor)) {
+      throw malformed(tensor, "nothing", "a recorded tensor of this name");
+    }
+    return io.entry(tensor);
+  }
+
+  private long[] grid(String tensor) throws IOException {
+    List<Long> shape = entry(tensor).shape();
+    if (!shape.equals(List.of((long) sequences, (long) width))) {
+      throw malformed(tensor, "shape " + shape, List.of(sequences, width).toString());
+    }
+    return io.longs(tensor);
+  }
+
+  /** Packs the unpadded tokens; the label of a token is the target of the one before it. */
+  private Batch batch(long[] labels) {
+    int n = (int) Arrays.stream(mask).filter(m -> m != 0).count();
+    int[] rowIds = new int[n];
+    int[] positions = new int[n];
+    int[] targets = new int[n];
+    int[] starts = new int[sequences + 1];
+    int row = 0;
+    for (int s = 0; s < sequences; s++) {
+      for (int t = 0; t < width; t++) {
+        int i = s * width + t;
+        if (mask[i] != 0) {
+          boolean last = t + 1 == width || mask[i + 1] == 0;
+          rowIds[row] = Math.toIntExact(ids[i]);
+          positions[row] = t;
+          targets[row] = last ? -1 : (int) Math.max(-1, labels[i + 1]);
+          row++;
+        }
+      }
+      starts[s + 1] = row;
+    }
+    return new Batch(rowIds, positions, starts, targets, new int[sequences], null);
+  }
+
+  // ---- the comparison
+
+  private interface Check {
+    void run() throws IOException;
+  }
+
+  /** Makes a comparison that cannot be made one problem, and goes on with the others. */
+  private void guarded(String group, Check check) {
+    try {
+      check.run();
+    } catch (IOException | RuntimeException e) {
+      problems.add(group + ": " + message(e));
+    }
+  }
+
+  private static String message(Exception e) {
+    Throwable cause = e instanceof UncheckedIOException ? e.getCause() : e;
+    return cause.getMessage() == null || cause instanceof RuntimeException
+        ? cause.toString()
+        : cause.getMessage();
+  }
+
+  private void compareAll() throws IOException {
+    guarded(
+        "base logits",
+        () -> compareLogits("base logits", "base.logits", Routing.BASE, tolerance.logits()));
+    if (io.contains("base.last_hidden")) {
+      guarded(
+          "base hidden states",
+          () ->
+              compareUnpadded(
+                  "base hidden states",
+                  "base.last_hidden",
+                  model.hiddenStates(batch, Routing.BASE).dup('c').data().asFloat(),
+                  tolerance.logits()));
+    }
+    guarded("loss", () -> compareLoss("base", Routing.BASE));
+    guarded("greedy tokens", () -> compareGreedy("base.greedy", List.of()));
+    try (LoraAdapter adapter = PeftFormat.load(model, "adapter", directory.resolve("adapter"))) {
+      Routing routing = Routing.all(batch.rows(), List.of(adapter));
+      guarded(
+          "adapter logits",
+          () -> compareLogits("adapter logits", "adapter.logits", routing, tolerance.logits()));
+      guarded("loss", () -> compareLoss("adapter", routing));
+      guarded("greedy tokens", () -> compareGreedy("adapter.greedy", List.of(adapter)));
+      adapter.setTrainable(true);
+      train(adapter, routing);
+      guarded(
+          "trained logits",
+          () -> compareLogits("trained logits", "trained.logits", routing, tolerance.trained()));
+      guarded("trained tensors", () -> compareTrained(adapter));
+    }
+  }
+
+  /** Repeats the recorded steps, comparing gradients at the first. */
+  private void train(LoraAdapter adapter, Routing routing) {
+    Engine e = model.engine();
+    Parameters p = adapter.parameters();
+    JsonNode o = recorded.path("optimizer");
+    JsonNode losses = recorded.at("/loss/steps");
+    JsonNode norms = recorded.path("grad_norm");
+    double maxNorm = o.path("max_grad_norm").asDouble(Double.POSITIVE_INFINITY);
+    Tensor m = e.persistent(1, p.size(), DType.F32);
+    Tensor v = e.persistent(1, p.size(), DType.F32);
+    try {
+      for (int step = 0; step < losses.size(); step++) {
+        e.lock().lock();
+        try {
+          p.zeroGradients();
+          Tape tape = Tape.recording(e);
+          LossResult loss = model.loss(tape, batch, routing, null);
+          tape.backward();
+          if (step == 0) {
+            guarded("gradients", () -> compareGradients(adapter));
+          }
+          double norm = Math.sqrt(e.sumOfSquares(p.flatGradients()));
+          compareNumber(
+              step == 0 ? "loss" : "training curve",
+              "loss of step " + (step + 1),
+              losses.get(step),
+              loss.mean(),
+              step == 0 ? tolerance.loss() : tolerance.curve());
+          compareNumber(
+              "gradient norms",
+              "gradient norm of step " + (step + 1),
+              norms.path(step),
+              norm,
+              tolerance.norms());
+          e.adamW(
+              p.flat(),
+              p.flatGradients(),
+              m,
+              v,
+              (float) Math.min(1, maxNorm / (norm + 1e-6)), // as torch.nn.utils.clip_grad_norm_
+              (float) o.path("lr").asDouble(),
+              (float) o.at("/betas/0").asDouble(),
+              (float) o.at("/betas/1").asDouble(),
+              (float) o.path("eps").asDouble(),
+              (float) o.path("weight_decay").asDouble(),
+              step + 1);
+          p.changed();
+        } finally {
+          e.resetArena();
+          e.lock().unlock();
+        }
+      }
+    } finally {
+      e.free(m);
+      e.free(v);
+    }
+  }
+
+  private void compareGradients(LoraAdapter adapter) {
+    Set<String> missing = new TreeSet<>(adapter.parameters().names());
+    for (String key : io.names()) {
+      if (!key.startsWith(GRADIENT)) {
+        continue;
+      }
+      String name = parameterName(key.substring(GRADIENT.length()));
+      if (missing.remove(name)) {
+        compare("gradients", key, io.floats(key), adapter.gradient(name), tolerance.gradients());
+      } else {
+        problems.add(key + " is recorded, but the adapter has no such parameter");
+      }
+    }
+    missing.forEach(name -> problems.add("no gradient of " + name + " is recorded"));
+  }
+
+  /** Removes the adapter's name and what else PEFT has in memory and not in files. */
+  private static String parameterName(String key) {
+    String name = key.replace(".default", "").replace(".modules_to_save", "");
+    return name.endsWith(".lora_magnitude_vector.weight")
+        ? name.substring(0, name.length() - ".weight".length())
+        : name;
+  }
+
+  private void compareTrained(LoraAdapter adapter) throws IOException {
+    try (LoraAdapter expected =
+        PeftFormat.load(model, "trained", directory.resolve("adapter_trained"))) {
+      if (!expected.parameters().names().equals(adapter.parameters().names())) {
+        problems.add(
+            "adapter_trained has the tensors %s, expected %s"
+                .formatted(expected.parameters().names(), adapter.parameters().names()));
+        return;
+      }
+      for (String name : expected.parameters().names()) {
+        compare(
+            "trained tensors",
+            name,
+            expected.values(name),
+            adapter.values(name),
+            tolerance.trained());
+      }
+    }
+  }
+
+  private void compareGreedy(String key, List<? extends Adapter> adapters) throws IOException {
+    List<Long> shape = entry(key).shape();
+    int rows = shape.size() == 1 ? 1 : Math.toIntExact(shape.get(0));
+    if (shape.size() > 2 || rows > sequences || io.entry(key).size() == 0) {
+      throw malformed(
+          key, "shape " + shape, "[prompts, length], at most " + sequences + " prompts");
+    }
+    long[] all = io.longs(key);
+    int length = all.length / rows;
+    for (int r = 0; r < rows; r++) {
+      int from = 0; // after padding on the left
+      while (from < Math.min(width, length) && mask[r * width + from] == 0) {
+        from++;
+      }
+      int end = from;
+      while (end < Math.min(length - 1, width)
+          && mask[r * width + end] != 0
+          && all[r * length + end] == ids[r * width + end]) {
+        end++;
+      }
+      if (end == from) {
+        throw malformed(
+            key, "row " + r + " that does not begin as the input", "the input's tokens");
+      }
+      compareContinuation(
+          key, all, r * length + from, r * length + end, (r + 1) * length, adapters);
+    }
+  }
+
+  private void compareContinuation(
+      String key, long[] all, int from, int end, int to, List<? extends Adapter> adapters) {
+    int[] prompt = ints(all, from, end);
+    Generation generation =
+        model
+            .generateFromTokens(List.of(prompt), GenerationConfig.greedy(to - end), adapters)
+            .get(0);
+    ImmutableList<Integer> got = generation.tokens();
+    List<Integer> wanted = Arrays.stream(ints(all, end, to)).boxed().toList();
+    if (generation.finish() == Generation.Finish.END_TOKEN && got.size() < wanted.size()) {
+      wanted = wanted.subList(0, got.size()); // what follows the end of a text is padding
+    }
+    int agreeing = 0;
+    while (agreeing < Math.min(got.size(), wanted.size())
+        && got.get(agreeing).equals(wanted.get(agreeing))) {
+      agreeing++;
+    }
+    double margin =
+        got.equals(wanted)
+            ? 0
+            : agreeing == wanted.size()
+                ? Double.POSITIVE_INFINITY
+                : margin(ints(all, from, end + agreeing), wanted.get(agreeing), adapters);
+    boolean same = margin <= tolerance.greedy();
+    errors.merge("greedy tokens", same ? margin : 1.0, Math::max);
+    if (!same) {
+      problems.add("%s: continued with %s, expected %s".formatted(key, got, wanted));
+    }
+  }
+
+  /**
+   * Returns by how much a token's logit is below the largest one after a prompt, as a share of the
+   * logits' root mean square.
+   */
+  private double margin(int[] prompt, int token, List<? extends Adapter> adapters) {
+    int n = prompt.length;
+    int[] positions = IntStream.range(0, n).toArray();
+    int[] targets = new int[n];
+    Arrays.fill(targets, -1);
+    Batch one = new Batch(prompt, positions, new int[] {0, n}, targets, new int[1], null);
+    float[] logits =
+        model.logits(one, Routing.all(n, List.copyOf(adapters))).dup('c').data().asFloat();
+    int vocabulary = logits.length / n;
+    double most = Double.NEGATIVE_INFINITY;
+    double squares = 0;
+    for (int i = logits.length - vocabulary; i < logits.length; i++) {
+      most = Math.max(most, logits[i]);
+      squares += (double) logits[i] * logits[i];
+    }
+    double below = most - logits[logits.length - vocabulary + token];
+    return below / Math.sqrt(squares / vocabulary);
+  }
+
+  private static int[] ints(long[] values, int from, int to) {
+    return Arrays.stream(values, from, to).mapToInt(Math::toIntExact).toArray();
+  }
+
+  private void compareLoss(String which, Routing routing) {
+    compareNumber(
+        "loss",
+        which + " loss",
+        recorded.path("loss").path(which),
+        model.loss(batch, routing).mean(),
+        tolerance.loss());
+  }
+
+  private void compareLogits(String group, String key, Routing routing, double allowed)
+      throws IOException {
+    compareUnpadded(group, key, model.logits(batch, routing).dup('c').data().asFloat(), allowed);
+  }
+
+  private void compareUnpadded(String group, String key, float[] got, double allowed)
+      throws IOException {
+    List<Long> shape = entry(key).shape();
+    int columns = got.length / batch.rows();
+    if (!shape.equals(List.of((long) sequences, (long) width, (long) columns))) {
+      throw malformed(key, "shape " + shape, List.of(sequences, width, columns).toString());
+    }
+    float[] expected = new float[got.length];
+    int row = 0;
+    for (int i = 0; i < mask.length; i++) {
+      if (mask[i] != 0) {
+        io.readFloats(key, (long) i * columns, expected, row++ * columns, columns);
+      }
+    }
+    compare(group, key, expected, got, allowed);
+  }
+
+  private void compareNumber(
+      String group, String what, JsonNode expected, double got, double allowed) {
+    if (!expected.isNumber()) {
+      problems.add("case.json has no %s to compare %s with".formatted(what, got));
+      return;
+    }
+    float[] wanted = {(float) expected.asDouble()};
+    compare(group, what, wanted, new float[] {(float) got}, allowed);
+  }
+
+  private void compare(String group, String what, float[] expected, float[] got, double allowed) {
+    if (expected.length != got.length) {
+      problems.add(
+          "%s: %s values are recorded, the model has %s"
+              .formatted(what, expected.length, got.length));
+      return;
+    }
+    double difference = 0;
+    double size = 0;
+    for (int i = 0; i < expected.length; i++) {
+      double d = (double) got[i] - expected[i];
+      difference += d * d;
+      size += (double) expected[i] * expected[i];
+    }
+    double error = difference == 0 ? 0 : Math.sqrt(difference / size);
+    errors.merge(group, error, Math::max);
+    if (!(error <= allowed)) { // also where it is not a number
+      problems.add(
+          String.format(
+              Locale.ROOT, "%s: relative error %.2e, allowed %.0e", what, error, allowed));
+    }
+  }
+}

@@ -1,0 +1,36 @@
+package org.tune4j.testing;
+
+import org.tune4j.core.engine.Precision;
+
+/**
+ * How far an engine may be from a run that was recorded in F32: relative errors, each about twice
+ * the largest that the recorded cases have. torch's own bfloat16 is 1.2e-2 to 2.9e-2 off on their
+ * logits; roundings that weights keep add up over the steps of a training.
+ *
+ * @param logits of logits and hidden states
+ * @param loss of losses before training
+ * @param gradients of each gradient tensor
+ * @param curve of losses in training
+ * @param norms of gradient norms in training
+ * @param trained of logits and tensors after training
+ * @param greedy how far below the largest logit that of a recorded token may be, as a share of the
+ *     logits' root mean square
+ */
+record ParityTolerance(
+    double logits,
+    double loss,
+    double gradients,
+    double curve,
+    double norms,
+    double trained,
+    double greedy) {
+  static ParityTolerance of(Precision precision) {
+    double tight = ParityCheck.TIGHT;
+    double loose = ParityCheck.LOOSE;
+    return switch (precision) {
+      case F32 -> new ParityTolerance(tight, tight, tight, loose, loose, loose, 0);
+      case BF16 -> new ParityTolerance(3e-2, 4e-3, 0.12, 2e-2, 0.2, 0.12, 0.1);
+      case INT8 -> new ParityTolerance(8e-2, 8e-3, 0.3, 2e-2, 0.3, 0.25, 0.2);
+    };
+  }
+}

@@ -1,0 +1,12 @@
+package org.tune4j.core.engine;
+
+import java.util.List;
+import org.tune4j.testing.EngineContract;
+import org.tune4j.testing.EnginePath;
+
+class OneDnnEngineContractTest extends EngineContract {
+  @Override
+  protected List<EnginePath> paths() {
+    return EnginePaths.oneDnn();
+  }
+}

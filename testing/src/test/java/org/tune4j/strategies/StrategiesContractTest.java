@@ -1,0 +1,104 @@
+package org.tune4j.strategies;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import net.jqwik.api.Group;
+import org.tune4j.core.data.Task;
+import org.tune4j.testing.TrainingStrategyContract;
+
+/** The strategies that come with the library, and one of a user's, against the contract. */
+@SuppressWarnings("ClassCanBeStatic") // groups are inner classes
+class StrategiesContractTest {
+  @Group
+  class Proportional extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return MultiTask.proportional();
+    }
+  }
+
+  @Group
+  class Weighted extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      Map<String, Double> weights = new LinkedHashMap<>();
+      tasks.forEach(t -> weights.put(t.name(), 1.0 + weights.size()));
+      return MultiTask.weights(weights);
+    }
+  }
+
+  @Group
+  class Continuing extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Sequential.inOrder();
+    }
+  }
+
+  @Group
+  class Stacked extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      List<Task> reversed = new ArrayList<>(tasks);
+      Collections.reverse(reversed);
+      return Sequential.inOrder(reversed.toArray(new Task[0])).stacked();
+    }
+  }
+
+  @Group
+  class MergingWithReplay extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Sequential.inOrder().merging().replay(0.25);
+    }
+
+    @Override
+    protected long promisedExamples(PlanContext context) {
+      long sum = 0;
+      int earlier = 0;
+      for (int n : context.examples().values()) {
+        sum += n + (earlier == 0 ? 0 : Math.max(earlier, Math.round(n / 3.0)));
+        earlier++;
+      }
+      return sum;
+    }
+  }
+
+  @Group
+  class OnePerTask extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Independent.perTask();
+    }
+  }
+
+  @Group
+  class InGroups extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      List<List<String>> groups = new ArrayList<>();
+      for (int i = 0; i + 1 < tasks.size(); i += 3) { // every third has an adapter of its own
+        groups.add(List.of(tasks.get(i + 1).name(), tasks.get(i).name()));
+      }
+      return Grouped.of(groups);
+    }
+  }
+
+  @Group
+  class AUsersOwn extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return new EasyFirst();
+    }
+
+    @Override
+    protected long promisedExamples(PlanContext context) {
+      return context.examples().values().stream()
+          .mapToLong(n -> (n + 1) / 2 + Math.max(1, n / 2))
+          .sum();
+    }
+  }
+}

@@ -356,7 +356,7 @@ public final class Quickstart implements Callable<Integer> {
                   "base model",
                   "%s, %.1f million parameters"
                       .formatted(m.config().family().className(), m.config().parameters() / 1e6))
-              .fact("engine", m.engine().name() + " in " + m.engine().precision())
+              .fact("engine", m.engine().describe())
               .fact("processors", String.valueOf(Runtime.getRuntime().availableProcessors()))
               .fact("seed", String.valueOf(s.seed))
               .recommendation(recommendation)

@@ -33,4 +33,9 @@ public record AttentionShape(int heads, int kvHeads, int headDim, float scale, i
   public int kvCols() {
     return kvHeads * headDim;
   }
+
+  /** Returns the first key that the window lets the query at place {@code own} see. */
+  public int firstKey(int own) {
+    return window > 0 ? Math.max(0, own - window + 1) : 0;
+  }
 }

@@ -28,6 +28,14 @@ public interface Engine extends AutoCloseable {
   /** Returns what it computes in. */
   Precision precision();
 
+  /**
+   * Says which roundings results have: its name, precision and what else was decided, so that runs
+   * of which it says the same can be compared.
+   */
+  default String describe() {
+    return name() + " in " + precision();
+  }
+
   /** Returns the lock that serialises steps. */
   java.util.concurrent.locks.ReentrantLock lock();
 

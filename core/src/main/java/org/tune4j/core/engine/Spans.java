@@ -64,4 +64,9 @@ public record Spans(
   public int count() {
     return queryStart.length;
   }
+
+  /** Returns whether the branches let row {@code own} see {@code key}, a row at or before it. */
+  public boolean visible(int key, int own) {
+    return branch == null || branch[key] == 0 || branch[key] == branch[own];
+  }
 }

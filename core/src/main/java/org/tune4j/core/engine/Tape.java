@@ -20,6 +20,9 @@ import java.util.function.UnaryOperator;
  *
  * <p>A tape serves one step: forward, {@link #backward()}, then the caller resets the engine's
  * arena. Not thread-safe.
+ *
+ * <p>One file, though long: each operation stands beside its derivative, and a list of all that a
+ * model may be written in has one place.
  */
 public final class Tape {
   /** What a tape keeps. */
@@ -260,92 +263,27 @@ public final class Tape {
    */
   public Tensor project(
       Tensor x, FrozenMatrix w, Tensor residual, List<ProjectionAdapter.Slice> slices) {
-    boolean rescales = slices.stream().anyMatch(s -> s.adapter().rescalesOutput());
-    boolean trains = slices.stream().anyMatch(s -> s.adapter().trainable());
-    boolean residualLater = residual != null && rescales;
-    Tensor y = engine.linear(x, w, residualLater ? null : residual); // [n, out]
+    AdaptedLinear linear = new AdaptedLinear(engine, w, slices);
     boolean yActive =
-        trains || active.contains(x) || (residual != null && active.contains(residual));
+        linear.trains() || active.contains(x) || (residual != null && active.contains(residual));
     boolean record = records() && yActive;
-    List<Object> states = new ArrayList<>();
-    for (ProjectionAdapter.Slice s : slices) {
-      long dropoutSeed = dropout ? nextSeed() : 0;
-      Tensor xs = engine.rows(x, s.from(), s.count());
-      Tensor ys = engine.rows(y, s.from(), s.count());
-      states.add(s.adapter().forward(engine, xs, ys, dropoutSeed, record));
-    }
-    Tensor out = y;
-    if (residualLater) {
-      out = engine.allocate(y.rows(), y.cols(), DType.F32);
-      engine.copy(residual, out);
-      engine.add(y, out);
-      engine.release(y);
-    }
-    own(out);
+    Tensor y = own(linear.forward(x, residual, this::dropoutSeed, record)); // [n, out]
     if (yActive) {
-      active.add(out);
+      active.add(y);
     }
     if (record) {
-      Tensor result = out;
-      backward.add(() -> projectBackward(x, w, residual, slices, states, rescales, trains, result));
+      backward.add(() -> projectBackward(x, residual, linear, y));
     }
-    return out;
+    return y;
   }
 
-  private void projectBackward(
-      Tensor x,
-      FrozenMatrix w,
-      Tensor residual,
-      List<ProjectionAdapter.Slice> slices,
-      List<Object> states,
-      boolean rescales,
-      boolean trains,
-      Tensor y) {
+  private void projectBackward(Tensor x, Tensor residual, AdaptedLinear linear, Tensor y) {
     Tensor dy = take(y);
     if (dy != null) {
       boolean intoX = active.contains(x);
       boolean intoResidual = residual != null && active.contains(residual);
-      if (intoX || trains) {
-        Tensor g = engine.cast(dy, engine.computeType()); // [n, out]
-        if (rescales && intoResidual && g == dy) {
-          g = engine.allocate(dy.rows(), dy.cols(), dy.dtype());
-          engine.copy(dy, g);
-        }
-        // an adapter wants the gradient by its own output: in a stack, before one below rescales it
-        boolean downTheStack = rescales && stacked(slices);
-        Tensor dx = null; // [n, in]
-        if (intoX && downTheStack) {
-          dx = engine.allocate(x.rows(), x.cols(), engine.computeType());
-          engine.fill(dx, 0);
-        }
-        for (int i = slices.size() - 1; i >= 0; i--) {
-          ProjectionAdapter.Slice s = slices.get(i);
-          if (s.adapter().rescalesOutput()) {
-            s.adapter()
-                .rescaleGradient(
-                    engine,
-                    states.get(i),
-                    engine.rows(x, s.from(), s.count()),
-                    engine.rows(g, s.from(), s.count()));
-          }
-          if (downTheStack) {
-            adapterBackward(s, states.get(i), x, g, dx);
-          }
-        }
-        if (intoX) {
-          Tensor own = engine.linearBackward(g, w);
-          if (dx != null) {
-            engine.add(dx, own);
-            engine.release(dx);
-          }
-          dx = own;
-        }
-        for (int i = slices.size() - 1; i >= 0 && !downTheStack; i--) {
-          adapterBackward(slices.get(i), states.get(i), x, g, dx);
-        }
-        if (g != dy) {
-          engine.release(g);
-        }
+      if (intoX || linear.trains()) {
+        Tensor dx = linear.backward(x, dy, intoX, intoResidual);
         if (intoX) {
           accumulate(x, dx);
         }
@@ -359,26 +297,8 @@ public final class Tape {
     engine.release(y);
   }
 
-  private void adapterBackward(
-      ProjectionAdapter.Slice s, Object state, Tensor x, Tensor dy, Tensor dx) {
-    s.adapter()
-        .backward(
-            engine,
-            state,
-            engine.rows(x, s.from(), s.count()),
-            engine.rows(dy, s.from(), s.count()),
-            dx == null ? null : engine.rows(dx, s.from(), s.count()));
-  }
-
-  /** Returns whether any rows have several adapters. */
-  private static boolean stacked(List<ProjectionAdapter.Slice> slices) {
-    for (int i = 1; i < slices.size(); i++) {
-      ProjectionAdapter.Slice before = slices.get(i - 1);
-      if (slices.get(i).from() < before.from() + before.count()) {
-        return true;
-      }
-    }
-    return false;
+  private long dropoutSeed() {
+    return dropout ? nextSeed() : 0;
   }
 
   private long nextSeed() {
@@ -579,7 +499,7 @@ public final class Tape {
   }
 
   private AdaptedHead adapted(FrozenMatrix head, List<ProjectionAdapter.Slice> slices) {
-    return new AdaptedHead(engine, head, slices, () -> dropout ? nextSeed() : 0);
+    return new AdaptedHead(engine, head, slices, this::dropoutSeed);
   }
 
   /**

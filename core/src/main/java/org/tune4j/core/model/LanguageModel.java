@@ -606,15 +606,14 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
     return String.format(
         Locale.ROOT,
         "%s, %.1f million parameters, %d layers, hidden %d, vocabulary %d, context %d%n"
-            + "engine %s in %s: weights %s, adapters and caches %s, arena %s (peak %s)",
+            + "engine %s: weights %s, adapters and caches %s, arena %s (peak %s)",
         config.family().className(),
         config.parameters() / 1e6,
         config.layers(),
         config.hiddenSize(),
         config.vocabularySize(),
         config.maxPositions(),
-        engine.name(),
-        engine.precision(),
+        engine.describe(),
         MemoryEstimate.format(memory.weights()),
         MemoryEstimate.format(memory.persistent()),
         MemoryEstimate.format(memory.arenaReserved()),

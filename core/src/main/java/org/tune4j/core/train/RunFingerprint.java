@@ -22,9 +22,7 @@ record RunFingerprint(String text) {
     StringBuilder text = new StringBuilder();
     text.append(model.fingerprint())
         .append(' ')
-        .append(model.engine().name())
-        .append(' ')
-        .append(model.engine().precision())
+        .append(model.engine().describe())
         .append(' ')
         .append(factory)
         .append('\n');

@@ -2,29 +2,15 @@ package org.tune4j.core.engine.nd4j;
 
 import static com.google.common.base.Preconditions.checkArgument;
 
-import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Deque;
-import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.concurrent.locks.ReentrantLock;
-import org.bytedeco.javacpp.FloatPointer;
-import org.bytedeco.javacpp.Pointer;
-import org.bytedeco.javacpp.ShortPointer;
-import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.factory.Nd4j;
 import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.DType;
-import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
-import org.tune4j.core.engine.MemoryUsage;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tensor;
-import org.tune4j.core.io.Floats;
 
 /**
  * What engines on ND4J buffers share: storage, and every operation in its plain form on values
@@ -34,332 +20,49 @@ import org.tune4j.core.io.Floats;
  * allocates, and one took 5 to 50 times as long as copying to the heap, a loop that the JIT
  * compiler vectorises, and copying back.
  */
-public abstract class BufferEngine implements Engine {
-  private final Precision precision;
-  private final ReentrantLock lock = new ReentrantLock(true); // fair: generations take turns
-  private Arena arena = new Arena(); // of the step in progress; guarded by the lock, as those below
-  private final List<Arena> arenas = new ArrayList<>(List.of(arena)); // guarded by itself
-  private final Deque<Arena> spare = new ArrayDeque<>();
-  private final IdentityHashMap<INDArray, Long> persistent = new IdentityHashMap<>();
-  private final boolean hostMemory;
-  private long weightBytes;
-  private boolean closed; // guarded by persistent
+public abstract class BufferEngine extends BufferStorage {
+  private static final int FLAT_CHUNK = 1 << 14;
 
   /** Prepares storage. */
   protected BufferEngine(Precision precision) {
-    this.precision = precision;
-    hostMemory = Poison.hostMemory();
-  }
-
-  @Override
-  public final Precision precision() {
-    return precision;
-  }
-
-  @Override
-  public final ReentrantLock lock() {
-    return lock;
-  }
-
-  // ---- storage
-
-  @Override
-  public final BufferTensor allocate(int rows, int cols, DType dtype) {
-    Arena.Block block = arena.take((long) rows * cols * dtype.bytes());
-    return new BufferTensor(block.slab, block.offset, rows, cols, cols, dtype, block);
-  }
-
-  @Override
-  public final BufferTensor persistent(int rows, int cols, DType dtype) {
-    BufferTensor t = uninitialised(rows, cols, dtype);
-    t.slab().assign(0);
-    return t;
-  }
-
-  /** Returns a tensor outside the arena with unspecified contents. */
-  private BufferTensor uninitialised(int rows, int cols, DType dtype) {
-    long bytes = (long) rows * cols * dtype.bytes();
-    INDArray slab = Arena.slab(bytes);
-    Poison.fill(slab, 0, slab.length() * Float.BYTES);
-    synchronized (persistent) {
-      persistent.put(slab, bytes);
-    }
-    return new BufferTensor(slab, Arena.firstAligned(slab), rows, cols, cols, dtype, null);
-  }
-
-  @Override
-  public final void free(Tensor t) {
-    INDArray slab = ((BufferTensor) t).slab();
-    synchronized (persistent) {
-      if (closed) { // which freed it
-        return;
-      }
-      checkArgument(
-          persistent.remove(slab) != null, "%s is not a persistent tensor, or was freed before", t);
-    }
-    slab.close();
-  }
-
-  @Override
-  public final void release(Tensor t) {
-    Arena.Block block = ((BufferTensor) t).block;
-    if (block != null) {
-      arena.release(block);
-    }
-  }
-
-  @Override
-  public void resetArena() {
-    arena.reset();
-  }
-
-  /**
-   * Takes what an engine keeps for the length of a step out of the way of another step; {@link
-   * #takeBack} puts it back.
-   */
-  protected Object setAside() {
-    return null;
-  }
-
-  /** Puts back what {@link #setAside} returned, in place of what another step left. */
-  protected void takeBack(Object kept) {}
-
-  @Override
-  public final void giveWay() {
-    if (lock.getHoldCount() != 1 || !lock.hasQueuedThreads()) {
-      return;
-    }
-    Arena mine = arena;
-    Object kept = setAside();
-    arena = spare.isEmpty() ? added(new Arena()) : spare.pop();
-    lock.unlock();
-    lock.lock(); // fair: behind all that wait by now
-    resetArena();
-    spare.push(arena);
-    arena = mine;
-    takeBack(kept);
-  }
-
-  private Arena added(Arena fresh) {
-    synchronized (arenas) {
-      arenas.add(fresh);
-    }
-    return fresh;
-  }
-
-  @Override
-  public void freeArena() {
-    resetArena();
-    arena.close();
-    spare.forEach(Arena::close);
-  }
-
-  @Override
-  public final MemoryUsage memory() {
-    long held;
-    synchronized (persistent) {
-      held = persistent.values().stream().mapToLong(Long::longValue).sum();
-    }
-    synchronized (arenas) {
-      return new MemoryUsage(
-          weightBytes,
-          held,
-          arena.stepPeak(),
-          arenas.stream().mapToLong(Arena::peak).max().orElse(0),
-          arenas.stream().mapToLong(Arena::reserved).sum());
-    }
-  }
-
-  @Override
-  public final Tensor rows(Tensor t, int from, int count) {
-    if (from == 0 && count == t.rows()) {
-      return t;
-    }
-    checkArgument(
-        from >= 0 && count >= 0 && from + count <= t.rows(), "rows %s+%s of %s", from, count, t);
-    return ((BufferTensor) t).sub((long) from * t.stride(), count, t.cols(), t.stride());
-  }
-
-  @Override
-  public final Tensor columns(Tensor t, int from, int count) {
-    if (from == 0 && count == t.cols()) {
-      return t;
-    }
-    checkArgument(
-        from >= 0 && count >= 0 && from + count <= t.cols(), "columns %s+%s of %s", from, count, t);
-    return ((BufferTensor) t).sub(from, t.rows(), count, t.stride());
-  }
-
-  @Override
-  public final Tensor view(Tensor t, long offset, int rows, int cols) {
-    checkArgument(
-        t.stride() == t.cols() && offset >= 0 && offset + (long) rows * cols <= t.size(),
-        "[%s,%s] at %s of %s",
-        rows,
-        cols,
-        offset,
-        t);
-    return ((BufferTensor) t).sub(offset, rows, cols, cols);
-  }
-
-  @Override
-  public final float[] read(Tensor t) {
-    float[] values = new float[Math.toIntExact(t.size())];
-    read(t, values);
-    return values;
-  }
-
-  /** Copies values out to the start of {@code into}. */
-  protected final void read(Tensor t, float[] into) {
-    BufferTensor b = (BufferTensor) t;
-    if (!hostMemory) {
-      float[] values = b.array().dup('c').data().asFloat();
-      System.arraycopy(values, 0, into, 0, Math.toIntExact(t.size()));
-      return;
-    }
-    int runs = b.stride() == b.cols() ? 1 : b.rows();
-    int length = Math.toIntExact(b.size()) / Math.max(1, runs);
-    if (length == 0) {
-      return;
-    }
-    if (b.dtype() == DType.F32) {
-      FloatPointer p = new FloatPointer(b.slab().data().pointer());
-      for (int r = 0; r < runs; r++) {
-        p.position(b.offset() / Float.BYTES + (long) r * b.stride()).get(into, r * length, length);
-      }
-    } else {
-      ShortPointer p = new ShortPointer(b.slab().data().pointer());
-      short[] bits = new short[length];
-      for (int r = 0; r < runs; r++) {
-        p.position(b.offset() / Short.BYTES + (long) r * b.stride()).get(bits, 0, length);
-        for (int i = 0; i < length; i++) {
-          into[r * length + i] = Float.intBitsToFloat(bits[i] << 16);
-        }
-      }
-    }
-  }
-
-  @Override
-  public final void write(Tensor t, float[] values) {
-    checkArgument(values.length >= t.size(), "%s values for %s", values.length, t);
-    BufferTensor b = (BufferTensor) t;
-    if (!hostMemory) {
-      b.array().assign(Nd4j.create(values, new long[] {t.rows(), t.cols()}, 'c'));
-      return;
-    }
-    int runs = b.stride() == b.cols() ? 1 : b.rows();
-    int length = Math.toIntExact(b.size()) / Math.max(1, runs);
-    if (length == 0) {
-      return;
-    }
-    if (b.dtype() == DType.F32) {
-      FloatPointer p = new FloatPointer(b.slab().data().pointer());
-      for (int r = 0; r < runs; r++) {
-        p.position(b.offset() / Float.BYTES + (long) r * b.stride())
-            .put(values, r * length, length);
-      }
-    } else {
-      ShortPointer p = new ShortPointer(b.slab().data().pointer());
-      short[] bits = new short[length];
-      for (int r = 0; r < runs; r++) {
-        for (int i = 0; i < length; i++) {
-          bits[i] = Floats.toBf16(values[r * length + i]);
-        }
-        p.position(b.offset() / Short.BYTES + (long) r * b.stride()).put(bits, 0, length);
-      }
-    }
-  }
-
-  @Override
-  public final INDArray toArray(Tensor t) {
-    return Nd4j.create(read(t), new long[] {t.rows(), t.cols()}, 'c');
-  }
-
-  @Override
-  public final void write(Tensor t, INDArray values) {
-    checkArgument(values.length() == t.size(), "%s values for %s", values.length(), t);
-    write(t, values.dup('c').data().asFloat());
-  }
-
-  @Override
-  public void fill(Tensor t, float value) {
-    float[] values = new float[Math.toIntExact(t.size())];
-    if (value != 0) {
-      Arrays.fill(values, value);
-    }
-    write(t, values);
-  }
-
-  @Override
-  public void copy(Tensor from, Tensor to) {
-    write(to, read(from));
-  }
-
-  @Override
-  public Tensor cast(Tensor t, DType dtype) {
-    if (t.dtype() == dtype && t.stride() == t.cols()) {
-      return t;
-    }
-    Tensor out = allocate(t.rows(), t.cols(), dtype);
-    copy(t, out);
-    return out;
-  }
-
-  /** Allocates a tensor and fills it. */
-  protected final Tensor make(int rows, int cols, DType dtype, float[] values) {
-    Tensor t = allocate(rows, cols, dtype);
-    write(t, values);
-    return t;
+    super(precision);
   }
 
   // ---- products
 
   /**
-   * Returns a tensor with unspecified contents for a frozen weight, outside the arena; freed by
-   * {@link #freeWeights}.
+   * Returns the distance between the rows of a frozen weight, in elements: {@code cols}, or {@link
+   * StoredForm#padded} where products take such.
    */
-  public final Tensor weights(int rows, int cols, DType dtype) {
-    BufferTensor t = uninitialised(rows, cols, dtype);
-    synchronized (persistent) {
-      persistent.put(t.slab(), 0L); // not counted twice
-    }
-    weightBytes += t.size() * dtype.bytes();
-    return t;
-  }
-
-  /** Frees what {@link #weights} returned. */
-  public final void freeWeights(Tensor t) {
-    free(t);
-    weightBytes -= t.size() * t.dtype().bytes();
-  }
-
-  /**
-   * Returns the distance between the rows of a frozen weight, in elements, at least {@code cols}.
-   */
-  protected int weightStride(int cols) {
+  protected int weightStride(StoredForm form, int cols) {
     return cols;
   }
 
   @Override
-  public FrozenMatrix freeze(MatrixSource source, float[] bias) {
-    return new PlainMatrix(this, source, bias);
+  public final FrozenMatrix freeze(MatrixSource source, float[] bias) {
+    StoredForm form = StoredForm.of(precision());
+    return new StoredMatrix(this, form, weightStride(form, source.cols()), source, bias);
+  }
+
+  private static Tensor weightOf(FrozenMatrix w) {
+    return ((StoredMatrix) w).weight();
   }
 
   @Override
-  public Tensor embed(FrozenMatrix table, int[] ids) {
-    return cast(gatherRows(((PlainMatrix) table).weight(), ids), DType.F32);
+  public final Tensor embed(FrozenMatrix table, int[] ids) {
+    return ((StoredMatrix) table).rows(ids);
   }
 
   @Override
   public Tensor linear(Tensor x, FrozenMatrix w, Tensor residual) {
-    PlainMatrix p = (PlainMatrix) w;
     Tensor y = allocate(x.rows(), w.out(), residual == null ? computeType() : DType.F32);
     if (residual != null) {
       copy(residual, y);
     }
-    gemm(1, x, false, p.weight(), true, residual == null ? 0 : 1, y);
-    if (p.bias() != null) {
-      addColumns(y, p.bias());
+    gemm(1, x, false, weightOf(w), true, residual == null ? 0 : 1, y);
+    Tensor bias = ((StoredMatrix) w).bias();
+    if (bias != null) {
+      addColumns(y, bias);
     }
     return y;
   }
@@ -367,7 +70,7 @@ public abstract class BufferEngine implements Engine {
   @Override
   public Tensor linearBackward(Tensor dy, FrozenMatrix w) {
     Tensor dx = allocate(dy.rows(), w.in(), computeType());
-    gemm(1, dy, false, ((PlainMatrix) w).weight(), false, 0, dx);
+    gemm(1, dy, false, weightOf(w), false, 0, dx);
     return dx;
   }
 
@@ -594,117 +297,15 @@ public abstract class BufferEngine implements Engine {
   @Override
   public void rope(Tensor x, RopeTable table, int[] positions, boolean inverse) {
     float[] v = read(x);
-    rotate(v, x.cols(), table, positions, inverse);
+    HeapAttention.rotate(v, x.cols(), table, positions, inverse);
     write(x, v);
-  }
-
-  private static void rotate(
-      float[] v, int cols, RopeTable table, int[] positions, boolean inverse) {
-    int half = table.half();
-    float sign = inverse ? -1 : 1;
-    float[] cos = table.cos();
-    float[] sin = table.sin();
-    for (int r = 0; r < positions.length; r++) {
-      checkArgument(
-          positions[r] < table.positions(),
-          "position %s of a table of %s",
-          positions[r],
-          table.positions());
-      int t = positions[r] * half;
-      for (int h = r * cols; h < (r + 1) * cols; h += 2 * half) {
-        for (int i = 0; i < half; i++) {
-          float a = v[h + i];
-          float b = v[h + half + i];
-          float s = sign * sin[t + i];
-          v[h + i] = a * cos[t + i] - b * s;
-          v[h + half + i] = b * cos[t + i] + a * s;
-        }
-      }
-    }
-  }
-
-  /**
-   * Returns the first key that a query may see; keys from there to its own are further subject to
-   * {@link #visible}.
-   */
-  protected static int firstKey(int own, int window) {
-    return window > 0 ? Math.max(0, own - window + 1) : 0;
-  }
-
-  /** Returns whether a key at or before the query's own is visible to it. */
-  protected static boolean visible(int[] branch, int key, int own) {
-    return branch == null || branch[key] == 0 || branch[key] == branch[own];
   }
 
   @Override
   public Attended attention(
       Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape shape, boolean forBackward) {
-    float[] out = new float[Math.toIntExact(q.size())];
-    float[] qs = read(q);
-    float[] ks = read(k);
-    float[] vs = read(v);
-    int d = shape.headDim();
-    for (int s = 0; s < spans.count(); s++) {
-      float[] p = new float[spans.keyLength()[s]];
-      for (int h = 0; h < shape.heads(); h++) {
-        int kv = h / (shape.heads() / shape.kvHeads()) * d;
-        for (int i = 0; i < spans.queryLength()[s]; i++) {
-          int row = (spans.queryStart()[s] + i) * q.cols() + h * d;
-          int own = softmaxRow(qs, row, ks, k.cols(), kv, spans, s, i, shape, p);
-          for (int j = 0; j <= own; j++) {
-            int from = (spans.keyStart()[s] + j) * v.cols() + kv;
-            for (int c = 0; c < d; c++) {
-              out[row + c] += p[j] * vs[from + c];
-            }
-          }
-        }
-      }
-    }
+    float[] out = HeapAttention.forward(read(q), read(k), read(v), spans, shape);
     return new Attended(make(q.rows(), q.cols(), computeType(), out), List.of());
-  }
-
-  /**
-   * Fills {@code p} with the attention probabilities of one query and returns the place of its own
-   * key.
-   */
-  private static int softmaxRow(
-      float[] qs,
-      int row,
-      float[] ks,
-      int kCols,
-      int kv,
-      Spans spans,
-      int s,
-      int i,
-      AttentionShape shape,
-      float[] p) {
-    int start = spans.keyStart()[s];
-    int own = i + spans.keyLength()[s] - spans.queryLength()[s];
-    float max = Float.NEGATIVE_INFINITY;
-    int first = firstKey(own, shape.window());
-    for (int j = 0; j <= own; j++) {
-      if (j < first || !visible(spans.branch(), start + j, start + own)) {
-        p[j] = Float.NEGATIVE_INFINITY;
-        continue;
-      }
-      float dot = 0;
-      int from = (start + j) * kCols + kv;
-      for (int c = 0; c < shape.headDim(); c++) {
-        dot += qs[row + c] * ks[from + c];
-      }
-      p[j] = dot * shape.scale();
-      max = Math.max(max, p[j]);
-    }
-    double sum = 0;
-    for (int j = 0; j <= own; j++) {
-      p[j] = (float) Math.exp(p[j] - max);
-      sum += p[j];
-    }
-    float inverse = (float) (1 / sum);
-    for (int j = 0; j <= own; j++) {
-      p[j] *= inverse;
-    }
-    return own;
   }
 
   @Override
@@ -719,44 +320,10 @@ public abstract class BufferEngine implements Engine {
       Tensor dq,
       Tensor dk,
       Tensor dv) {
-    float[] qs = read(q);
-    float[] ks = read(k);
-    float[] vs = read(v);
-    float[] go = read(dOut);
-    float[] gq = new float[qs.length];
-    float[] gk = new float[ks.length];
-    float[] gv = new float[vs.length];
-    int d = shape.headDim();
-    for (int s = 0; s < spans.count(); s++) {
-      float[] p = new float[spans.keyLength()[s]];
-      float[] dp = new float[p.length];
-      for (int h = 0; h < shape.heads(); h++) {
-        int kv = h / (shape.heads() / shape.kvHeads()) * d;
-        for (int i = 0; i < spans.queryLength()[s]; i++) {
-          int row = (spans.queryStart()[s] + i) * q.cols() + h * d;
-          int own = softmaxRow(qs, row, ks, k.cols(), kv, spans, s, i, shape, p);
-          double mean = 0;
-          for (int j = 0; j <= own; j++) {
-            int from = (spans.keyStart()[s] + j) * v.cols() + kv;
-            float dot = 0;
-            for (int c = 0; c < d; c++) {
-              dot += go[row + c] * vs[from + c];
-              gv[from + c] += p[j] * go[row + c];
-            }
-            dp[j] = dot;
-            mean += (double) dot * p[j];
-          }
-          for (int j = 0; j <= own; j++) {
-            float ds = p[j] * (dp[j] - (float) mean) * shape.scale();
-            int from = (spans.keyStart()[s] + j) * k.cols() + kv;
-            for (int c = 0; c < d; c++) {
-              gq[row + c] += ds * ks[from + c];
-              gk[from + c] += ds * qs[row + c];
-            }
-          }
-        }
-      }
-    }
+    float[] gq = new float[Math.toIntExact(q.size())];
+    float[] gk = new float[Math.toIntExact(k.size())];
+    float[] gv = new float[Math.toIntExact(v.size())];
+    HeapAttention.backward(read(q), read(k), read(v), spans, shape, read(dOut), gq, gk, gv);
     write(dq, gq);
     write(dk, gk);
     write(dv, gv);
@@ -841,31 +408,6 @@ public abstract class BufferEngine implements Engine {
   // ---- rows, head, loss
 
   @Override
-  public Tensor gatherRows(Tensor x, int[] index) {
-    Tensor out = allocate(index.length, x.cols(), x.dtype());
-    for (int i = 0; i < index.length; i++) {
-      checkArgument(index[i] >= 0 && index[i] < x.rows(), "row %s of %s", index[i], x);
-      copyRow(x, index[i], out, i);
-    }
-    return out;
-  }
-
-  private void copyRow(Tensor from, int i, Tensor to, int j) {
-    BufferTensor a = (BufferTensor) from;
-    BufferTensor b = (BufferTensor) to;
-    if (!hostMemory) {
-      b.array().getRow(j).assign(a.array().getRow(i));
-      return;
-    }
-    int bytes = a.dtype().bytes();
-    Pointer source = new org.bytedeco.javacpp.BytePointer(a.slab().data().pointer());
-    Pointer target = new org.bytedeco.javacpp.BytePointer(b.slab().data().pointer());
-    source.position(a.offset() + (long) i * a.stride() * bytes);
-    target.position(b.offset() + (long) j * b.stride() * bytes);
-    Pointer.memcpy(target, source, (long) a.cols() * bytes);
-  }
-
-  @Override
   public void scatterAddRows(Tensor from, int[] index, Tensor to) {
     for (int i = 0; i < index.length; i++) {
       add(rows(from, i, 1), rows(to, index[i], 1));
@@ -873,16 +415,9 @@ public abstract class BufferEngine implements Engine {
   }
 
   @Override
-  public void scatterRows(Tensor from, int[] index, Tensor to) {
-    for (int i = 0; i < index.length; i++) {
-      copyRow(from, i, to, index[i]);
-    }
-  }
-
-  @Override
   public Tensor logits(Tensor h, FrozenMatrix head) {
     Tensor out = allocate(h.rows(), head.out(), DType.F32);
-    gemm(1, h, false, ((PlainMatrix) head).weight(), true, 0, out);
+    gemm(1, h, false, weightOf(head), true, 0, out);
     return out;
   }
 
@@ -900,19 +435,14 @@ public abstract class BufferEngine implements Engine {
       Tensor z = logits(rows(h, from, count), head); // [count, vocabulary]
       float[] v = read(z);
       for (int r = 0; r < count; r++) {
-        int target = targets[from + r];
-        checkArgument(
-            target >= 0 && target < vocabulary,
-            "target %s of a vocabulary of %s",
-            target,
-            vocabulary);
+        int target = inVocabulary(targets[from + r], vocabulary);
         losses[from + r] =
             crossEntropyRow(
                 v, r * vocabulary, vocabulary, target, weights == null ? 0 : weights[from + r]);
       }
       if (dh != null) {
         Tensor dz = make(count, vocabulary, computeType(), v);
-        gemm(1, dz, false, ((PlainMatrix) head).weight(), false, 0, rows(dh, from, count));
+        gemm(1, dz, false, weightOf(head), false, 0, rows(dh, from, count));
         release(dz);
       }
       release(z);
@@ -931,7 +461,7 @@ public abstract class BufferEngine implements Engine {
               v,
               r * vocabulary,
               vocabulary,
-              checkedTarget(targets[r], vocabulary),
+              inVocabulary(targets[r], vocabulary),
               weights == null ? 0 : weights[r]);
     }
     return new LogitsLoss(
@@ -939,7 +469,7 @@ public abstract class BufferEngine implements Engine {
   }
 
   /** Returns a target that is in the vocabulary. */
-  protected static int checkedTarget(int target, int vocabulary) {
+  public static int inVocabulary(int target, int vocabulary) {
     checkArgument(
         target >= 0 && target < vocabulary, "target %s of a vocabulary of %s", target, vocabulary);
     return target;
@@ -970,11 +500,23 @@ public abstract class BufferEngine implements Engine {
 
   // ---- optimizer
 
+  /** Returns elements of a contiguous tensor as one row. */
+  private Tensor flat(Tensor t, int from, int count) {
+    return t.rows() == 1 ? columns(t, from, count) : view(t, from, 1, count);
+  }
+
   @Override
   public double sumOfSquares(Tensor t) {
+    float[] values = new float[(int) Math.min(FLAT_CHUNK, t.size())];
     double sum = 0;
-    for (float v : read(t)) {
-      sum += (double) v * v;
+    for (long from = 0; from < t.size(); from += FLAT_CHUNK) {
+      int n = (int) Math.min(FLAT_CHUNK, t.size() - from);
+      read(flat(t, (int) from, n), values);
+      double part = 0;
+      for (int i = 0; i < n; i++) {
+        part += (double) values[i] * values[i];
+      }
+      sum += part;
     }
     return sum;
   }
@@ -992,18 +534,26 @@ public abstract class BufferEngine implements Engine {
       float eps,
       float weightDecay,
       int step) {
-    float[] ws = read(w);
-    float[] gs = read(g);
-    float[] ms = read(m);
-    float[] vs = read(v);
-    adamW(ws, gs, ms, vs, ws.length, gradScale, lr, beta1, beta2, eps, weightDecay, step);
-    write(w, ws);
-    write(m, ms);
-    write(v, vs);
+    int most = (int) Math.min(FLAT_CHUNK, w.size());
+    float[] ws = new float[most];
+    float[] gs = new float[most];
+    float[] ms = new float[most];
+    float[] vs = new float[most];
+    for (int from = 0; from < w.size(); from += FLAT_CHUNK) { // in pieces that stay in the cache
+      int n = (int) Math.min(FLAT_CHUNK, w.size() - from);
+      read(flat(w, from, n), ws);
+      read(flat(g, from, n), gs);
+      read(flat(m, from, n), ms);
+      read(flat(v, from, n), vs);
+      adamW(ws, gs, ms, vs, n, gradScale, lr, beta1, beta2, eps, weightDecay, step);
+      write(flat(w, from, n), ws);
+      write(flat(m, from, n), ms);
+      write(flat(v, from, n), vs);
+    }
   }
 
   /** The formula of {@link #adamW} on the first {@code n} elements. */
-  protected static void adamW(
+  private static void adamW(
       float[] ws,
       float[] gs,
       float[] ms,
@@ -1024,18 +574,6 @@ public abstract class BufferEngine implements Engine {
       ms[i] = beta1 * ms[i] + (1 - beta1) * grad;
       vs[i] = beta2 * vs[i] + (1 - beta2) * grad * grad;
       ws[i] = ws[i] * decay - size * ms[i] / ((float) Math.sqrt(vs[i]) * correction + eps);
-    }
-  }
-
-  @Override
-  public void close() {
-    synchronized (arenas) {
-      arenas.forEach(Arena::close); // also of steps that gave way and come back to find it closed
-    }
-    synchronized (persistent) {
-      closed = true;
-      persistent.keySet().forEach(INDArray::close);
-      persistent.clear();
     }
   }
 }

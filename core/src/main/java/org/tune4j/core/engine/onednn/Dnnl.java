@@ -3,7 +3,6 @@ package org.tune4j.core.engine.onednn;
 import static org.bytedeco.dnnl.global.dnnl.*;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -17,9 +16,10 @@ import org.bytedeco.dnnl.dnnl_primitive_attr;
 import org.bytedeco.dnnl.dnnl_primitive_desc;
 import org.bytedeco.dnnl.dnnl_stream;
 import org.bytedeco.javacpp.BytePointer;
-import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerPointer;
-import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.nd4j.Address;
+import org.tune4j.core.engine.onednn.Spec.Kind;
+import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
  * A oneDNN CPU engine with its stream, and the primitives made on it so far. Making a primitive for
@@ -59,179 +59,6 @@ final class Dnnl implements AutoCloseable {
     }
   }
 
-  /** Where an array lies and how: type, sizes and distances in elements, outermost first. */
-  static final class Md {
-    private final int type;
-    private final long[] dims;
-    private final long[] strides;
-    private final int hash;
-
-    private Md(int type, long[] dims, long[] strides) {
-      this.type = type;
-      this.dims = dims;
-      this.strides = strides;
-      this.hash = (type * 31 + Arrays.hashCode(dims)) * 31 + Arrays.hashCode(strides);
-    }
-
-    static int type(DType dtype) {
-      return dtype == DType.F32 ? dnnl_f32 : dnnl_bf16;
-    }
-
-    static Md of(int type, long[] dims, long[] strides) {
-      return new Md(type, dims, strides);
-    }
-
-    /** A matrix. */
-    static Md of(int type, long rows, long cols, long rowStride, long colStride) {
-      return of(type, new long[] {rows, cols}, new long[] {rowStride, colStride});
-    }
-
-    int rank() {
-      return dims.length;
-    }
-
-    long dim(int d) {
-      return dims[d];
-    }
-
-    long stride(int d) {
-      return strides[d];
-    }
-
-    long elementBytes() {
-      return dnnl_data_type_size(type);
-    }
-
-    /** Returns a description of the transposed matrices. */
-    Md transposed() {
-      long[] d = dims.clone();
-      long[] s = strides.clone();
-      int last = d.length - 1;
-      d[last] = dims[last - 1];
-      d[last - 1] = dims[last];
-      // a column's elements are all that its only row distance could be told by
-      s[last] = d[last] == 1 ? 1 : strides[last - 1];
-      s[last - 1] = strides[last];
-      return new Md(type, d, s);
-    }
-
-    /** Returns a description with another size of one dimension at the same distances. */
-    Md withDim(int d, long size) {
-      long[] changed = dims.clone();
-      changed[d] = size;
-      return new Md(type, changed, strides);
-    }
-
-    private dnnl_memory_desc create() {
-      dnnl_memory_desc desc = new dnnl_memory_desc();
-      check(dnnl_memory_desc_create_with_strides(desc, dims.length, dims, type, strides), this);
-      return desc;
-    }
-
-    @Override
-    public boolean equals(Object o) {
-      return o instanceof Md m
-          && m.hash == hash
-          && m.type == type
-          && Arrays.equals(m.dims, dims)
-          && Arrays.equals(m.strides, strides);
-    }
-
-    @Override
-    public int hashCode() {
-      return hash;
-    }
-
-    @Override
-    public String toString() {
-      return (type == dnnl_f32 ? "f32" : type == dnnl_bf16 ? "bf16" : "type " + type)
-          + Arrays.toString(dims)
-          + Arrays.toString(strides);
-    }
-  }
-
-  /** What a primitive does; its operands are listed in the order of the arguments of a run. */
-  enum Kind {
-    /**
-     * {@code dst = src weights (+ bias)}: src, weights, dst; with a bias: src, weights, bias, dst.
-     */
-    MATMUL,
-    /** src, dst. */
-    ELTWISE,
-    /** src, gradient by dst, gradient by src. */
-    ELTWISE_BACKWARD,
-    /** src0, src1, dst. */
-    BINARY,
-    /** Over the last dimension: src, dst. */
-    SOFTMAX,
-    /** dst of forward, gradient by it, gradient by src. */
-    SOFTMAX_BACKWARD,
-    /** src, mean, variance, scale, shift, dst. */
-    LAYER_NORM,
-    /** src, mean, variance, scale, gradient by dst, gradient by src, gradient by scale. */
-    LAYER_NORM_BACKWARD,
-    /** src, variance, scale, dst. */
-    RMS_NORM,
-    /** src, variance, scale, gradient by dst, gradient by src, gradient by scale. */
-    RMS_NORM_BACKWARD,
-    /** src, dst. */
-    REORDER,
-    /** The largest over all of the last dimension, of four: src, dst. */
-    MAX_POOL
-  }
-
-  /**
-   * What is applied to a result before it is stored.
-   *
-   * @param algorithm of an element-wise function, of a binary one, or 0: {@code + a * dst}
-   * @param a parameter of an element-wise function
-   * @param md the other operand of a binary function, which a run gets after the primitive's own
-   */
-  record PostOp(int algorithm, float a, Md md) {
-    static PostOp sum() {
-      return new PostOp(0, 1, null);
-    }
-
-    boolean isSum() {
-      return algorithm == 0;
-    }
-
-    static PostOp scale(float factor) {
-      return new PostOp(dnnl_eltwise_linear, factor, null);
-    }
-
-    static PostOp eltwise(int algorithm, float a) {
-      return new PostOp(algorithm, a, null);
-    }
-
-    static PostOp binary(int algorithm, Md md) {
-      return new PostOp(algorithm, 0, md);
-    }
-  }
-
-  /**
-   * A primitive.
-   *
-   * @param kind what it does
-   * @param algorithm of element-wise and binary functions and softmax, else 0
-   * @param a parameter: of the function, or epsilon of a norm
-   * @param mds operands
-   * @param postOps applied to the result
-   */
-  record Spec(Kind kind, int algorithm, float a, List<Md> mds, List<PostOp> postOps) {
-    static Spec of(Kind kind, int algorithm, float a, Md... mds) {
-      return new Spec(kind, algorithm, a, Arrays.asList(mds), List.of());
-    }
-
-    static Spec of(Kind kind, Md... mds) {
-      return of(kind, 0, 0, mds);
-    }
-
-    Spec then(PostOp... more) {
-      return new Spec(kind, algorithm, a, mds, Arrays.asList(more));
-    }
-  }
-
   /** Returns the primitive for a spec. */
   Op op(Spec spec) {
     Op op = ops.get(spec);
@@ -256,48 +83,6 @@ final class Dnnl implements AutoCloseable {
     }
   }
 
-  private static int[] arguments(Spec spec) {
-    return switch (spec.kind) {
-      case MATMUL ->
-          spec.mds.size() == 3
-              ? new int[] {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}
-              : new int[] {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
-      case ELTWISE, SOFTMAX, REORDER, MAX_POOL -> new int[] {DNNL_ARG_SRC, DNNL_ARG_DST};
-      case ELTWISE_BACKWARD -> new int[] {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC};
-      case BINARY -> new int[] {DNNL_ARG_SRC_0, DNNL_ARG_SRC_1, DNNL_ARG_DST};
-      case SOFTMAX_BACKWARD -> new int[] {DNNL_ARG_DST, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC};
-      case LAYER_NORM ->
-          new int[] {
-            DNNL_ARG_SRC,
-            DNNL_ARG_MEAN,
-            DNNL_ARG_VARIANCE,
-            DNNL_ARG_SCALE,
-            DNNL_ARG_SHIFT,
-            DNNL_ARG_DST
-          };
-      case LAYER_NORM_BACKWARD ->
-          new int[] {
-            DNNL_ARG_SRC,
-            DNNL_ARG_MEAN,
-            DNNL_ARG_VARIANCE,
-            DNNL_ARG_SCALE,
-            DNNL_ARG_DIFF_DST,
-            DNNL_ARG_DIFF_SRC,
-            DNNL_ARG_DIFF_SCALE
-          };
-      case RMS_NORM -> new int[] {DNNL_ARG_SRC, DNNL_ARG_VARIANCE, DNNL_ARG_SCALE, DNNL_ARG_DST};
-      case RMS_NORM_BACKWARD ->
-          new int[] {
-            DNNL_ARG_SRC,
-            DNNL_ARG_VARIANCE,
-            DNNL_ARG_SCALE,
-            DNNL_ARG_DIFF_DST,
-            DNNL_ARG_DIFF_SRC,
-            DNNL_ARG_DIFF_SCALE
-          };
-    };
-  }
-
   /** A primitive's description, with the descriptions of its operands. */
   private final class Descriptor implements AutoCloseable {
     final dnnl_primitive_desc desc = new dnnl_primitive_desc();
@@ -307,27 +92,27 @@ final class Dnnl implements AutoCloseable {
     Descriptor(Spec spec) {
       dnnl_primitive_attr attr = new dnnl_primitive_attr();
       check(dnnl_primitive_attr_create(attr), spec);
-      spec.mds.forEach(md -> mds.add(md.create()));
-      if (spec.kind == Kind.MATMUL
-          && spec.mds.get(1).type == dnnl_s8
-          && spec.mds.get(0).type != dnnl_s8) {
+      spec.mds().forEach(md -> mds.add(md.create()));
+      if (spec.kind() == Kind.MATMUL
+          && spec.mds().get(1).type() == dnnl_s8
+          && spec.mds().get(0).type() != dnnl_s8) {
         // widen the weights to the type of the other operand
         int mode =
-            spec.mds.get(0).type == dnnl_bf16 ? dnnl_fpmath_mode_bf16 : dnnl_fpmath_mode_strict;
+            spec.mds().get(0).type() == dnnl_bf16 ? dnnl_fpmath_mode_bf16 : dnnl_fpmath_mode_strict;
         check(dnnl_primitive_attr_set_fpmath_mode_v2(attr, mode, 1), spec);
       }
-      if (!spec.postOps.isEmpty()) {
+      if (!spec.postOps().isEmpty()) {
         dnnl_post_ops post = new dnnl_post_ops();
         check(dnnl_post_ops_create(post), spec);
-        for (PostOp p : spec.postOps) {
+        for (PostOp p : spec.postOps()) {
           if (p.isSum()) {
-            check(dnnl_post_ops_append_sum(post, p.a, 0, 0), spec);
-          } else if (p.md != null) {
-            dnnl_memory_desc other = p.md.create();
+            check(dnnl_post_ops_append_sum(post, p.a(), 0, 0), spec);
+          } else if (p.md() != null) {
+            dnnl_memory_desc other = p.md().create();
             others.add(other);
-            check(dnnl_post_ops_append_binary(post, p.algorithm, other), spec);
+            check(dnnl_post_ops_append_binary(post, p.algorithm(), other), spec);
           } else {
-            check(dnnl_post_ops_append_eltwise(post, p.algorithm, p.a, 0), spec);
+            check(dnnl_post_ops_append_eltwise(post, p.algorithm(), p.a(), 0), spec);
           }
         }
         check(dnnl_primitive_attr_set_post_ops(attr, post), spec);
@@ -343,7 +128,7 @@ final class Dnnl implements AutoCloseable {
 
     private int create(Spec s, dnnl_primitive_attr attr) {
       int scaled = dnnl_use_scale;
-      return switch (s.kind) {
+      return switch (s.kind()) {
         case MATMUL ->
             dnnl_matmul_primitive_desc_create(
                 desc,
@@ -355,7 +140,7 @@ final class Dnnl implements AutoCloseable {
                 attr);
         case ELTWISE ->
             dnnl_eltwise_forward_primitive_desc_create(
-                desc, engine, dnnl_forward_training, s.algorithm, md(0), md(1), s.a, 0, attr);
+                desc, engine, dnnl_forward_training, s.algorithm(), md(0), md(1), s.a(), 0, attr);
         case ELTWISE_BACKWARD ->
             withHint(
                 hint ->
@@ -363,26 +148,27 @@ final class Dnnl implements AutoCloseable {
                         hint,
                         engine,
                         dnnl_forward_training,
-                        s.algorithm,
+                        s.algorithm(),
                         md(0),
                         md(0),
-                        s.a,
+                        s.a(),
                         0,
                         null),
                 hint ->
                     dnnl_eltwise_backward_primitive_desc_create(
-                        desc, engine, s.algorithm, md(2), md(1), md(0), s.a, 0, hint, attr));
+                        desc, engine, s.algorithm(), md(2), md(1), md(0), s.a(), 0, hint, attr));
         case BINARY ->
-            dnnl_binary_primitive_desc_create(desc, engine, s.algorithm, md(0), md(1), md(2), attr);
+            dnnl_binary_primitive_desc_create(
+                desc, engine, s.algorithm(), md(0), md(1), md(2), attr);
         case SOFTMAX ->
             dnnl_softmax_forward_primitive_desc_create(
                 desc,
                 engine,
                 dnnl_forward_training,
-                s.algorithm,
+                s.algorithm(),
                 md(0),
                 md(1),
-                s.mds.get(0).dims.length - 1,
+                s.mds().get(0).rank() - 1,
                 attr);
         case SOFTMAX_BACKWARD ->
             withHint(
@@ -391,20 +177,20 @@ final class Dnnl implements AutoCloseable {
                         hint,
                         engine,
                         dnnl_forward_training,
-                        s.algorithm,
+                        s.algorithm(),
                         md(0),
                         md(0),
-                        s.mds.get(0).dims.length - 1,
+                        s.mds().get(0).rank() - 1,
                         null),
                 hint ->
                     dnnl_softmax_backward_primitive_desc_create(
                         desc,
                         engine,
-                        s.algorithm,
+                        s.algorithm(),
                         md(2),
                         md(1),
                         md(0),
-                        s.mds.get(0).dims.length - 1,
+                        s.mds().get(0).rank() - 1,
                         hint,
                         attr));
         case LAYER_NORM ->
@@ -415,7 +201,7 @@ final class Dnnl implements AutoCloseable {
                 md(0),
                 md(5),
                 md(1),
-                s.a,
+                s.a(),
                 scaled | dnnl_use_shift,
                 attr);
         case LAYER_NORM_BACKWARD ->
@@ -428,7 +214,7 @@ final class Dnnl implements AutoCloseable {
                         md(0),
                         md(4),
                         md(1),
-                        s.a,
+                        s.a(),
                         scaled,
                         null),
                 hint ->
@@ -440,7 +226,7 @@ final class Dnnl implements AutoCloseable {
                         md(4),
                         md(0),
                         md(1),
-                        s.a,
+                        s.a(),
                         scaled,
                         hint,
                         attr));
@@ -452,7 +238,7 @@ final class Dnnl implements AutoCloseable {
                 md(0),
                 md(3),
                 md(1),
-                s.a,
+                s.a(),
                 scaled | dnnl_rms_norm,
                 attr);
         case RMS_NORM_BACKWARD ->
@@ -465,7 +251,7 @@ final class Dnnl implements AutoCloseable {
                         md(0),
                         md(3),
                         md(1),
-                        s.a,
+                        s.a(),
                         scaled | dnnl_rms_norm,
                         null),
                 hint ->
@@ -477,14 +263,14 @@ final class Dnnl implements AutoCloseable {
                         md(3),
                         md(0),
                         md(1),
-                        s.a,
+                        s.a(),
                         scaled | dnnl_rms_norm,
                         hint,
                         attr));
         case REORDER ->
             dnnl_reorder_primitive_desc_create(desc, md(0), engine, md(1), engine, attr);
         case MAX_POOL -> {
-          long[] window = {1, s.mds.get(0).dims[3]};
+          long[] window = {1, s.mds().get(0).dim(3)};
           long[] none = {0, 0};
           yield dnnl_pooling_forward_primitive_desc_create(
               desc,
@@ -532,14 +318,6 @@ final class Dnnl implements AutoCloseable {
     }
   }
 
-  /** A pointer that can be moved. */
-  static final class Address extends Pointer {
-    Address at(long value) {
-      address = value;
-      return this;
-    }
-  }
-
   /** A primitive with its arguments. */
   final class Op implements AutoCloseable {
     private final dnnl_primitive primitive = new dnnl_primitive();
@@ -553,7 +331,7 @@ final class Dnnl implements AutoCloseable {
       Descriptor d = new Descriptor(spec);
       implementation = d.implementation();
       check(dnnl_primitive_create(primitive, d.desc), spec);
-      int[] ids = arguments(spec);
+      int[] ids = spec.arguments();
       List<Integer> all = new ArrayList<>();
       List<dnnl_memory_desc> descs = new ArrayList<>();
       for (int i = 0; i < ids.length; i++) {
@@ -561,8 +339,8 @@ final class Dnnl implements AutoCloseable {
         descs.add(d.mds.get(i));
       }
       int other = 0;
-      for (int p = 0; p < spec.postOps.size(); p++) {
-        if (spec.postOps.get(p).md != null) {
+      for (int p = 0; p < spec.postOps().size(); p++) {
+        if (spec.postOps().get(p).md() != null) {
           all.add((DNNL_ARG_ATTR_MULTIPLE_POST_OP_BASE * (p + 1)) | DNNL_ARG_SRC_1);
           descs.add(d.others.get(other++));
         }

@@ -5,9 +5,7 @@ import static org.bytedeco.dnnl.global.dnnl.*;
 import java.util.stream.IntStream;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Tensor;
-import org.tune4j.core.engine.onednn.Dnnl.Kind;
-import org.tune4j.core.engine.onednn.Dnnl.Md;
-import org.tune4j.core.engine.onednn.Dnnl.Spec;
+import org.tune4j.core.engine.onednn.Spec.Kind;
 
 /**
  * The rows of a matrix rounded to 8-bit integers, the largest absolute value of a row becoming 127
@@ -50,18 +48,18 @@ final class Int8Rows implements AutoCloseable {
   static Int8Rows of(OneDnnEngine engine, Dnnl dnnl, Tensor x) {
     int rows = x.rows();
     int cols = x.cols();
-    int type = OneDnnEngine.type(x.dtype());
+    int type = Matrices.type(x.dtype());
     Tensor in = engine.densely(x);
     Tensor absolute = engine.allocate(rows, cols, x.dtype());
     Tensor largest = engine.allocate(rows, PARTS, x.dtype());
-    OneDnnEngine.blocks(
+    Matrices.blocks(
         rows,
         (r, n) -> {
           Md all = Md.of(type, n, cols, cols, 1);
           dnnl.run(
               Spec.of(Kind.ELTWISE, dnnl_eltwise_abs, 0, all, all),
-              OneDnnEngine.at(in, r),
-              OneDnnEngine.at(absolute, r));
+              Matrices.at(in, r),
+              Matrices.at(absolute, r));
           dnnl.run(
               Spec.of(
                   Kind.MAX_POOL,
@@ -70,8 +68,8 @@ final class Int8Rows implements AutoCloseable {
                       new long[] {n, PARTS, 1, cols / PARTS},
                       new long[] {cols, 1, cols, PARTS}),
                   Md.of(type, new long[] {n, PARTS, 1, 1}, new long[] {PARTS, 1, PARTS, PARTS})),
-              OneDnnEngine.at(absolute, r),
-              OneDnnEngine.at(largest, r));
+              Matrices.at(absolute, r),
+              Matrices.at(largest, r));
         });
     Tensor wide = engine.cast(largest, DType.F32); // read much faster
     float[] parts = engine.read(wide);
@@ -100,7 +98,7 @@ final class Int8Rows implements AutoCloseable {
         engine.allocate(
             1, Math.toIntExact(((long) rows * cols + Float.BYTES - 1) / Float.BYTES), DType.F32);
     Int8Rows result = new Int8Rows(engine, cols, values, factors, peaked.build().toArray());
-    OneDnnEngine.blocks(
+    Matrices.blocks(
         rows,
         (r, n) ->
             dnnl.run(
@@ -108,11 +106,11 @@ final class Int8Rows implements AutoCloseable {
                     Kind.BINARY,
                     dnnl_binary_mul,
                     0,
-                    OneDnnEngine.layers(type, n, cols, cols, 1),
-                    OneDnnEngine.layers(dnnl_f32, n, 1, 1, 1),
+                    Md.of(type, n, cols, cols, 1).asBatch(),
+                    Md.of(dnnl_f32, n, 1, 1, 1).asBatch(),
                     result.md(n)),
-                OneDnnEngine.at(in, r),
-                OneDnnEngine.at(inverses) + (long) Float.BYTES * r,
+                Matrices.at(in, r),
+                Matrices.at(inverses) + (long) Float.BYTES * r,
                 result.at(r)));
     engine.release(inverses);
     engine.releaseIfCopy(in, x);
@@ -121,17 +119,17 @@ final class Int8Rows implements AutoCloseable {
 
   /** Describes some rows as {@code [1, rows, cols]}. */
   Md md(int rows) {
-    return OneDnnEngine.layers(dnnl_s8, rows, cols, cols, 1);
+    return Md.of(dnnl_s8, rows, cols, cols, 1).asBatch();
   }
 
   /** Returns the address of a row's integers. */
   long at(int row) {
-    return OneDnnEngine.at(values) + (long) row * cols;
+    return Matrices.at(values) + (long) row * cols;
   }
 
   /** Returns the address of what a row's integers are to be multiplied by. */
   long factorsAt(int row) {
-    return OneDnnEngine.at(factors) + (long) Float.BYTES * row;
+    return Matrices.at(factors) + (long) Float.BYTES * row;
   }
 
   /** Returns the rows that lose too much by rounding, ascending. */

@@ -2,10 +2,8 @@ package org.tune4j.core.engine.onednn;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.tune4j.core.engine.onednn.Dnnl.Kind;
-import org.tune4j.core.engine.onednn.Dnnl.Md;
-import org.tune4j.core.engine.onednn.Dnnl.PostOp;
-import org.tune4j.core.engine.onednn.Dnnl.Spec;
+import org.tune4j.core.engine.onednn.Spec.Kind;
+import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
  * Batched products that oneDNN 3.11 addresses wrongly on x86-64, divided into such as it addresses

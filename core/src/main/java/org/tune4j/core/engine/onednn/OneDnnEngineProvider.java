@@ -8,9 +8,7 @@ import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.EngineProvider;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.nd4j.Nd4jEngineProvider;
-import org.tune4j.core.engine.onednn.Dnnl.Kind;
-import org.tune4j.core.engine.onednn.Dnnl.Md;
-import org.tune4j.core.engine.onednn.Dnnl.Spec;
+import org.tune4j.core.engine.onednn.Spec.Kind;
 
 /** Offers {@link OneDnnEngine} where oneDNN's libraries are on the class path. */
 public final class OneDnnEngineProvider implements EngineProvider {

@@ -1,10 +1,8 @@
 package org.tune4j.core.engine.onednn;
 
 import java.util.List;
-import org.tune4j.core.engine.onednn.Dnnl.Kind;
-import org.tune4j.core.engine.onednn.Dnnl.Md;
-import org.tune4j.core.engine.onednn.Dnnl.PostOp;
-import org.tune4j.core.engine.onednn.Dnnl.Spec;
+import org.tune4j.core.engine.onednn.Spec.Kind;
+import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
  * A product of a single row by transposed weights that is added to its result. On x86-64 oneDNN

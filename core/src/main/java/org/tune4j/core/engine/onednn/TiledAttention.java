@@ -1,7 +1,7 @@
 package org.tune4j.core.engine.onednn;
 
 import static org.bytedeco.dnnl.global.dnnl.*;
-import static org.tune4j.core.engine.onednn.OneDnnEngine.at;
+import static org.tune4j.core.engine.onednn.Matrices.at;
 
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -11,32 +11,23 @@ import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tensor;
-import org.tune4j.core.engine.onednn.Dnnl.Kind;
-import org.tune4j.core.engine.onednn.Dnnl.Md;
-import org.tune4j.core.engine.onednn.Dnnl.PostOp;
-import org.tune4j.core.engine.onednn.Dnnl.Spec;
+import org.tune4j.core.engine.onednn.Spec.Kind;
+import org.tune4j.core.engine.onednn.Spec.PostOp;
+import org.tune4j.core.engine.onednn.Tiling.Part;
 
 /**
- * Attention within packed segments as batched products over tiles of rows.
- *
- * <p>Rows are cut into tiles of one size, whatever the segments. A tile of queries meets its own
- * tile of keys and as many before it as its segments reach back; what a query must not see is
- * masked. Tiles with the same reach lie at regular distances, so that one product serves all of
- * them and all heads: short ragged segments cost a few calls a layer, segments of a tile's length
- * cost no masked tile, and long ones skip the tiles above the diagonal.
+ * Attention within packed segments as batched products over tiles of rows, as a {@link Tiling}
+ * divides them; over a cache, span by span.
  *
  * <p>Scores are F32 {@code [tiles, heads, tile, width]}, where the last {@code tile} columns are
  * those of the own tile, the ones before them those of the tile before, and so on.
  */
 final class TiledAttention {
   private static final float MASKED = -1e30f;
-  static final int SMALLEST_TILE = 32;
-  private static final int[] TILES = {SMALLEST_TILE, 64, 128};
-  private static final double PRODUCT_COST = 10_000; // of starting a product, in scores
 
   private final OneDnnEngine engine;
   private final Dnnl dnnl;
-  private final List<Plan> plans = new ArrayList<>();
+  private final List<Tiling> tilings = new ArrayList<>();
   private final List<CachePlan> cachePlans = new ArrayList<>();
 
   TiledAttention(OneDnnEngine engine, Dnnl dnnl) {
@@ -46,177 +37,20 @@ final class TiledAttention {
 
   /** Ends a step: masks are of its arena. */
   void forget() {
-    plans.clear();
+    tilings.clear();
     cachePlans.clear();
   }
 
-  /**
-   * Products of query tiles {@code [tile, tile + tiles)} with {@code blocks} tiles of keys from
-   * {@code offset} tiles before them on; several of both are not combined.
-   *
-   * @param first whether no earlier call had these query tiles
-   */
-  private record Call(int tile, int tiles, int offset, int blocks, boolean first) {}
-
-  private static final class Plan {
-    Spans spans;
-    int window;
-    int rows;
-    int tile;
-    int full; // tiles with all their rows
-    int last; // rows of a further, shorter tile; may be 0
-    int lookback;
-    boolean holes; // scores that no call writes
-    List<Call> calls;
-    Tensor mask; // F32 [tiles * tile, width]
-
-    int tiles() {
-      return full + (last > 0 ? 1 : 0);
-    }
-
-    /** Returns whether some queries have their keys in several calls. */
-    boolean adds() {
-      return calls.stream().anyMatch(c -> !c.first);
-    }
-
-    int width() {
-      return (lookback + 1) * tile;
-    }
-
-    int queries(Call c) {
-      return c.tile == full ? last : tile;
-    }
-
-    int keys(Call c) {
-      boolean own = c.offset - c.blocks + 1 == 0;
-      return (c.blocks - 1) * tile + (own ? queries(c) : tile);
-    }
-  }
-
-  /** Returns whether this is attention of rows to themselves, each in exactly one span. */
-  boolean tiles(Tensor q, Tensor k, Spans spans) {
-    if (q.rows() != k.rows() || q.rows() == 0) {
-      return false;
-    }
-    boolean[] covered = new boolean[q.rows()];
-    int sum = 0;
-    for (int s = 0; s < spans.count(); s++) {
-      if (spans.queryStart()[s] != spans.keyStart()[s]
-          || spans.queryLength()[s] != spans.keyLength()[s]) {
-        return false;
-      }
-      for (int i = 0; i < spans.queryLength()[s]; i++) {
-        if (covered[spans.queryStart()[s] + i]) {
-          return false;
-        }
-        covered[spans.queryStart()[s] + i] = true;
-      }
-      sum += spans.queryLength()[s];
-    }
-    return sum == q.rows();
-  }
-
-  private Plan plan(int rows, Spans spans, AttentionShape shape) {
-    for (Plan p : plans) {
-      if (p.spans.equals(spans) && p.window == shape.window()) {
-        return p;
+  private Tiling tiling(int rows, Spans spans, AttentionShape shape) {
+    for (Tiling t : tilings) {
+      if (t.serves(spans, shape)) {
+        return t;
       }
     }
-    int[] firstKey = new int[rows];
-    int[] start = new int[rows];
-    for (int s = 0; s < spans.count(); s++) {
-      int from = spans.queryStart()[s];
-      for (int i = 0; i < spans.queryLength()[s]; i++) {
-        start[from + i] = from;
-        firstKey[from + i] = from + OneDnnEngine.firstVisible(i, shape.window());
-      }
-    }
-    Plan best = null;
-    double least = Double.POSITIVE_INFINITY;
-    for (int tile : TILES) {
-      for (boolean even : new boolean[] {false, true}) {
-        Plan p = tiling(rows, tile, firstKey, even);
-        double cost = (double) p.tiles() * tile * p.width() * shape.heads() / 2;
-        for (Call c : p.calls) {
-          cost += (double) c.tiles * p.queries(c) * p.keys(c) * shape.heads();
-          cost += (4 + 2.0 * shape.heads() / shape.kvHeads()) * PRODUCT_COST;
-        }
-        if (cost < least) {
-          least = cost;
-          best = p;
-        }
-      }
-    }
-    best.spans = spans;
-    best.window = shape.window();
-    best.mask = mask(best, firstKey, start);
-    plans.add(best);
-    return best;
-  }
-
-  /**
-   * Divides rows into tiles.
-   *
-   * @param even whether all tiles reach as far back as the one that reaches farthest: more scores
-   *     in fewer calls
-   */
-  private static Plan tiling(int rows, int tile, int[] firstKey, boolean even) {
-    Plan p = new Plan();
-    p.rows = rows;
-    p.tile = tile;
-    p.full = rows / tile;
-    p.last = rows % tile;
-    int[] reach = new int[p.tiles()]; // tiles back
-    for (int r = 0; r < rows; r++) {
-      reach[r / tile] = Math.max(reach[r / tile], r / tile - firstKey[r] / tile);
-    }
-    p.lookback = Arrays.stream(reach).max().orElse(0);
-    p.calls = new ArrayList<>();
-    for (int offset = 0; even && offset <= p.lookback && offset < p.full; offset++) {
-      p.calls.add(new Call(offset, p.full - offset, offset, 1, offset == 0));
-    }
-    p.holes = even && p.lookback > 0;
-    for (int from = even ? p.full : 0; from < p.full; ) {
-      int back = reach[from];
-      int to = from + 1;
-      while (to < p.full && reach[to] == back) {
-        to++;
-      }
-      if (back == 0 || back + 1 <= to - from) {
-        for (int offset = 0; offset <= back; offset++) {
-          p.calls.add(new Call(from, to - from, offset, 1, offset == 0));
-        }
-      } else {
-        for (int t = from; t < to; t++) {
-          p.calls.add(new Call(t, 1, back, back + 1, true));
-        }
-      }
-      p.holes |= back < p.lookback;
-      from = to;
-    }
-    if (p.last > 0) {
-      int back = reach[p.full];
-      p.calls.add(new Call(p.full, 1, back, back + 1, true));
-      p.holes = true;
-    }
-    return p;
-  }
-
-  private Tensor mask(Plan p, int[] firstKey, int[] start) {
-    int width = p.width();
-    float[] mask = new float[p.tiles() * p.tile * width];
-    int[] branch = p.spans.branch();
-    for (int r = 0; r < p.rows; r++) {
-      int from = r * width;
-      int firstColumn = (r / p.tile - p.lookback) * p.tile; // the key of column 0
-      Arrays.fill(mask, from, from + width, MASKED);
-      for (int key = Math.max(firstKey[r], start[r]); key <= r; key++) {
-        if (OneDnnEngine.seen(branch, key, r)) {
-          mask[from + key - firstColumn] = 0;
-        }
-      }
-    }
-    return engine.filled(p.tiles() * p.tile, width, mask);
+    Tiling t = Tiling.of(rows, spans, shape);
+    t.mask = engine.filled(t.tiles() * t.tile, t.width(), t.masked(MASKED));
+    tilings.add(t);
+    return t;
   }
 
   /** A batch of matrices: {@code [tiles, kvHeads, group, rows, cols]}, without a group of one. */
@@ -230,7 +64,7 @@ final class TiledAttention {
       long groupStride,
       long rowStride,
       long colStride) {
-    int type = OneDnnEngine.type(t.dtype());
+    int type = Matrices.type(t.dtype());
     long group = s.heads() / s.kvHeads();
     if (group == 1) {
       return Md.of(
@@ -245,13 +79,13 @@ final class TiledAttention {
   }
 
   /** Rows of queries, or of what is shaped like them. */
-  private static Md queryMd(Tensor t, Plan p, AttentionShape s, Call c) {
+  private static Md queryMd(Tensor t, Tiling p, AttentionShape s, Part c) {
     long d = s.headDim();
     return batch(
         t,
         s,
         true,
-        new long[] {c.tiles, p.queries(c), d},
+        new long[] {c.tiles(), p.queries(c), d},
         (long) p.tile * t.stride(),
         s.heads() / s.kvHeads() * d,
         d,
@@ -259,19 +93,19 @@ final class TiledAttention {
         1);
   }
 
-  private static long queryAt(Tensor t, Plan p, Call c) {
-    return at(t, (long) c.tile * p.tile);
+  private static long queryAt(Tensor t, Tiling p, Part c) {
+    return at(t, (long) c.tile() * p.tile);
   }
 
   /** Rows of keys, or of what is shaped like them, as right operand. */
-  private static Md keyMd(Tensor t, Plan p, AttentionShape s, Call c, boolean transposed) {
+  private static Md keyMd(Tensor t, Tiling p, AttentionShape s, Part c, boolean transposed) {
     long d = s.headDim();
     long rows = p.keys(c);
     return batch(
         t,
         s,
         false,
-        transposed ? new long[] {c.tiles, d, rows} : new long[] {c.tiles, rows, d},
+        transposed ? new long[] {c.tiles(), d, rows} : new long[] {c.tiles(), rows, d},
         (long) p.tile * t.stride(),
         d,
         d,
@@ -279,17 +113,17 @@ final class TiledAttention {
         transposed ? t.stride() : 1);
   }
 
-  private static long keyAt(Tensor t, Plan p, Call c) {
-    return at(t, (long) (c.tile - c.offset) * p.tile);
+  private static long keyAt(Tensor t, Tiling p, Part c) {
+    return at(t, (long) (c.tile() - c.offset()) * p.tile);
   }
 
-  private static Md scoreMd(Tensor t, Plan p, AttentionShape s, Call c) {
+  private static Md scoreMd(Tensor t, Tiling p, AttentionShape s, Part c) {
     long one = (long) p.tile * p.width();
     return batch(
         t,
         s,
         true,
-        new long[] {c.tiles, p.queries(c), p.keys(c)},
+        new long[] {c.tiles(), p.queries(c), p.keys(c)},
         s.heads() * one,
         s.heads() / s.kvHeads() * one,
         one,
@@ -297,9 +131,10 @@ final class TiledAttention {
         1);
   }
 
-  private static long scoreAt(Tensor t, Plan p, AttentionShape s, Call c) {
+  private static long scoreAt(Tensor t, Tiling p, AttentionShape s, Part c) {
     long element =
-        (long) c.tile * s.heads() * p.tile * p.width() + (long) (p.lookback - c.offset) * p.tile;
+        (long) c.tile() * s.heads() * p.tile * p.width()
+            + (long) (p.lookback - c.offset()) * p.tile;
     return at(t) + element * t.dtype().bytes();
   }
 
@@ -311,22 +146,22 @@ final class TiledAttention {
     return add ? s.then(PostOp.scale(scale), PostOp.sum()) : s.then(PostOp.scale(scale));
   }
 
-  private Tensor scores(Plan p, AttentionShape s, DType type) {
+  private Tensor scores(Tiling p, AttentionShape s, DType type) {
     return engine.allocate(p.tiles() * s.heads() * p.tile, p.width(), type);
   }
 
   private static Md all(Tensor t) {
-    return Md.of(OneDnnEngine.type(t.dtype()), t.rows(), t.cols(), t.cols(), 1);
+    return Md.of(Matrices.type(t.dtype()), t.rows(), t.cols(), t.cols(), 1);
   }
 
   Engine.Attended forward(
       Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape s, boolean forBackward) {
-    Plan p = plan(q.rows(), spans, s);
+    Tiling p = tiling(q.rows(), spans, s);
     Tensor z = scores(p, s, DType.F32);
     if (p.holes) {
-      OneDnnEngine.clear(z, 0xFE); // -1.7e38: any finite number will do, it is masked
+      Matrices.clear(z, 0xFE); // -1.7e38: any finite number will do, it is masked
     }
-    for (Call c : p.calls) {
+    for (Part c : p.parts) {
       dnnl.run(
           spec(queryMd(q, p, s, c), keyMd(k, p, s, c, true), scoreMd(z, p, s, c), s.scale(), false),
           queryAt(q, p, c),
@@ -381,12 +216,12 @@ final class TiledAttention {
       Tensor dq,
       Tensor dk,
       Tensor dv) {
-    Plan p = plan(q.rows(), spans, s);
+    Tiling p = tiling(q.rows(), spans, s);
     Tensor ds = scores(p, s, engine.computeType());
     if (p.holes) {
-      OneDnnEngine.clear(ds, 0);
+      Matrices.clear(ds, 0);
     }
-    for (Call c : p.calls) {
+    for (Part c : p.parts) {
       dnnl.run(
           spec(queryMd(dOut, p, s, c), keyMd(v, p, s, c, true), scoreMd(ds, p, s, c), 1, false),
           queryAt(dOut, p, c),
@@ -407,19 +242,19 @@ final class TiledAttention {
 
   /** Sets {@code out}, shaped like queries, to {@code scale * scores keys}. */
   private void overKeys(
-      Tensor scores, Tensor keys, Tensor out, Plan p, AttentionShape s, float scale) {
+      Tensor scores, Tensor keys, Tensor out, Tiling p, AttentionShape s, float scale) {
     Tensor sum = out;
     if (p.adds() && out.dtype() != DType.F32) { // parts are added before anything is rounded
       sum = engine.allocate(out.rows(), out.cols(), DType.F32);
     }
-    for (Call c : p.calls) {
+    for (Part c : p.parts) {
       dnnl.run(
           spec(
               scoreMd(scores, p, s, c),
               keyMd(keys, p, s, c, false),
               queryMd(sum, p, s, c),
               scale,
-              !c.first),
+              !c.first()),
           scoreAt(scores, p, s, c),
           keyAt(keys, p, c),
           queryAt(sum, p, c));
@@ -432,33 +267,33 @@ final class TiledAttention {
 
   /** Sets {@code dKeys}, shaped like keys, to {@code scale * scores' rows}, over all queries. */
   private void keyGradient(
-      Tensor scores, Tensor rows, Tensor dKeys, Plan p, AttentionShape s, float scale) {
+      Tensor scores, Tensor rows, Tensor dKeys, Tiling p, AttentionShape s, float scale) {
     int group = s.heads() / s.kvHeads();
     boolean sums = group > 1 || p.lookback > 0;
     Tensor out = dKeys;
     if (sums) { // in F32, as many parts are added
       out = engine.allocate(dKeys.rows(), dKeys.cols(), DType.F32);
-      OneDnnEngine.clear(out, 0);
+      Matrices.clear(out, 0);
     }
     long d = s.headDim();
     long one = (long) p.tile * p.width();
-    for (Call c : p.calls) {
+    for (Part c : p.parts) {
       long keys = p.keys(c);
       long queries = p.queries(c);
       Md left =
           Md.of(
-              OneDnnEngine.type(scores.dtype()),
-              new long[] {c.tiles, s.kvHeads(), keys, queries},
+              Matrices.type(scores.dtype()),
+              new long[] {c.tiles(), s.kvHeads(), keys, queries},
               new long[] {s.heads() * one, group * one, 1, p.width()});
       Md right =
           Md.of(
-              OneDnnEngine.type(rows.dtype()),
-              new long[] {c.tiles, s.kvHeads(), queries, d},
+              Matrices.type(rows.dtype()),
+              new long[] {c.tiles(), s.kvHeads(), queries, d},
               new long[] {(long) p.tile * rows.stride(), group * d, rows.stride(), 1});
       Md to =
           Md.of(
-              OneDnnEngine.type(out.dtype()),
-              new long[] {c.tiles, s.kvHeads(), keys, d},
+              Matrices.type(out.dtype()),
+              new long[] {c.tiles(), s.kvHeads(), keys, d},
               new long[] {(long) p.tile * out.stride(), d, out.stride(), 1});
       Spec spec = spec(left, right, to, scale, sums);
       for (int g = 0; g < group; g++) {
@@ -500,8 +335,8 @@ final class TiledAttention {
       Arrays.fill(mask, MASKED);
       for (int i = 0; i < queries; i++) {
         int own = i + length - queries;
-        for (int j = OneDnnEngine.firstVisible(own, shape.window()); j <= own; j++) {
-          if (OneDnnEngine.seen(spans.branch(), start + j, start + own)) {
+        for (int j = shape.firstKey(own); j <= own; j++) {
+          if (spans.visible(start + j, start + own)) {
             mask[i * keys + start + j - first] = 0;
           }
         }
@@ -516,7 +351,7 @@ final class TiledAttention {
   Tensor overCache(Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape s) {
     CachePlan p = cachePlan(k.rows(), spans, s);
     Tensor out = engine.allocate(q.rows(), q.cols(), engine.computeType());
-    OneDnnEngine.clear(out, 0);
+    Matrices.clear(out, 0);
     long d = s.headDim();
     long group = s.heads() / s.kvHeads();
     for (int i = 0; i < spans.count(); i++) {

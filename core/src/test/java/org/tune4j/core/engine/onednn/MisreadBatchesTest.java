@@ -9,10 +9,8 @@ import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
 import net.jqwik.api.lifecycle.AfterContainer;
 import org.bytedeco.javacpp.FloatPointer;
-import org.tune4j.core.engine.onednn.Dnnl.Kind;
-import org.tune4j.core.engine.onednn.Dnnl.Md;
-import org.tune4j.core.engine.onednn.Dnnl.PostOp;
-import org.tune4j.core.engine.onednn.Dnnl.Spec;
+import org.tune4j.core.engine.onednn.Spec.Kind;
+import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 class MisreadBatchesTest {
   private static final Dnnl DNNL = new Dnnl();

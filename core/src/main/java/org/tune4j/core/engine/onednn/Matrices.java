@@ -1,0 +1,80 @@
+package org.tune4j.core.engine.onednn;
+
+import static org.bytedeco.dnnl.global.dnnl.*;
+
+import org.bytedeco.javacpp.Pointer;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.engine.nd4j.Address;
+import org.tune4j.core.engine.nd4j.BufferTensor;
+
+/**
+ * How tensors are shown to oneDNN: by type, shape and address.
+ *
+ * <p>A primitive serves one shape. Rows vary from step to step, so they are run in {@link #blocks}:
+ * a multiple of 32, then powers of two, of which there are few.
+ */
+final class Matrices {
+  private Matrices() {}
+
+  static int type(DType dtype) {
+    return dtype == DType.F32 ? dnnl_f32 : dnnl_bf16;
+  }
+
+  static long at(Tensor t) {
+    return ((BufferTensor) t).address();
+  }
+
+  static long at(Tensor t, long row) {
+    return at(t) + row * t.stride() * t.dtype().bytes();
+  }
+
+  /** Describes some rows of a matrix. */
+  static Md md(Tensor t, int rows) {
+    return Md.of(type(t.dtype()), rows, t.cols(), t.stride(), 1);
+  }
+
+  static Md vector(int length) {
+    return Md.of(dnnl_f32, new long[] {length}, new long[] {1});
+  }
+
+  static boolean dense(Tensor t) {
+    return t.stride() == t.cols() || t.rows() == 1;
+  }
+
+  /** Sets every byte of a contiguous tensor. */
+  static void clear(Tensor t, int value) {
+    Pointer.memset(new Address(at(t)), value, t.size() * t.dtype().bytes());
+  }
+
+  /** Work on some rows. */
+  interface RowBlock {
+    void run(int from, int count);
+  }
+
+  /** Splits rows into blocks of few different sizes. */
+  static void blocks(int rows, RowBlock block) {
+    int from = 0;
+    if (rows >= 1024) {
+      from = rows & ~255;
+      block.run(0, from);
+    }
+    int middle = (rows - from) & ~31;
+    if (middle > 0) {
+      block.run(from, middle);
+      from += middle;
+    }
+    for (int size = 16; size > 0; size >>= 1) {
+      if ((rows & size) != 0) {
+        block.run(from, size);
+        from += size;
+      }
+    }
+  }
+
+  /** Returns the size of the first of the {@link #blocks}. */
+  static int firstBlock(int rows) {
+    int large = rows >= 1024 ? rows & ~255 : rows & ~31;
+    return large > 0 ? large : Integer.highestOneBit(rows);
+  }
+}

@@ -1,0 +1,158 @@
+package org.tune4j.core.engine.onednn;
+
+import static org.bytedeco.dnnl.global.dnnl.*;
+import static org.tune4j.core.engine.onednn.Matrices.at;
+import static org.tune4j.core.engine.onednn.Matrices.blocks;
+import static org.tune4j.core.engine.onednn.Matrices.md;
+
+import org.bytedeco.javacpp.FloatPointer;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Engine.HeadLoss;
+import org.tune4j.core.engine.Engine.LogitsLoss;
+import org.tune4j.core.engine.FrozenMatrix;
+import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.engine.nd4j.Address;
+import org.tune4j.core.engine.nd4j.StoredMatrix;
+import org.tune4j.core.engine.onednn.Spec.Kind;
+
+/** Cross-entropy over a vocabulary, in chunks of rows whose logits are held at a time. */
+final class OutputHead {
+  private static final int LOGITS_IN_CHUNK = 14 << 20;
+  private static final int HEAD_ROWS = 16;
+
+  private final OneDnnEngine engine;
+  private final Dnnl dnnl;
+  private final Products products;
+
+  OutputHead(OneDnnEngine engine, Dnnl dnnl, Products products) {
+    this.engine = engine;
+    this.dnnl = dnnl;
+    this.products = products;
+  }
+
+  HeadLoss loss(Tensor h, FrozenMatrix head, int[] targets, float[] weights, Runnable between) {
+    int n = h.rows();
+    int vocabulary = head.out();
+    int in = h.cols();
+    float[] losses = new float[n];
+    Tensor dh = weights == null ? null : engine.allocate(n, in, engine.computeType());
+    int most = Math.max(HEAD_ROWS, LOGITS_IN_CHUNK / vocabulary);
+    int chunk = padded((n + (n - 1) / most) / ((n - 1) / most + 1)); // about equal ones
+    for (int from = 0; from < n; from += chunk) {
+      between.run();
+      int count = Math.min(chunk, n - from);
+      int padded = padded(count);
+      Tensor x = engine.rows(h, from, count);
+      if (padded != count) { // a product with few rows takes as long as one with HEAD_ROWS
+        x = engine.allocate(padded, in, h.dtype());
+        engine.fill(engine.rows(x, count, padded - count), 0);
+        engine.copy(engine.rows(h, from, count), engine.rows(x, 0, count));
+      }
+      Tensor z = products.logits(x, head); // F32 [padded, vocabulary]
+      FloatPointer values = new FloatPointer(new Address(at(z)));
+      float[] before = new float[count];
+      for (int r = 0; r < count; r++) {
+        int target = OneDnnEngine.inVocabulary(targets[from + r], vocabulary);
+        before[r] = values.get((long) r * vocabulary + target);
+      }
+      Md rows = md(z, padded);
+      dnnl.run(Spec.of(Kind.SOFTMAX, dnnl_softmax_accurate, 0, rows, rows), at(z), at(z));
+      for (int r = 0; r < count; r++) {
+        long place = (long) r * vocabulary + targets[from + r];
+        float p = values.get(place);
+        losses[from + r] =
+            p > 1e-30f ? (float) Math.log(1 / p) : unlikely(engine.rows(x, r, 1), head, before[r]);
+        values.put(place, p - 1);
+      }
+      if (dh != null) {
+        // the products take softmax - onehot; rows are weighted afterwards, where they are short
+        StoredMatrix w = (StoredMatrix) head;
+        if (w.scales() != null) {
+          engine.scaleColumns(z, w.scales());
+        }
+        Tensor d = products.backward(z, w, DType.F32, false);
+        weigh(engine.rows(d, 0, count), weights, from, engine.rows(dh, from, count));
+        engine.release(d);
+      }
+      engine.release(z);
+      if (padded != count) {
+        engine.release(x);
+      }
+    }
+    return new HeadLoss(losses, dh);
+  }
+
+  LogitsLoss crossEntropy(Tensor logits, int[] targets, float[] weights) {
+    int vocabulary = logits.cols();
+    Tensor z = engine.densely(logits);
+    Tensor p = engine.allocate(z.rows(), vocabulary, DType.F32);
+    blocks(
+        z.rows(),
+        (r, n) -> {
+          Md rows = md(z, n);
+          dnnl.run(Spec.of(Kind.SOFTMAX, dnnl_softmax_accurate, 0, rows, rows), at(z, r), at(p, r));
+        });
+    FloatPointer values = new FloatPointer(new Address(at(p)));
+    float[] losses = new float[z.rows()];
+    for (int r = 0; r < losses.length; r++) {
+      long place = (long) r * vocabulary + OneDnnEngine.inVocabulary(targets[r], vocabulary);
+      float q = values.get(place);
+      losses[r] = q > 1e-30f ? (float) Math.log(1 / q) : unlikely(engine.rows(z, r, 1), targets[r]);
+      values.put(place, q - 1);
+    }
+    engine.releaseIfCopy(z, logits);
+    if (weights == null) {
+      engine.release(p);
+      return new LogitsLoss(losses, null);
+    }
+    for (int from = 0, to; from < weights.length; from = to) {
+      to = from + 1; // rows of one task, which have one weight, lie together
+      while (to < weights.length && weights[to] == weights[from]) {
+        to++;
+      }
+      engine.scale(engine.rows(p, from, to - from), weights[from]);
+    }
+    return new LogitsLoss(losses, p);
+  }
+
+  private static int padded(int rows) {
+    return (rows + HEAD_ROWS - 1) / HEAD_ROWS * HEAD_ROWS;
+  }
+
+  /** Returns the loss of a row whose probability is too small for a float. */
+  private float unlikely(Tensor h, FrozenMatrix head, float logit) {
+    Tensor z = products.logits(h, head);
+    double all = logSum(engine.read(z));
+    engine.release(z);
+    return (float) (all - logit);
+  }
+
+  private float unlikely(Tensor logits, int target) {
+    float[] row = engine.read(logits);
+    return (float) (logSum(row) - row[target]);
+  }
+
+  private static double logSum(float[] row) {
+    double max = Double.NEGATIVE_INFINITY;
+    for (float v : row) {
+      max = Math.max(max, v);
+    }
+    double sum = 0;
+    for (float v : row) {
+      sum += Math.exp(v - max);
+    }
+    return max + Math.log(sum);
+  }
+
+  private void weigh(Tensor rows, float[] weights, int from, Tensor to) {
+    float[] v = engine.read(rows);
+    int d = rows.cols();
+    for (int r = 0; r < rows.rows(); r++) {
+      float w = weights[from + r];
+      for (int c = r * d; c < (r + 1) * d; c++) {
+        v[c] *= w;
+      }
+    }
+    engine.write(to, v);
+  }
+}

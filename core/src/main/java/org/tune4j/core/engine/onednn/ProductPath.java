@@ -1,0 +1,91 @@
+package org.tune4j.core.engine.onednn;
+
+import static com.google.common.base.Preconditions.checkArgument;
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static org.bytedeco.dnnl.global.dnnl.*;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Set;
+import org.tune4j.core.engine.DType;
+import org.tune4j.core.engine.Precision;
+
+/**
+ * In what products with frozen weights are computed, where processors differ. Results of the ways
+ * differ by their roundings, so it is the processor's instructions that decide and no measurement,
+ * or else {@code -Dtune4j.onednn.bf16=native} or {@code widened}, {@code
+ * -Dtune4j.onednn.int8=rounded} or {@code exact}: a run that is to be repeated on another kind of
+ * processor says them, and tests run all ways wherever they run.
+ *
+ * @param widens whether bfloat16 inputs are widened to F32 and only weights kept in bfloat16: where
+ *     the processor has no instruction for bfloat16, and on Intel's without AMX, which run theirs
+ *     at half the rate of F32
+ * @param rounds whether inputs of products with 8-bit weights are rounded to 8 bits: where the
+ *     processor has VNNI, which multiplies such four times as fast as F32
+ */
+record ProductPath(boolean widens, boolean rounds) {
+  private static final String BF16 = "tune4j.onednn.bf16";
+  private static final String INT8 = "tune4j.onednn.int8";
+  private static final int HAS_VNNI =
+      (dnnl_cpu_isa_avx512_core_vnni & ~dnnl_cpu_isa_avx512_core)
+          | (dnnl_cpu_isa_avx2_vnni & ~dnnl_cpu_isa_avx2);
+  private static final int HAS_BF16 =
+      dnnl_cpu_isa_avx512_core_bf16 & ~dnnl_cpu_isa_avx512_core_vnni;
+  private static final int HAS_AMX = dnnl_cpu_isa_avx512_core_amx & ~dnnl_cpu_isa_avx512_core_fp16;
+
+  /** Returns how a precision's products are computed here. */
+  static ProductPath of(Precision precision) {
+    boolean x86 = Set.of("amd64", "x86_64").contains(System.getProperty("os.arch"));
+    ProductPath here =
+        x86
+            ? of(dnnl_get_effective_cpu_isa(), madeByIntel())
+            : new ProductPath(false, false); // the engine is not offered without bfloat16 products
+    boolean bf16 = said(BF16, "native", "widened", !here.widens);
+    boolean int8 = said(INT8, "rounded", "exact", here.rounds);
+    return new ProductPath(
+        precision.computeType() == DType.BF16 && !bf16, precision == Precision.INT8 && int8);
+  }
+
+  /** Returns how products are computed on an x86-64 processor with these instructions. */
+  static ProductPath of(int isa, boolean intel) {
+    boolean bf16 = (isa & HAS_BF16) != 0 && (!intel || (isa & HAS_AMX) == HAS_AMX);
+    return new ProductPath(!bf16, (isa & HAS_VNNI) != 0);
+  }
+
+  /** Returns whether a property says yes or no; {@code otherwise} if it is not set. */
+  private static boolean said(String property, String yes, String no, boolean otherwise) {
+    String value = System.getProperty(property);
+    if (value == null) {
+      return otherwise;
+    }
+    checkArgument(
+        value.equals(yes) || value.equals(no),
+        "-D%s=%s: expected '%s' or '%s'",
+        property,
+        value,
+        yes,
+        no);
+    return value.equals(yes);
+  }
+
+  private static boolean madeByIntel() {
+    String vendor = System.getenv().getOrDefault("PROCESSOR_IDENTIFIER", ""); // of Windows
+    try {
+      Path info = Path.of("/proc/cpuinfo");
+      vendor += Files.exists(info) ? Files.readString(info, ISO_8859_1) : "";
+    } catch (IOException e) { // a container may hide it
+      return vendor.contains("GenuineIntel");
+    }
+    return vendor.contains("GenuineIntel");
+  }
+
+  /** Says what was decided for a precision; empty where there is nothing to decide. */
+  String describe(Precision precision) {
+    return switch (precision) {
+      case F32 -> "";
+      case BF16 -> widens ? ", inputs widened" : ", bfloat16 inputs";
+      case INT8 -> describe(Precision.BF16) + (rounds ? ", rounded to 8 bits" : ", not rounded");
+    };
+  }
+}

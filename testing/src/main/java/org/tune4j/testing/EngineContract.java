@@ -1467,7 +1467,8 @@ public abstract class EngineContract {
         (e, o) -> {
           long before = e.memory().weights();
           FrozenMatrix w = e.freeze(source(40, 30, o.normal(1200)), null);
-          assertThat(e.memory().weights() - before).isGreaterThanOrEqualTo(1200);
+          assertThat(e.weightBytes(40, 30)).isGreaterThanOrEqualTo(1200);
+          assertThat(e.memory().weights() - before).isEqualTo(e.weightBytes(40, 30));
           w.close();
           w.close();
           assertThat(e.memory().weights()).isEqualTo(before);

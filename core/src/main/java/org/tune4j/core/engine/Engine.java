@@ -82,6 +82,23 @@ public interface Engine extends AutoCloseable {
   /** Returns what is held now. */
   MemoryUsage memory();
 
+  /** Returns the bytes that its device has free for this process. */
+  long freeMemory();
+
+  /** Returns the bytes that {@link #freeze} takes for a matrix without a bias. */
+  long weightBytes(int out, int in);
+
+  /**
+   * Returns the bytes of the arena that {@link #attention} keeps for its backward.
+   *
+   * @param rows of queries, packed
+   * @param sequence rows of the longest span
+   */
+  long attentionBytes(int rows, int sequence, int heads);
+
+  /** Returns the bytes of the arena that {@link #headLoss} takes for its logits at a time. */
+  long headLossBytes(int rows, int vocabulary);
+
   /** Returns rows {@code [from, from + count)} of a tensor, sharing storage. */
   Tensor rows(Tensor t, int from, int count);
 

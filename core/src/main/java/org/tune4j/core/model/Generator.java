@@ -72,7 +72,8 @@ final class Generator {
     }
     ModelConfig m = model.config();
     long bytes = 2L * m.layers() * m.kvCols() * model.engine().computeType().bytes() * rows;
-    new MemoryEstimate(0, bytes, 0).require("a key/value cache of " + rows + " tokens");
+    new MemoryEstimate(0, bytes, 0)
+        .require("a key/value cache of " + rows + " tokens", model.engine().freeMemory());
     KvCache cache = model.step(() -> new KvCache(model.engine(), m.layers(), rows, m.kvCols()));
     try {
       prefill(sequences, cache);

@@ -482,9 +482,9 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   public Optional<MemoryEstimate> trainingMemory(
       int rows, int longest, long trainable, Tape.Mode mode, int merges) {
     return Optional.of(
-        MemoryEstimate.of(config, engine.precision(), rows, longest, trainable, mode)
+        MemoryEstimate.of(config, engine, rows, longest, trainable, mode)
             .beyondWeights()
-            .withProjections(config, engine.precision(), Math.min(2, merges)));
+            .withProjections(config, engine, Math.min(2, merges)));
   }
 
   // ---- whole steps

@@ -1,13 +1,13 @@
 package org.tune4j.core.model;
 
 import java.util.Locale;
-import org.bytedeco.javacpp.Pointer;
-import org.tune4j.core.engine.Precision;
+import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Tape;
 
 /**
  * Bytes outside the heap that working with a model will take, reckoned from its shape before
- * anything is loaded. An upper bound in spirit: what engines save by fusing is not subtracted.
+ * anything is loaded, and from what its engine says of its own storage. An upper bound in spirit:
+ * what engines save by fusing is not subtracted.
  *
  * @param weights the frozen base model
  * @param activations the arena of one step
@@ -23,41 +23,55 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
    * @param trainable trained parameters; 0 for inference
    */
   public static MemoryEstimate of(
-      ModelConfig config, Precision precision, int rows, int sequence, long trainable) {
-    return of(config, precision, rows, sequence, trainable, Tape.Mode.RECORDING);
+      ModelConfig config, Engine engine, int rows, int sequence, long trainable) {
+    return of(config, engine, rows, sequence, trainable, Tape.Mode.RECORDING);
   }
 
   /** Reckons one step; {@code mode} matters if parameters are trained. */
   public static MemoryEstimate of(
-      ModelConfig config,
-      Precision precision,
-      int rows,
-      int sequence,
-      long trainable,
-      Tape.Mode mode) {
-    long compute = precision.computeType().bytes();
-    long projections = config.layers() * config.projectionWeights();
-    long others = config.parameters() - projections;
+      ModelConfig config, Engine engine, int rows, int sequence, long trainable, Tape.Mode mode) {
+    int vocabulary = config.vocabularySize();
+    int hidden = config.hiddenSize();
+    int tables = config.tiedHead() ? 1 : 2;
+    long vectors =
+        config.parameters()
+            - config.layers() * config.projectionWeights()
+            - (long) tables * vocabulary * hidden;
     long weights =
-        precision == Precision.INT8 ? projections + 2 * others : compute * (projections + others);
-    long hidden = config.hiddenSize();
-    long qkv = (long) (config.heads() + 2 * config.kvHeads()) * config.headDim();
+        config.layers() * projectionBytes(config, engine)
+            + tables * engine.weightBytes(vocabulary, hidden)
+            + Float.BYTES * vectors;
+    long compute = engine.computeType().bytes();
+    long query = (long) config.heads() * config.headDim();
     long inner = config.feedForwardMatrices() * config.intermediateSize();
-    // a layer keeps two residuals (F32), two norms, qkv, attention's output, what the feed-forward
-    // network holds
+    // of a row, a layer keeps two residuals (F32), two norms, qkv, attention's output, what the
+    // feed-forward network holds
     long layer =
-        2 * 4 * hidden
-            + compute * (2 * hidden + qkv + (long) config.heads() * config.headDim() + inner);
-    long scores = compute * config.heads() * Math.min(sequence, rows); // per row
+        2L * Float.BYTES * hidden
+            + compute * (2L * hidden + query + 2L * config.kvCols() + query + inner);
+    long scores = engine.attentionBytes(rows, Math.min(sequence, rows), config.heads());
     boolean training = trainable > 0 && mode != Tape.Mode.INFERENCE;
     long kept =
         training && mode == Tape.Mode.RECORDING
-            ? config.layers() * (layer + scores)
-            : 2 * (layer + scores) + (training ? 4 * hidden * config.layers() : 0);
-    long gradients = training ? 2 * layer : 0;
-    long head = 4L * Math.min(rows, 512) * config.vocabularySize(); // one chunk of logits
+            ? config.layers() * (rows * layer + scores)
+            : 2 * (rows * layer + scores)
+                + (training ? (long) Float.BYTES * hidden * rows * config.layers() : 0);
+    long gradients = training ? 2L * rows * layer : 0;
+    long head = engine.headLossBytes(rows, vocabulary);
     // a quarter more for what the arena loses between blocks
-    return new MemoryEstimate(weights, (rows * (kept + gradients) + head) * 5 / 4, 16 * trainable);
+    return new MemoryEstimate(weights, (kept + gradients + head) * 5 / 4, 16 * trainable);
+  }
+
+  /** Returns the bytes of the projections of one layer, without biases. */
+  private static long projectionBytes(ModelConfig config, Engine engine) {
+    int hidden = config.hiddenSize();
+    int query = config.heads() * config.headDim();
+    int inner = config.intermediateSize();
+    int intoInner = (int) config.feedForwardMatrices() - 1;
+    return engine.weightBytes(query + 2 * config.kvCols(), hidden)
+        + engine.weightBytes(hidden, query)
+        + engine.weightBytes(intoInner * inner, hidden)
+        + engine.weightBytes(hidden, inner);
   }
 
   /** Returns the estimate of what comes on top of a model that is loaded. */
@@ -66,10 +80,9 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
   }
 
   /** Returns the estimate with further copies of a model's projections, as merging makes them. */
-  public MemoryEstimate withProjections(ModelConfig config, Precision precision, int copies) {
-    long bytes = precision == Precision.INT8 ? 1 : precision.computeType().bytes();
+  public MemoryEstimate withProjections(ModelConfig config, Engine engine, int copies) {
     return new MemoryEstimate(
-        weights + copies * bytes * config.layers() * config.projectionWeights(),
+        weights + (long) copies * config.layers() * projectionBytes(config, engine),
         activations,
         adapters);
   }
@@ -80,32 +93,12 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
   }
 
   /**
-   * Returns the bytes outside the heap that this process may still take: JavaCPP's limits and the
-   * machine's free memory.
-   */
-  public static long available() {
-    long free = Long.MAX_VALUE;
-    if (Pointer.maxBytes() > 0) {
-      free = Math.min(free, Pointer.maxBytes() - Pointer.totalBytes());
-    }
-    if (Pointer.maxPhysicalBytes() > 0) {
-      free = Math.min(free, Pointer.maxPhysicalBytes() - Pointer.physicalBytes());
-    }
-    long machine = Pointer.availablePhysicalBytes();
-    return Math.max(0, machine > 0 ? Math.min(free, machine) : free);
-  }
-
-  /**
    * Checks that this much is available.
    *
    * @param purpose what for, as the message begins
+   * @param available bytes, commonly what the engine's {@link Engine#freeMemory} says
    * @throws NotEnoughMemoryException if it is not
    */
-  public void require(String purpose) {
-    require(purpose, available());
-  }
-
-  /** As {@link #require(String)} with a limit of the caller's. */
   public void require(String purpose, long available) {
     if (total() > available) {
       throw new NotEnoughMemoryException(purpose, this, available);

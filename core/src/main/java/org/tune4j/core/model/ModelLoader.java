@@ -79,10 +79,10 @@ final class ModelLoader {
       Engine engine,
       boolean ownsEngine,
       ModelFiles files) {
-    MemoryEstimate.of(config, engine.precision(), 1, 1, 0)
+    MemoryEstimate.of(config, engine, 1, 1, 0)
         .require(
             files.directory() == null ? "a random model" : "loading " + files.directory(),
-            Math.min(options.maxMemory(), MemoryEstimate.available()));
+            Math.min(options.maxMemory(), engine.freeMemory()));
     int storedBytes = List.of("float16", "bfloat16").contains(config.dtype()) ? 2 : 4;
     WeightLoader loader =
         new WeightLoader(engine, weights, options.progress(), config.parameters(), storedBytes);

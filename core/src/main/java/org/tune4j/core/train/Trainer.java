@@ -271,7 +271,7 @@ public final class Trainer {
             Math.max(1, plan.adapters().size() * factory.parameters(model)),
             StepRunner.mode(h),
             merges)
-        .ifPresent(estimate -> estimate.require("training"));
+        .ifPresent(estimate -> estimate.require("training", model.engine().freeMemory()));
   }
 
   private int rowsOfAPass() {

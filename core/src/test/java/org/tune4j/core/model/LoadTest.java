@@ -23,6 +23,7 @@ import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.engine.Engine;
+import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.io.ElementType;
@@ -349,11 +350,40 @@ class LoadTest {
           .isInstanceOf(NotEnoughMemoryException.class);
       assertThat(engine.memory().weights()).isZero();
     }
-    MemoryEstimate inference = MemoryEstimate.of(large, Precision.BF16, 512, 128, 0);
-    MemoryEstimate training = MemoryEstimate.of(large, Precision.BF16, 512, 128, 1_000_000);
-    assertThat(training.activations()).isGreaterThan(inference.activations());
-    assertThat(training.adapters()).isEqualTo(16_000_000);
-    assertThat(inference.weights()).isEqualTo(2 * large.parameters());
+  }
+
+  @Test
+  void trainingIsReckonedToTakeMoreThanInference() {
+    ModelConfig config = TinyModels.config("llama");
+    try (Engine engine = TinyModels.engine()) {
+      MemoryEstimate inference = MemoryEstimate.of(config, engine, 512, 128, 0);
+      MemoryEstimate training = MemoryEstimate.of(config, engine, 512, 128, 1_000_000);
+      assertThat(training.activations()).isGreaterThan(inference.activations());
+      assertThat(training.adapters()).isEqualTo(16_000_000);
+    }
+  }
+
+  @Test
+  void weightsAreReckonedAsTheEngineStoresThem() throws Exception {
+    for (Precision precision : Precision.values()) {
+      if (Engines.providers().stream().anyMatch(p -> p.unavailable(precision).isEmpty())) {
+        weightsAreReckonedAsTheEngineStoresThem(precision);
+      }
+    }
+  }
+
+  private static void weightsAreReckonedAsTheEngineStoresThem(Precision precision)
+      throws Exception {
+    for (String shape : List.of("gpt2", "llama", "qwen3")) {
+      Path directory = GOLDEN.resolve(shape + "/model");
+      try (LanguageModel model = LanguageModel.load(directory, LoadOptions.of(precision))) {
+        Engine engine = model.engine();
+        long held = engine.memory().weights() + engine.memory().persistent();
+        assertThat(MemoryEstimate.of(model.config(), engine, 1, 1, 0).weights())
+            .as(shape)
+            .isBetween(held * 99 / 100, held * 5 / 4);
+      }
+    }
   }
 
   @Test

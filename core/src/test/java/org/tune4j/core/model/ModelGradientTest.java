@@ -144,8 +144,7 @@ class ModelGradientTest {
             });
         long used = engine.memory().arenaPeak();
         long estimate =
-            MemoryEstimate.of(
-                    model.config(), engine.precision(), n, 32, adapter.parameters().size(), mode)
+            MemoryEstimate.of(model.config(), engine, n, 32, adapter.parameters().size(), mode)
                 .activations();
         assertThat(used).isBetween(estimate / 4, estimate);
       }

@@ -76,7 +76,7 @@ final class MemoryFit {
   }
 
   private long machineMemory() {
-    return MemoryEstimate.available() + model.engine().memory().total();
+    return model.engine().freeMemory() + model.engine().memory().total();
   }
 
   /** Returns the bytes outside the heap that there are. */
@@ -101,7 +101,7 @@ final class MemoryFit {
     int rows = (int) Math.min(h.tokensPerPass(), lanes * h.examplesPerStep() * meanTokens * 1.5);
     return MemoryEstimate.of(
         model.config(),
-        model.engine().precision(),
+        model.engine(),
         Math.max(longest, rows),
         longest,
         lanes * adapterParameters,

@@ -13,8 +13,9 @@ import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * What engines on ND4J buffers share: storage, and every operation in its plain form on values
- * copied to the heap. An engine supplies {@link #gemm} and overrides what its library does faster.
+ * What engines on ND4J buffers share: every operation in its plain form on values copied to the
+ * heap. One file but for attention, though long, as each is a loop or two. An engine supplies
+ * {@link #gemm} and overrides what its library does faster.
  *
  * <p>ND4J's own element-wise operations are not used: at the sizes of a training step each of them
  * allocates, and one took 5 to 50 times as long as copying to the heap, a loop that the JIT
@@ -42,6 +43,29 @@ public abstract class BufferEngine extends BufferStorage {
   public final FrozenMatrix freeze(MatrixSource source, float[] bias) {
     StoredForm form = StoredForm.of(precision());
     return new StoredMatrix(this, form, weightStride(form, source.cols()), source, bias);
+  }
+
+  @Override
+  public final long weightBytes(int out, int in) {
+    StoredForm form = StoredForm.of(precision());
+    return form.bytes(out, weightStride(form, in));
+  }
+
+  /** Returns 0: the plain attention computes its probabilities again. */
+  @Override
+  public long attentionBytes(int rows, int sequence, int heads) {
+    return 0;
+  }
+
+  @Override
+  public long headLossBytes(int rows, int vocabulary) {
+    long elements = (long) headChunk(rows, vocabulary) * vocabulary;
+    return elements * (Float.BYTES + computeType().bytes()); // logits, their gradient
+  }
+
+  /** Returns how many rows of logits {@link #headLoss} holds at a time. */
+  protected int headChunk(int rows, int vocabulary) {
+    return Math.max(1, Math.min(rows, (8 << 20) / vocabulary));
   }
 
   private static Tensor weightOf(FrozenMatrix w) {
@@ -428,7 +452,7 @@ public abstract class BufferEngine extends BufferStorage {
     int vocabulary = head.out();
     float[] losses = new float[n];
     Tensor dh = weights == null ? null : allocate(n, h.cols(), computeType());
-    int chunk = Math.max(1, Math.min(n, (8 << 20) / vocabulary));
+    int chunk = headChunk(n, vocabulary);
     for (int from = 0; from < n; from += chunk) {
       between.run();
       int count = Math.min(chunk, n - from);

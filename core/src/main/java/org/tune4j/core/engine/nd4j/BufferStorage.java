@@ -157,6 +157,20 @@ abstract class BufferStorage implements Engine {
     }
   }
 
+  /** Returns what JavaCPP's limits and the machine's free memory leave. */
+  @Override
+  public final long freeMemory() {
+    long free = Long.MAX_VALUE;
+    if (Pointer.maxBytes() > 0) {
+      free = Math.min(free, Pointer.maxBytes() - Pointer.totalBytes());
+    }
+    if (Pointer.maxPhysicalBytes() > 0) {
+      free = Math.min(free, Pointer.maxPhysicalBytes() - Pointer.physicalBytes());
+    }
+    long machine = Pointer.availablePhysicalBytes();
+    return Math.max(0, machine > 0 ? Math.min(free, machine) : free);
+  }
+
   @Override
   public final Tensor rows(Tensor t, int from, int count) {
     if (from == 0 && count == t.rows()) {

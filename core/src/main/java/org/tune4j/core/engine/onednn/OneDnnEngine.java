@@ -267,6 +267,11 @@ public final class OneDnnEngine extends BufferEngine {
   }
 
   @Override
+  protected int headChunk(int rows, int vocabulary) {
+    return OutputHead.chunk(rows, vocabulary);
+  }
+
+  @Override
   public LogitsLoss crossEntropy(Tensor logits, int[] targets, float[] weights) {
     return head.crossEntropy(logits, targets, weights);
   }
@@ -334,6 +339,11 @@ public final class OneDnnEngine extends BufferEngine {
       return super.attention(q, k, v, spans, shape, true);
     }
     return new Attended(attention.overCache(q, k, v, spans, shape), List.of());
+  }
+
+  @Override
+  public long attentionBytes(int rows, int sequence, int heads) {
+    return (long) computeType().bytes() * heads * rows * sequence;
   }
 
   @Override

@@ -36,8 +36,7 @@ final class OutputHead {
     int in = h.cols();
     float[] losses = new float[n];
     Tensor dh = weights == null ? null : engine.allocate(n, in, engine.computeType());
-    int most = Math.max(HEAD_ROWS, LOGITS_IN_CHUNK / vocabulary);
-    int chunk = padded((n + (n - 1) / most) / ((n - 1) / most + 1)); // about equal ones
+    int chunk = chunk(n, vocabulary);
     for (int from = 0; from < n; from += chunk) {
       between.run();
       int count = Math.min(chunk, n - from);
@@ -113,6 +112,13 @@ final class OutputHead {
       engine.scale(engine.rows(p, from, to - from), weights[from]);
     }
     return new LogitsLoss(losses, p);
+  }
+
+  /** Returns how many rows of logits are held at a time: about equal chunks. */
+  static int chunk(int rows, int vocabulary) {
+    int most = Math.max(HEAD_ROWS, LOGITS_IN_CHUNK / vocabulary);
+    int chunks = (rows - 1) / most + 1;
+    return padded((rows - 1) / chunks + 1);
   }
 
   private static int padded(int rows) {

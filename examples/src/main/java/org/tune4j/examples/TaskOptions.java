@@ -19,7 +19,9 @@ import org.tune4j.core.data.TaskReader;
 import org.tune4j.core.text.ChatTemplate;
 import org.tune4j.core.text.ReadFields;
 import picocli.CommandLine.Help.Visibility;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** Which tasks. */
 final class TaskOptions {
@@ -40,6 +42,9 @@ final class TaskOptions {
       description =
           "Format of the files, if it should not be found from their fields: ${COMPLETION-CANDIDATES}.")
   private DataFormat format;
+
+  @Spec(Spec.Target.MIXEE)
+  private CommandSpec spec;
 
   @Option(
       names = "--column",
@@ -79,7 +84,11 @@ final class TaskOptions {
   ImmutableList<Task> read(ModelOptions model, PrintWriter err) throws IOException {
     TaskReader reader = format == null ? TaskReader.detecting() : TaskReader.of(format);
     for (Map.Entry<String, String> c : columns.entrySet()) {
-      reader = reader.column(c.getKey(), c.getValue());
+      try {
+        reader = reader.column(c.getKey(), c.getValue());
+      } catch (IllegalArgumentException e) {
+        throw Main.usage(spec, "--column: " + e.getMessage());
+      }
     }
     if (skipBadRows) {
       reader = reader.skippingBadRows();

@@ -90,6 +90,13 @@ class MainTest {
   }
 
   @Test
+  void columnsOfNoFormatAreAUsageError() {
+    Cli run = Cli.run("train", "--column", "promt=question");
+    assertThat(run.status()).isEqualTo(2);
+    assertThat(run.err()).contains("--column: no format has a field 'promt'");
+  }
+
+  @Test
   void templateArgumentsAreJsonOrText() {
     Cli broken = Cli.run("generate", "--chat", "--template-arg", "a={", "y");
     assertThat(broken.status()).isEqualTo(2);

@@ -390,8 +390,8 @@ public final class ParityCheck {
         PeftFormat.load(model, "trained", directory.resolve("adapter_trained"))) {
       if (!expected.parameters().names().equals(adapter.parameters().names())) {
         problems.add(
-            "adapter_trained has the tensors %s, expected %s"
-                .formatted(expected.parameters().names(), adapter.parameters().names()));
+            "trained tensors: found %s, expected those of adapter_trained, %s"
+                .formatted(adapter.parameters().names(), expected.parameters().names()));
         return;
       }
       for (String name : expected.parameters().names()) {

@@ -99,7 +99,7 @@ public record AnswerConflicts(
 
   /** Returns what the mean score of all tasks loses at least if they share one adapter. */
   public double lost() {
-    return Math.max(0, apart - shared);
+    return apart - shared > ROUNDING ? apart - shared : 0;
   }
 
   /** Looks at the training examples of tasks. */
@@ -125,7 +125,7 @@ public record AnswerConflicts(
         between(tasks.get(i), tasks.get(j), all.get(i), all.get(j)).ifPresent(between::add);
       }
     }
-    double shared = between.isEmpty() ? apart : Math.min(apart, best(all));
+    double shared = Math.min(apart, best(all)); // three may disagree of whom each two agree
     return new AnswerConflicts(
         apart, shared, ImmutableList.copyOf(within), ImmutableList.copyOf(between));
   }

@@ -72,10 +72,7 @@ final class GeneratedPredictions {
                     new IllegalArgumentException(
                         "%s is a conversation, but the model has no chat template"
                             .formatted(e.origin())));
-    int last = e.messages().size() - 1;
-    while (last >= 0 && !e.messages().get(last).role().equals("assistant")) {
-      last--;
-    }
+    int last = e.lastAnswer();
     checkArgument(last >= 0, "%s: the conversation has no turn of the assistant", e.origin());
     String text;
     try {

@@ -82,6 +82,15 @@ public record Example(
     return !messages.isEmpty();
   }
 
+  /** Returns the place of the assistant's last turn among the messages; -1 if there is none. */
+  public int lastAnswer() {
+    int last = messages.size() - 1;
+    while (last >= 0 && !messages.get(last).role().equals("assistant")) {
+      last--;
+    }
+    return last;
+  }
+
   /** Returns what is in it, for comparing and counting words. */
   public String allText() {
     if (!isConversation()) {

@@ -106,12 +106,14 @@ public record AnswerConflicts(
   public static AnswerConflicts of(List<Task> tasks) {
     long range = range(tasks);
     List<Map<String, Answers>> all = new ArrayList<>();
+    List<Double> own = new ArrayList<>(); // highest score of each
     List<Within> within = new ArrayList<>();
     double apart = 0;
     for (Task t : tasks) {
       Map<String, Answers> answers = answers(t, range);
       all.add(answers);
-      double other = 1 - best(List.of(answers));
+      own.add(best(List.of(answers)));
+      double other = 1 - own.get(own.size() - 1);
       if (other > ROUNDING) {
         Answers some =
             answers.values().stream().filter(a -> a.counts.size() > 1).findFirst().orElseThrow();
@@ -122,7 +124,8 @@ public record AnswerConflicts(
     List<Between> between = new ArrayList<>();
     for (int i = 0; i < tasks.size(); i++) {
       for (int j = i + 1; j < tasks.size(); j++) {
-        between(tasks.get(i), tasks.get(j), all.get(i), all.get(j)).ifPresent(between::add);
+        double each = (own.get(i) + own.get(j)) / 2;
+        between(tasks.get(i), tasks.get(j), all.get(i), all.get(j), each).ifPresent(between::add);
       }
     }
     double shared = Math.min(apart, best(all)); // three may disagree of whom each two agree
@@ -131,8 +134,8 @@ public record AnswerConflicts(
   }
 
   private static Optional<Between> between(
-      Task first, Task second, Map<String, Answers> a, Map<String, Answers> b) {
-    double lost = (best(List.of(a)) + best(List.of(b))) / 2 - best(List.of(a, b));
+      Task first, Task second, Map<String, Answers> a, Map<String, Answers> b, double each) {
+    double lost = each - best(List.of(a, b));
     if (lost <= ROUNDING) {
       return Optional.empty();
     }
@@ -189,7 +192,7 @@ public record AnswerConflicts(
       return all;
     }
     for (Example e : task.train()) {
-      int last = lastAnswer(e);
+      int last = e.lastAnswer();
       if (e.isConversation() && last < 0) {
         continue;
       }
@@ -204,14 +207,6 @@ public record AnswerConflicts(
           .merge(CharMatcher.whitespace().trimAndCollapseFrom(answer, ' '), 1, Integer::sum);
     }
     return all;
-  }
-
-  private static int lastAnswer(Example e) {
-    int last = e.messages().size() - 1;
-    while (last >= 0 && !e.messages().get(last).role().equals("assistant")) {
-      last--;
-    }
-    return last;
   }
 
   private static String prompt(Example e, int last) {

@@ -246,8 +246,11 @@ public final class Dora extends PlainLora {
       Factors f = update(i);
       int r = f.rank();
       int in = base.cols();
-      Tensor a = e.allocate(r, in, DType.F32);
-      e.write(a, f.a());
+      Tensor a = m.a().exact();
+      if (residual().isPresent()) { // then f has more than the adapter's own
+        a = e.allocate(r, in, DType.F32);
+        e.write(a, f.a());
+      }
       float[] wa = e.read(wholeProduct(e, i, e.cast(a, e.computeType()))); // [r, out]
       double[] aa = new double[r * r];
       for (int k = 0; k < r; k++) {

@@ -106,9 +106,9 @@ public final class LoraAdapter implements Adapter {
     return all;
   }
 
-  /** Returns an adapter with initial values. */
-  static LoraAdapter create(LanguageModel model, LoraConfig config, String name, long seed) {
-    ModelTargets targets = ModelTargets.of(config, model);
+  /** Returns an adapter of what a configuration targets, with initial values. */
+  static LoraAdapter create(
+      LanguageModel model, LoraConfig config, ModelTargets targets, String name, long seed) {
     Map<Target, Factors> fromBase = fromBase(config, targets); // takes long: while others may run
     Engine engine = model.engine();
     engine.lock().lock();
@@ -165,7 +165,7 @@ public final class LoraAdapter implements Adapter {
     }
   }
 
-  /** Takes note that weights were written. */
+  /** Makes what is derived from the weights anew; called after they were written. */
   void changed() {
     parameters.changed();
     if (frozen != null) {

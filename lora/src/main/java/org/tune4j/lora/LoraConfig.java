@@ -350,12 +350,13 @@ public record LoraConfig(
   @Override
   public LoraAdapter create(AdaptableModel adaptable, String name, long seed) {
     LanguageModel model = LanguageModel.of(adaptable);
-    ModelTargets.of(this, model).requireAllNamed(this, model);
+    ModelTargets found = ModelTargets.of(this, model);
+    found.requireAllNamed(this, model);
     checkArgument(
         initialisation.begins(),
         "initialisation %s is for adapters that are loaded; new ones can have others",
         initialisation);
-    long parameters = parameters(model);
+    long parameters = parameters(found);
     checkArgument(
         parameters <= Integer.MAX_VALUE,
         "r is %s%s; that makes %s parameters, an adapter has %s at most",
@@ -363,7 +364,7 @@ public record LoraConfig(
         rankPattern.isEmpty() ? "" : ", rank_pattern " + rankPattern,
         parameters,
         Integer.MAX_VALUE);
-    return LoraAdapter.create(model, this, name, seed);
+    return LoraAdapter.create(model, this, found, name, seed);
   }
 
   /** What is taken from the base weights, and what is frozen, is copied, too. */
@@ -376,8 +377,11 @@ public record LoraConfig(
 
   @Override
   public long parameters(AdaptableModel adaptable) {
-    LanguageModel model = LanguageModel.of(adaptable);
-    return LoraAdapter.declared(this, ModelTargets.of(this, model)).stream()
+    return parameters(ModelTargets.of(this, LanguageModel.of(adaptable)));
+  }
+
+  private long parameters(ModelTargets found) {
+    return LoraAdapter.declared(this, found).stream()
         .filter(d -> !d.frozen())
         .mapToLong(Declared::size)
         .sum();

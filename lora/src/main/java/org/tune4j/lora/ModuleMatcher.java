@@ -4,6 +4,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
+import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
 import org.tune4j.lora.PythonRegex.Steps;
@@ -21,8 +22,8 @@ final class ModuleMatcher {
   private final ImmutableSet<Integer> layers;
   private final ImmutableList<PythonRegex> layerExpressions;
   private final ImmutableList<PythonRegex> saved;
-  private final ImmutableList<Key> rankKeys;
-  private final ImmutableList<Key> alphaKeys;
+  private final ImmutableList<Key<Integer>> ranks;
+  private final ImmutableList<Key<Double>> alphas;
 
   /**
    * Compiles what a configuration says.
@@ -47,8 +48,8 @@ final class ModuleMatcher {
         config.modulesToSave().stream()
             .map(m -> PythonRegex.compile("modules_to_save", m, "(^|.*\\.)" + m + "($|\\..*)"))
             .collect(ImmutableList.toImmutableList());
-    rankKeys = Key.of("rank_pattern", config.rankPattern().asMap().keySet());
-    alphaKeys = Key.of("alpha_pattern", config.alphaPattern().asMap().keySet());
+    ranks = Key.of("rank_pattern", config.rankPattern());
+    alphas = Key.of("alpha_pattern", config.alphaPattern());
   }
 
   /** Names, or an expression if there is one. */
@@ -64,15 +65,17 @@ final class ModuleMatcher {
     }
   }
 
-  /** A key of a rank or alpha pattern, which matches {@code (.*\\.)?(key)$}. */
-  private record Key(String key, boolean plain, PythonRegex regex) {
-    static ImmutableList<Key> of(String field, Iterable<String> keys) {
-      ImmutableList.Builder<Key> all = ImmutableList.builder();
-      for (String key : keys) {
+  /** A key of a rank or alpha pattern, which matches {@code (.*\\.)?(key)$}, and its value. */
+  private record Key<V>(String key, boolean plain, PythonRegex regex, V value) {
+    static <V> ImmutableList<Key<V>> of(String field, ModulePattern<V> pattern) {
+      ImmutableList.Builder<Key<V>> all = ImmutableList.builder();
+      for (Map.Entry<String, V> e : pattern.entries()) {
+        String key = e.getKey();
         boolean plain =
             key.chars()
                 .allMatch(c -> c == '.' || c == '_' || (c < 128 && Character.isLetterOrDigit(c)));
-        all.add(new Key(key, plain, PythonRegex.compile(field, key, "(.*\\.)?(" + key + ")$")));
+        PythonRegex regex = PythonRegex.compile(field, key, "(.*\\.)?(" + key + ")$");
+        all.add(new Key<>(key, plain, regex, e.getValue()));
       }
       return all.build();
     }
@@ -147,23 +150,22 @@ final class ModuleMatcher {
 
   /** Returns the rank of a module. */
   int rank(String module) {
-    return config.rankPattern().asMap().getOrDefault(key(rankKeys, module), config.rank());
+    return value(ranks, module, config.rank());
   }
 
   /** Returns the factor of a module's update. */
   double scale(String module) {
-    double alpha =
-        config.alphaPattern().asMap().getOrDefault(key(alphaKeys, module), config.alpha());
+    double alpha = value(alphas, module, config.alpha());
     int rank = rank(module);
     return config.rslora() ? alpha / Math.sqrt(rank) : alpha / rank;
   }
 
-  private String key(ImmutableList<Key> keys, String module) {
-    for (Key key : keys) {
+  private <V> V value(ImmutableList<Key<V>> keys, String module, V otherwise) {
+    for (Key<V> key : keys) {
       if (key.matches(module, steps)) {
-        return key.key;
+        return key.value;
       }
     }
-    return module;
+    return otherwise;
   }
 }

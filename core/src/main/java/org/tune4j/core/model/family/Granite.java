@@ -17,13 +17,8 @@ public final class Granite extends LlamaLike {
   }
 
   @Override
-  boolean outputBias(JsonFields f) throws MalformedFileException {
-    return f.flag("attention_bias", false);
-  }
-
-  @Override
-  boolean mlpBias(JsonFields f) throws MalformedFileException {
-    return f.flag("mlp_bias", false);
+  boolean readsBiases() {
+    return true;
   }
 
   @Override

@@ -1,8 +1,6 @@
 package org.tune4j.core.model.family;
 
 import com.google.common.collect.ImmutableList;
-import org.tune4j.core.io.JsonFields;
-import org.tune4j.core.io.MalformedFileException;
 
 /** Llama 1 to 3 (Touvron et al. 2023) and models of its shape, such as SmolLM. */
 public final class Llama extends LlamaLike {
@@ -12,13 +10,8 @@ public final class Llama extends LlamaLike {
   }
 
   @Override
-  boolean outputBias(JsonFields f) throws MalformedFileException {
-    return f.flag("attention_bias", false);
-  }
-
-  @Override
-  boolean mlpBias(JsonFields f) throws MalformedFileException {
-    return f.flag("mlp_bias", false);
+  boolean readsBiases() {
+    return true;
   }
 
   @Override

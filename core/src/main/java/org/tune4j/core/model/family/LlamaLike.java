@@ -11,6 +11,7 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntPredicate;
 import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.model.Architecture;
@@ -93,6 +94,11 @@ public abstract class LlamaLike implements ModelFamily {
     return 0;
   }
 
+  /** Returns whether {@code attention_bias} and {@code mlp_bias} are read. */
+  boolean readsBiases() {
+    return false;
+  }
+
   /** Returns whether query, key and value have a bias. */
   boolean qkvBias(JsonFields f) throws MalformedFileException {
     return outputBias(f);
@@ -100,12 +106,12 @@ public abstract class LlamaLike implements ModelFamily {
 
   /** Returns whether the attention's output projection has a bias. */
   boolean outputBias(JsonFields f) throws MalformedFileException {
-    return false;
+    return readsBiases() && f.flag("attention_bias", false);
   }
 
   /** Returns whether the feed-forward projections have a bias. */
   boolean mlpBias(JsonFields f) throws MalformedFileException {
-    return false;
+    return readsBiases() && f.flag("mlp_bias", false);
   }
 
   /** Returns whether query and key heads are normalised. */
@@ -148,9 +154,10 @@ public abstract class LlamaLike implements ModelFamily {
     return 0;
   }
 
-  /** Returns whether a layer has a window where {@code layer_types} does not say. */
-  boolean windowed(JsonFields f, int layer, int layers) throws MalformedFileException {
-    return layer >= f.integer("max_window_layers", 28);
+  /** Returns which layers have a window where {@code layer_types} does not say. */
+  IntPredicate windowed(JsonFields f, int layers) throws MalformedFileException {
+    int first = f.integer("max_window_layers", 28);
+    return layer -> layer >= first;
   }
 
   /** Returns what {@code layer_types} may say where there is no window. */
@@ -235,9 +242,10 @@ public abstract class LlamaLike implements ModelFamily {
     if (f.has("layer_types") && types.size() != layers) {
       throw f.bad("layer_types", types.size() + " entries", layers + ", one for each layer");
     }
+    IntPredicate windowed = windowed(f, layers);
     List<Integer> windows = new ArrayList<>();
     for (int l = 0; l < layers; l++) {
-      boolean sliding = windowed(f, l, layers);
+      boolean sliding = windowed.test(l);
       if (!types.isEmpty()) {
         String field = "layer_types[" + l + "]";
         sliding = types.get(l).equals("sliding_attention");

@@ -1,6 +1,7 @@
 package org.tune4j.core.model.family;
 
 import com.google.common.collect.ImmutableList;
+import java.util.function.IntPredicate;
 import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
@@ -20,7 +21,7 @@ public final class Mistral extends LlamaLike {
   }
 
   @Override
-  boolean windowed(JsonFields f, int layer, int layers) {
-    return true;
+  IntPredicate windowed(JsonFields f, int layers) {
+    return layer -> true;
   }
 }

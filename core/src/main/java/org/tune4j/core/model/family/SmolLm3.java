@@ -2,6 +2,7 @@ package org.tune4j.core.model.family;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
+import java.util.function.IntPredicate;
 import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
@@ -19,13 +20,8 @@ public final class SmolLm3 extends LlamaLike {
   }
 
   @Override
-  boolean outputBias(JsonFields f) throws MalformedFileException {
-    return f.flag("attention_bias", false);
-  }
-
-  @Override
-  boolean mlpBias(JsonFields f) throws MalformedFileException {
-    return f.flag("mlp_bias", false);
+  boolean readsBiases() {
+    return true;
   }
 
   @Override
@@ -67,7 +63,7 @@ public final class SmolLm3 extends LlamaLike {
   }
 
   @Override
-  boolean windowed(JsonFields f, int layer, int layers) throws MalformedFileException {
-    return unrotated(f, layers).contains(layer);
+  IntPredicate windowed(JsonFields f, int layers) throws MalformedFileException {
+    return unrotated(f, layers)::contains;
   }
 }

@@ -120,6 +120,7 @@ final class BagOfWords implements AdaptableModel {
           BooleanSupplier cancelled) {
         int count = 0;
         long tokens = 0;
+        int longest = 0;
         for (Example e : task.split(split)) {
           String[] words = e.prompt().split(" ");
           int[] ids = new int[words.length + 1]; // features, then the class
@@ -130,9 +131,10 @@ final class BagOfWords implements AdaptableModel {
           boolean[] learned = new boolean[ids.length];
           learned[words.length] = true;
           tokens += ids.length;
+          longest = Math.max(longest, ids.length);
           to.accept(new EncodedExample(ids, learned, words.length, count++));
         }
-        return new EncodingReport(count, 0, 0, tokens, count);
+        return new EncodingReport(count, 0, 0, tokens, count, longest);
       }
     };
   }

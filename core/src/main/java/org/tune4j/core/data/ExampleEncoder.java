@@ -215,6 +215,7 @@ public final class ExampleEncoder implements TaskEncoder {
     int skipped = 0;
     long tokens = 0;
     long lossTokens = 0;
+    int longest = 0;
     List<Example> examples = task.split(split);
     long asked = System.nanoTime();
     for (int from = 0; from < examples.size(); from += AT_ONCE) {
@@ -242,10 +243,11 @@ public final class ExampleEncoder implements TaskEncoder {
         encoded++;
         tokens += outcome.fitting.ids().length;
         lossTokens += outcome.fitting.lossTokens();
+        longest = Math.max(longest, outcome.fitting.ids().length);
       }
     }
     progress.accept(examples.size());
-    return new EncodingReport(encoded, truncated, skipped, tokens, lossTokens);
+    return new EncodingReport(encoded, truncated, skipped, tokens, lossTokens, longest);
   }
 
   private static void requireNotCancelled(Task task, boolean cancelled) {

@@ -83,7 +83,7 @@ record TrainingData(
       train.put(task.name(), result.examples());
       validation.put(task.name(), sample(held, h, task.name()));
       reports.put(task.name(), result.report());
-      longest = Math.max(longest, longest(train.get(task.name())));
+      longest = Math.max(longest, result.report().longest());
       longest = Math.max(longest, longest(validation.get(task.name())));
     }
     return new TrainingData(

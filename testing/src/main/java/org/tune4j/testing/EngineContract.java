@@ -42,6 +42,9 @@ import org.tune4j.core.io.Floats;
  * What every {@link Engine} does: each operation, forward and backward, on drawn shapes and
  * layouts, against float64 references and their central differences. An engine's test extends this
  * class and says in which ways the engine computes; run it with {@code -Dtune4j.poison=true}.
+ *
+ * <p>The file is long because an engine is one interface of some forty operations, with a test for
+ * each; what the tests share is in {@link Reference}, {@link Operands} and {@link ErrorBounds}.
  */
 @PropertyDefaults(
     tries = 20,

@@ -34,6 +34,7 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
 import org.tune4j.core.model.ModelConfig;
 import org.tune4j.core.model.Routing;
+import org.tune4j.testing.TinyModels;
 
 /** Adapters of output heads and embeddings, beyond what every adapter keeps to. */
 class AdaptedTablesTest {
@@ -49,7 +50,7 @@ class AdaptedTablesTest {
 
   private static LoraAdapter trained(LoraConfig config, LanguageModel model, String name) {
     LoraAdapter adapter = config.create(model, name, 3);
-    TestModels.disturb(adapter, name.hashCode());
+    TinyModels.disturb(adapter, name.hashCode());
     return adapter;
   }
 
@@ -68,19 +69,19 @@ class AdaptedTablesTest {
   @MethodSource("untied")
   void aMergedModelIsSavedUntied(String family, LoraConfig config) throws IOException {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model(family, engine);
+        LanguageModel model = TinyModels.model(family, engine);
         LoraAdapter adapter = trained(config, model, "a")) {
-      float[] base = TestModels.logits(model);
-      float[] applied = TestModels.logits(model, adapter);
-      assertThat(TestModels.relativeError(applied, base)).isGreaterThan(0.01);
+      float[] base = TinyModels.logits(model);
+      float[] applied = TinyModels.logits(model, adapter);
+      assertThat(TinyModels.relativeError(applied, base)).isGreaterThan(0.01);
       Path directory = folder.resolve("merged");
       Merging.saveMerged(model, List.of(adapter), directory, ElementType.F32);
-      assertThat(TestModels.logits(model)).isEqualTo(base);
+      assertThat(TinyModels.logits(model)).isEqualTo(base);
       assertThat(WeightFiles.open(directory).names()).contains("lm_head.weight");
       assertThat(ModelConfig.read(directory.resolve(ModelConfig.FILE)).tiedHead()).isFalse();
       try (LanguageModel again =
           LanguageModel.load(directory, LoadOptions.builder().engine(engine).build())) {
-        assertThat(TestModels.relativeError(TestModels.logits(again), applied)).isLessThan(1e-5);
+        assertThat(TinyModels.relativeError(TinyModels.logits(again), applied)).isLessThan(1e-5);
       }
       try (LoraAdapter plain = trained(LoraConfig.rank(2), model, "plain")) {
         Merging.saveMerged(model, List.of(plain), directory, ElementType.F32);
@@ -98,7 +99,7 @@ class AdaptedTablesTest {
   @MethodSource("configs")
   void generationAndScoringSeeThem(LoraConfig config) {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("qwen2", engine);
+        LanguageModel model = TinyModels.model("qwen2", engine);
         LoraAdapter adapter = trained(config, model, "a");
         LanguageModel merged = model.withMerged(List.of(adapter))) {
       List<int[]> prompts = List.of(new int[] {3, 9, 4}, new int[] {7, 5, 11, 2});
@@ -125,12 +126,12 @@ class AdaptedTablesTest {
   @Test
   void oneThatReplacesAHeadDoesNotStandOnAnother() {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter own = trained(saved("lm_head", "embed_tokens"), model, "own");
         LoraAdapter other = trained(saved("lm_head"), model, "other");
         LoraAdapter low = trained(lora("lm_head", "embed_tokens"), model, "low")) {
       for (LoraAdapter below : List.of(other, low)) {
-        assertThatThrownBy(() -> TestModels.logits(model, below, own))
+        assertThatThrownBy(() -> TinyModels.logits(model, below, own))
             .isInstanceOf(IllegalArgumentException.class)
             .hasMessageContaining("adapter 'own' replaces")
             .hasMessageContaining("it cannot stand on that");
@@ -138,18 +139,18 @@ class AdaptedTablesTest {
         assertThatThrownBy(own::mergeIntoModel).hasMessageContaining("'own' replaces");
         Merging.unmerge(model);
       }
-      float[] stacked = TestModels.logits(model, own, low); // the other way round it can
+      float[] stacked = TinyModels.logits(model, own, low); // the other way round it can
       own.mergeIntoModel();
       low.mergeIntoModel();
-      assertThat(TestModels.relativeError(TestModels.logits(model), stacked)).isLessThan(1e-5);
+      assertThat(TinyModels.relativeError(TinyModels.logits(model), stacked)).isLessThan(1e-5);
       Merging.unmerge(model);
       assertThatThrownBy(() -> Combination.concatenation().apply("sum", List.of(own, low), 1, 1))
           .hasMessageContaining("'own' has [lm_head.weight, model.embed_tokens.weight] of its own");
       try (LoraAdapter sum =
           Combination.concatenation().apply("sum", List.of(low, low), 0.5, 0.5)) {
         assertThat(
-                TestModels.relativeError(
-                    TestModels.logits(model, sum), TestModels.logits(model, low)))
+                TinyModels.relativeError(
+                    TinyModels.logits(model, sum), TinyModels.logits(model, low)))
             .isLessThan(1e-5);
       }
     }
@@ -158,18 +159,18 @@ class AdaptedTablesTest {
   @ParameterizedTest
   @ValueSource(strings = {"INT8", "BF16"})
   void otherPrecisionsStayClose(Precision precision) {
-    for (String name : TestModels.engines(precision)) {
+    for (String name : TinyModels.engines(precision)) {
       for (LoraConfig config : configs().toList()) {
         try (Engine single = Engines.create(name, Precision.F32);
             Engine half = Engines.create(name, precision);
-            LanguageModel model = TestModels.model("llama", single);
-            LanguageModel halfModel = TestModels.model("llama", half);
+            LanguageModel model = TinyModels.model("llama", single);
+            LanguageModel halfModel = TinyModels.model("llama", half);
             LoraAdapter adapter = trained(config, model, "a");
             LoraAdapter halfAdapter = config.create(halfModel, "a", 3)) {
-          TestModels.set(halfAdapter, TestModels.get(adapter));
+          TinyModels.set(halfAdapter, TinyModels.get(adapter));
           float[] exact = gradients(model, adapter);
           float[] rounded = gradients(halfModel, halfAdapter);
-          assertThat(TestModels.relativeError(rounded, exact))
+          assertThat(TinyModels.relativeError(rounded, exact))
               .as("%s in %s on %s", config, precision, name)
               .isLessThan(0.1);
         }
@@ -178,7 +179,7 @@ class AdaptedTablesTest {
   }
 
   private static float[] gradients(LanguageModel model, LoraAdapter adapter) {
-    return gradients(model, adapter, TestModels.batch());
+    return gradients(model, adapter, TinyModels.batch());
   }
 
   private static float[] gradients(LanguageModel model, LoraAdapter adapter, Batch batch) {
@@ -227,7 +228,7 @@ class AdaptedTablesTest {
   }
 
   static List<String> enginesOfF32() {
-    return TestModels.engines(Precision.F32);
+    return TinyModels.engines(Precision.F32);
   }
 
   /** torch gives the row of padding_idx no gradient. */
@@ -261,7 +262,7 @@ class AdaptedTablesTest {
         boolean trained = id != 5 && id != 11;
         assertThat(a[61 + id] != 0).as("A of %s", id).isEqualTo(trained);
         float[] row = Arrays.copyOfRange(table, id * 16, id * 16 + 16);
-        assertThat(TestModels.relativeError(row, new float[16]) != 0).isEqualTo(trained);
+        assertThat(TinyModels.relativeError(row, new float[16]) != 0).isEqualTo(trained);
       }
     }
   }
@@ -347,7 +348,7 @@ class AdaptedTablesTest {
               n.replace("lm_head.weight", "lm_head.modules_to_save.default.weight")
                   .replaceFirst("lora_([AB])", "lora_$1.default"));
       try (LoraAdapter again = PeftFormat.load(model, "b", named)) {
-        assertThat(TestModels.get(again)).isEqualTo(TestModels.get(adapter));
+        assertThat(TinyModels.get(again)).isEqualTo(TinyModels.get(adapter));
       }
     }
   }
@@ -358,7 +359,7 @@ class AdaptedTablesTest {
   @Test
   void doraOnAnEmbeddingRescalesItsColumns() throws IOException {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter adapter =
             trained(lora("embed_tokens").toBuilder().dora(true).build(), model, "a")) {
       Target t = adapter.targets().get("model.embed_tokens");
@@ -380,9 +381,9 @@ class AdaptedTablesTest {
       for (int i = 0; i < table.length; i++) {
         table[i] *= (float) (m[i % hidden] / Math.sqrt(squares[i % hidden]));
       }
-      float[] applied = TestModels.logits(model, adapter);
+      float[] applied = TinyModels.logits(model, adapter);
       t.group().merge(List.of(MatrixSource.of(source.rows(), hidden, table)));
-      assertThat(TestModels.relativeError(TestModels.logits(model), applied)).isLessThan(1e-5);
+      assertThat(TinyModels.relativeError(TinyModels.logits(model), applied)).isLessThan(1e-5);
       Merging.unmerge(model);
       adapter.save(folder.resolve("a"));
     }
@@ -395,8 +396,8 @@ class AdaptedTablesTest {
   @Test
   void modulesThatAreNotTrainedWholeAreNamed() throws IOException {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
-        LanguageModel tied = TestModels.model("qwen2", engine)) {
+        LanguageModel model = TinyModels.model("llama", engine);
+        LanguageModel tied = TinyModels.model("qwen2", engine)) {
       assertThatThrownBy(() -> saved("model.norm").create(model, "a", 1))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("modules_to_save [model.norm] has 'model.norm'");

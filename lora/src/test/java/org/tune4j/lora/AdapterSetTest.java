@@ -24,6 +24,7 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.testing.TinyModels;
 
 /** Several adapters on one model, alone and from several threads. */
 class AdapterSetTest {
@@ -39,7 +40,7 @@ class AdapterSetTest {
   @BeforeEach
   void start() {
     engine = Engines.create(Precision.F32);
-    model = TestModels.model("llama", engine);
+    model = TinyModels.model("llama", engine);
     set = new AdapterSet(model);
   }
 
@@ -53,7 +54,7 @@ class AdapterSetTest {
   private LoraAdapter trained(String name, long seed) {
     LoraConfig config = LoraConfig.builder().rank(2).dora(seed % 2 == 0).build();
     LoraAdapter a = config.create(model, name, seed);
-    TestModels.disturb(a, seed);
+    TinyModels.disturb(a, seed);
     return a;
   }
 
@@ -118,15 +119,15 @@ class AdapterSetTest {
   void mergingIsForAllCalls() {
     set.add(trained("a", 1));
     set.add(trained("b", 3));
-    float[] base = TestModels.logits(model);
-    float[] applied = TestModels.logits(model, set.get("a"), set.get("b"));
+    float[] base = TinyModels.logits(model);
+    float[] applied = TinyModels.logits(model, set.get("a"), set.get("b"));
     set.merge("a");
-    assertThat(TestModels.relativeError(TestModels.logits(model, set.get("b")), applied))
+    assertThat(TinyModels.relativeError(TinyModels.logits(model, set.get("b")), applied))
         .isLessThan(1e-5);
     assertThatThrownBy(() -> set.merge("b")).hasMessageContaining("[a] are merged already");
     assertThatThrownBy(() -> set.remove("a")).hasMessageContaining("'a' is merged");
     set.unmerge();
-    assertThat(TestModels.logits(model)).isEqualTo(base);
+    assertThat(TinyModels.logits(model)).isEqualTo(base);
     set.remove("a");
     assertThat(set.names()).containsExactly("b");
   }
@@ -143,7 +144,7 @@ class AdapterSetTest {
                 Future<?> waiting = thread.submit(() -> set.remove("a"));
                 assertThatThrownBy(() -> waiting.get(200, TimeUnit.MILLISECONDS))
                     .isInstanceOf(TimeoutException.class);
-                TestModels.logits(model, found.get(0)); // still there
+                TinyModels.logits(model, found.get(0)); // still there
                 return waiting;
               });
       removal.get(1, TimeUnit.MINUTES);
@@ -178,9 +179,9 @@ class AdapterSetTest {
     set.add(trained("b", 3));
     set.combine("both", Combination.concatenation(), ImmutableMap.of("a", 1.0, "b", 1.0));
     assertThat(
-            TestModels.relativeError(
-                TestModels.logits(model, set.get("both")),
-                TestModels.logits(model, set.get("a"), set.get("b"))))
+            TinyModels.relativeError(
+                TinyModels.logits(model, set.get("both")),
+                TinyModels.logits(model, set.get("a"), set.get("b"))))
         .isLessThan(1e-5);
     assertThatThrownBy(() -> set.combine("both", Combination.linear(), ImmutableMap.of("a", 1.0)))
         .hasMessageContaining("an adapter is named 'both' already");
@@ -192,7 +193,7 @@ class AdapterSetTest {
     set.add(a);
     a.save(folder.resolve("a"));
     set.load("again", folder.resolve("a"));
-    assertThat(TestModels.logits(model, set.get("again"))).isEqualTo(TestModels.logits(model, a));
+    assertThat(TinyModels.logits(model, set.get("again"))).isEqualTo(TinyModels.logits(model, a));
     long held = engine.memory().persistent();
     assertThatThrownBy(() -> set.load("a", folder.resolve("a")))
         .isInstanceOf(IllegalArgumentException.class)
@@ -208,7 +209,7 @@ class AdapterSetTest {
   void closingFreesAndEnds() {
     long held = engine.memory().persistent();
     set.add(trained("a", 2));
-    TestModels.logits(model, set.get("a"));
+    TinyModels.logits(model, set.get("a"));
     set.close();
     assertThat(engine.memory().persistent()).isEqualTo(held);
     assertThatThrownBy(() -> generate("a")).hasMessageContaining("the adapter set is closed");

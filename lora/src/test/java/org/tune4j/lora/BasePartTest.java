@@ -26,6 +26,7 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.testing.TinyModels;
 
 /** Initialisations that take a part from the base weights. */
 class BasePartTest {
@@ -244,9 +245,9 @@ class BasePartTest {
                     .rankPattern(ImmutableMap.of("layers.1.mlp.down_proj", 2, "v_proj", 30))
                     .alphaPattern(ImmutableMap.of("q_proj", 3.0)));
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter adapter = config.create(model, "a", 1)) {
-      TestModels.disturb(adapter, 5);
+      TinyModels.disturb(adapter, 5);
       adapter.save(folder.resolve("a"));
       LoraConfig saved = PeftFormat.readConfig(folder.resolve("a"));
       assertThat(saved.initialisation()).isEqualTo(Initialisation.KAIMING);
@@ -260,10 +261,10 @@ class BasePartTest {
       }
       try (LoraAdapter plain = PeftFormat.load(model, "b", folder.resolve("a"));
           LoraAdapter sum = Combination.concatenation().apply("sum", List.of(adapter), 1)) {
-        float[] applied = TestModels.logits(model, adapter);
-        assertThat(TestModels.relativeError(TestModels.logits(model, plain), applied))
+        float[] applied = TinyModels.logits(model, adapter);
+        assertThat(TinyModels.relativeError(TinyModels.logits(model, plain), applied))
             .isLessThan(1e-5);
-        assertThat(TestModels.relativeError(TestModels.logits(model, sum), applied))
+        assertThat(TinyModels.relativeError(TinyModels.logits(model, sum), applied))
             .isLessThan(1e-5);
       }
     }
@@ -274,27 +275,27 @@ class BasePartTest {
   @ValueSource(strings = {"pissa", "pissa_niter_16", "olora"})
   void whatPeftSavesUnconvertedLoads(String peft) throws IOException {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter plain = LoraConfig.rank(4).create(model, "plain", 1)) {
       Path directory = folder.resolve("a");
-      TestModels.disturb(plain, 3);
+      TinyModels.disturb(plain, 3);
       plain.save(directory);
       CaseFiles.editJson(
           directory.resolve(PeftFormat.CONFIG), root -> root.put("init_lora_weights", peft));
       try (LoraAdapter loaded = PeftFormat.load(model, "a", directory);
           LoraAdapter fresh = loaded.config().create(model, "fresh", 1)) {
         // W - s B0 A0 + s B A
-        assertThat(TestModels.get(loaded)).isEqualTo(TestModels.get(plain));
-        float[] base = TestModels.logits(model);
-        float[] applied = TestModels.logits(model, loaded);
-        assertThat(TestModels.relativeError(TestModels.logits(model, fresh), base))
+        assertThat(TinyModels.get(loaded)).isEqualTo(TinyModels.get(plain));
+        float[] base = TinyModels.logits(model);
+        float[] applied = TinyModels.logits(model, loaded);
+        assertThat(TinyModels.relativeError(TinyModels.logits(model, fresh), base))
             .isLessThan(1e-5);
-        assertThat(TestModels.relativeError(applied, TestModels.logits(model, plain)))
+        assertThat(TinyModels.relativeError(applied, TinyModels.logits(model, plain)))
             .isGreaterThan(0.1);
         loaded.mergeIntoModel();
-        assertThat(TestModels.relativeError(TestModels.logits(model), applied)).isLessThan(1e-5);
+        assertThat(TinyModels.relativeError(TinyModels.logits(model), applied)).isLessThan(1e-5);
         Merging.unmerge(model);
-        assertThat(TestModels.logits(model)).isEqualTo(base);
+        assertThat(TinyModels.logits(model)).isEqualTo(base);
       }
     }
   }
@@ -302,7 +303,7 @@ class BasePartTest {
   @Test
   void whatDoesNotGoTogetherIsNamed() {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel gpt2 = TestModels.model("gpt2", engine)) {
+        LanguageModel gpt2 = TinyModels.model("gpt2", engine)) {
       LoraConfig.Builder mica =
           LoraConfig.builder().initialisation(Initialisation.MICA).targetModules("c_attn");
       assertThatThrownBy(() -> mica.rank(17).build().create(gpt2, "a", 1))

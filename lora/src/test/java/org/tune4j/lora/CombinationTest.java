@@ -17,6 +17,7 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.testing.TinyModels;
 
 /** Combinations against their definitions. */
 class CombinationTest {
@@ -26,7 +27,7 @@ class CombinationTest {
   @BeforeEach
   void start() {
     engine = Engines.create(Precision.F32);
-    model = TestModels.model("llama", engine);
+    model = TinyModels.model("llama", engine);
   }
 
   @AfterEach
@@ -37,7 +38,7 @@ class CombinationTest {
 
   private LoraAdapter trained(LoraConfig config, String name, long seed) {
     LoraAdapter a = config.create(model, name, seed);
-    TestModels.disturb(a, seed);
+    TinyModels.disturb(a, seed);
     return a;
   }
 
@@ -148,12 +149,12 @@ class CombinationTest {
         LoraAdapter sum = Combination.concatenation().apply("sum", List.of(first, second), 1, 1)) {
       sum.save(folder.resolve("sum"));
       try (LoraAdapter loaded = PeftFormat.load(model, "loaded", folder.resolve("sum"))) {
-        assertThat(TestModels.logits(model, loaded)).isEqualTo(TestModels.logits(model, sum));
+        assertThat(TinyModels.logits(model, loaded)).isEqualTo(TinyModels.logits(model, sum));
       }
       // the updates of a stack add up too
       assertThat(
-              TestModels.relativeError(
-                  TestModels.logits(model, sum), TestModels.logits(model, first, second)))
+              TinyModels.relativeError(
+                  TinyModels.logits(model, sum), TinyModels.logits(model, first, second)))
           .isLessThan(1e-5);
     }
   }
@@ -168,8 +169,8 @@ class CombinationTest {
             Combination.dareTies(0.5, 9).apply("again", List.of(first, second), 1, 1);
         LoraAdapter other =
             Combination.dareTies(0.5, 10).apply("other", List.of(first, second), 1, 1)) {
-      assertThat(TestModels.get(again)).isEqualTo(TestModels.get(once));
-      assertThat(TestModels.get(other)).isNotEqualTo(TestModels.get(once));
+      assertThat(TinyModels.get(again)).isEqualTo(TinyModels.get(once));
+      assertThat(TinyModels.get(other)).isNotEqualTo(TinyModels.get(once));
     }
   }
 
@@ -177,7 +178,7 @@ class CombinationTest {
   void whatDoesNotFitIsNamed() {
     LoraConfig ranks =
         LoraConfig.builder().rank(3).rankPattern(ImmutableMap.of("v_proj", 4)).build();
-    try (LanguageModel otherModel = TestModels.model("llama", engine);
+    try (LanguageModel otherModel = TinyModels.model("llama", engine);
         LoraAdapter first = trained(LoraConfig.rank(3), "first", 1);
         LoraAdapter second = trained(ranks, "second", 2);
         LoraAdapter dora =

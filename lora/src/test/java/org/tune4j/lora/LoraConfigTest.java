@@ -22,6 +22,7 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
+import org.tune4j.testing.TinyModels;
 
 /** PEFT's rules for which modules are adapted, how, and from which values. */
 class LoraConfigTest {
@@ -112,8 +113,8 @@ class LoraConfigTest {
   @Test
   void allLinearIsEveryLayerButTheHead() {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
-        LanguageModel gpt2 = TestModels.model("gpt2", engine)) {
+        LanguageModel model = TinyModels.model("llama", engine);
+        LanguageModel gpt2 = TinyModels.model("gpt2", engine)) {
       assertThat(LoraConfig.defaults().targetsOf(model))
           .hasSize(14)
           .isEqualTo(model.projections())
@@ -126,7 +127,7 @@ class LoraConfigTest {
   @Test
   void namesThatNothingHasAreRefused() {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine)) {
+        LanguageModel model = TinyModels.model("llama", engine)) {
       for (String name : List.of("head", "norm", "c_attn", "qproj")) {
         assertThatThrownBy(() -> with(b -> b.targetModules("q_proj", name)).create(model, "a", 1))
             .isInstanceOf(IllegalArgumentException.class)
@@ -144,7 +145,7 @@ class LoraConfigTest {
   @Test
   void initialValuesAreThoseOfPeft() {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine)) {
+        LanguageModel model = TinyModels.model("llama", engine)) {
       LoraConfig kaiming = with(b -> b.rank(16));
       try (LoraAdapter a = kaiming.create(model, "a", 1)) {
         float[] down = a.values("model.layers.0.mlp.down_proj.lora_A.weight");

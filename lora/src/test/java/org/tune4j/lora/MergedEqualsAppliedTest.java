@@ -18,6 +18,7 @@ import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.testing.TinyModels;
 
 /** Several adapters merged in order are the same model as all of them applied in that order. */
 class MergedEqualsAppliedTest {
@@ -35,7 +36,7 @@ class MergedEqualsAppliedTest {
               .targetModules(TargetModules.matching(targets))
               .build()
               .create(model, "a" + seed, seed);
-      TestModels.disturb(adapter, seed);
+      TinyModels.disturb(adapter, seed);
       return adapter;
     }
   }
@@ -65,21 +66,21 @@ class MergedEqualsAppliedTest {
   void inEveryMixAndOrder(
       @ForAll("adapters") List<Drawn> drawn, @ForAll("families") String family) {
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model(family, engine)) {
+        LanguageModel model = TinyModels.model(family, engine)) {
       List<LoraAdapter> adapters = new ArrayList<>();
       drawn.forEach(d -> adapters.add(d.on(model)));
       for (int order = 0; order < 2; order++) {
-        float[] base = TestModels.logits(model);
-        float[] applied = TestModels.logits(model, adapters.toArray(new LoraAdapter[0]));
+        float[] base = TinyModels.logits(model);
+        float[] applied = TinyModels.logits(model, adapters.toArray(new LoraAdapter[0]));
         try (LanguageModel copy = model.withMerged(adapters)) {
-          assertThat(TestModels.relativeError(TestModels.logits(copy), applied)).isLessThan(1e-5);
+          assertThat(TinyModels.relativeError(TinyModels.logits(copy), applied)).isLessThan(1e-5);
         }
-        assertThat(TestModels.logits(model)).isEqualTo(base);
+        assertThat(TinyModels.logits(model)).isEqualTo(base);
         for (int merged = 1; merged <= adapters.size(); merged++) {
           Merging.merge(List.of(adapters.get(merged - 1)));
           List<LoraAdapter> rest = adapters.subList(merged, adapters.size());
-          float[] mixed = TestModels.logits(model, rest.toArray(new LoraAdapter[0]));
-          assertThat(TestModels.relativeError(mixed, applied))
+          float[] mixed = TinyModels.logits(model, rest.toArray(new LoraAdapter[0]));
+          assertThat(TinyModels.relativeError(mixed, applied))
               .as("%s merged, %s applied on top", merged, rest.size())
               .isLessThan(1e-5);
         }
@@ -108,9 +109,9 @@ class MergedEqualsAppliedTest {
               List.of(plain, first),
               List.of(first, plain),
               List.of(second, plain, first))) {
-        float[] applied = TestModels.logits(model, stack.toArray(new LoraAdapter[0]));
+        float[] applied = TinyModels.logits(model, stack.toArray(new LoraAdapter[0]));
         Merging.merge(stack);
-        assertThat(TestModels.relativeError(TestModels.logits(model), applied))
+        assertThat(TinyModels.relativeError(TinyModels.logits(model), applied))
             .as("%s", stack)
             .isLessThan(1e-5);
         Merging.unmerge(model);

@@ -20,6 +20,7 @@ import org.tune4j.core.engine.Precision;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
+import org.tune4j.testing.TinyModels;
 
 /** Merged models as files; merging in memory is part of {@link AdapterContract}. */
 class MergingTest {
@@ -50,41 +51,41 @@ class MergingTest {
     float[] merged;
     try (LanguageModel model = load(golden.resolve("model"));
         LoraAdapter adapter = PeftFormat.load(model, "a", golden.resolve("adapter"))) {
-      base = TestModels.logits(model);
-      applied = TestModels.logits(model, adapter);
+      base = TinyModels.logits(model);
+      applied = TinyModels.logits(model, adapter);
       Merging.saveMerged(model, List.of(adapter), saved, ElementType.F32);
-      assertThat(TestModels.logits(model)).isEqualTo(base);
-      assertThat(TestModels.logits(model, adapter)).isEqualTo(applied);
+      assertThat(TinyModels.logits(model)).isEqualTo(base);
+      assertThat(TinyModels.logits(model, adapter)).isEqualTo(applied);
       Merging.saveMerged(model, List.of(adapter), folder.resolve("half"), ElementType.BF16);
       Merging.merge(List.of(adapter));
-      merged = TestModels.logits(model);
+      merged = TinyModels.logits(model);
     }
     assertThat(saved.resolve("generation_config.json"))
         .hasSameBinaryContentAs(golden.resolve("model").resolve("generation_config.json"));
     try (LanguageModel model = load(saved)) {
-      assertThat(TestModels.logits(model)).isEqualTo(merged);
-      assertThat(TestModels.relativeError(merged, applied)).isLessThan(1e-5);
-      assertThat(TestModels.relativeError(merged, base)).isGreaterThan(1e-3);
+      assertThat(TinyModels.logits(model)).isEqualTo(merged);
+      assertThat(TinyModels.relativeError(merged, applied)).isLessThan(1e-5);
+      assertThat(TinyModels.relativeError(merged, base)).isGreaterThan(1e-3);
     }
     try (LanguageModel model = load(folder.resolve("half"))) {
-      assertThat(TestModels.relativeError(TestModels.logits(model), applied)).isLessThan(0.05);
+      assertThat(TinyModels.relativeError(TinyModels.logits(model), applied)).isLessThan(0.05);
     }
   }
 
   @Test
   void savingOnTopOfAMergeKeepsTheMerge() throws IOException {
-    try (LanguageModel model = TestModels.model("llama", engine);
+    try (LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter first = LoraConfig.rank(2).create(model, "first", 1);
         LoraAdapter second = LoraConfig.rank(2).create(model, "second", 2)) {
-      TestModels.disturb(first, 1);
-      TestModels.disturb(second, 2);
-      float[] stacked = TestModels.logits(model, first, second);
+      TinyModels.disturb(first, 1);
+      TinyModels.disturb(second, 2);
+      float[] stacked = TinyModels.logits(model, first, second);
       Merging.merge(List.of(first));
-      float[] merged = TestModels.logits(model);
+      float[] merged = TinyModels.logits(model);
       Merging.saveMerged(model, List.of(second), folder.resolve("both"), ElementType.F32);
-      assertThat(TestModels.logits(model)).isEqualTo(merged);
+      assertThat(TinyModels.logits(model)).isEqualTo(merged);
       try (LanguageModel both = load(folder.resolve("both"))) {
-        assertThat(TestModels.relativeError(TestModels.logits(both), stacked)).isLessThan(1e-5);
+        assertThat(TinyModels.relativeError(TinyModels.logits(both), stacked)).isLessThan(1e-5);
       }
     }
   }
@@ -93,15 +94,15 @@ class MergingTest {
   void whatIsNoModelIsNotReplaced() throws IOException {
     Path other = Files.createDirectories(folder.resolve("data"));
     Files.writeString(other.resolve("tasks.jsonl"), "{}");
-    try (LanguageModel model = TestModels.model("llama", engine);
+    try (LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter adapter = LoraConfig.rank(2).create(model, "a", 1)) {
-      TestModels.disturb(adapter, 1);
-      float[] base = TestModels.logits(model);
+      TinyModels.disturb(adapter, 1);
+      float[] base = TinyModels.logits(model);
       assertThatThrownBy(() -> Merging.saveMerged(model, List.of(adapter), other, ElementType.F32))
           .isInstanceOf(FileAlreadyExistsException.class)
           .hasMessageContaining("tasks.jsonl");
       assertThat(other.resolve("tasks.jsonl")).hasContent("{}");
-      assertThat(TestModels.logits(model)).isEqualTo(base);
+      assertThat(TinyModels.logits(model)).isEqualTo(base);
     }
   }
 }

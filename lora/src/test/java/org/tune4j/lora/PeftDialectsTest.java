@@ -27,6 +27,7 @@ import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.SafetensorsWriter;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.testing.TinyModels;
 
 /** Adapter files as other programs and other versions write them, and as nobody should. */
 class PeftDialectsTest {
@@ -39,7 +40,7 @@ class PeftDialectsTest {
   @BeforeEach
   void start() {
     engine = Engines.create(Precision.F32);
-    model = TestModels.model("llama", engine);
+    model = TinyModels.model("llama", engine);
   }
 
   @AfterEach
@@ -51,7 +52,7 @@ class PeftDialectsTest {
   private Path saved(LoraConfig config, String name) throws IOException {
     Path directory = folder.resolve(name);
     try (LoraAdapter adapter = config.create(model, name, 3)) {
-      TestModels.disturb(adapter, name.hashCode());
+      TinyModels.disturb(adapter, name.hashCode());
       adapter.save(directory);
     }
     return directory;
@@ -70,7 +71,7 @@ class PeftDialectsTest {
 
   private float[] loaded(Path directory, String name) throws IOException {
     try (LoraAdapter adapter = PeftFormat.load(model, name, directory)) {
-      return TestModels.get(adapter);
+      return TinyModels.get(adapter);
     }
   }
 
@@ -142,7 +143,7 @@ class PeftDialectsTest {
       if (expected == Initialisation.MICA) { // which trains A only
         assertThat(adapter.parameters().names()).allMatch(n -> n.endsWith("lora_A.weight"));
       } else {
-        assertThat(TestModels.get(adapter)).isEqualTo(values);
+        assertThat(TinyModels.get(adapter)).isEqualTo(values);
       }
       assertThat(adapter.config().initialisation()).isEqualTo(expected);
       adapter.save(folder.resolve("again"));
@@ -164,7 +165,7 @@ class PeftDialectsTest {
     float[] values = loaded(directory, "a");
     CaseFiles.editJson(directory.resolve(PeftFormat.CONFIG), root -> root.put("bias", bias));
     try (LoraAdapter adapter = PeftFormat.load(model, "a", directory)) {
-      assertThat(TestModels.get(adapter)).isEqualTo(values);
+      assertThat(TinyModels.get(adapter)).isEqualTo(values);
       adapter.save(folder.resolve("again"));
     }
     JsonNode again =
@@ -174,7 +175,7 @@ class PeftDialectsTest {
 
   @Test
   void biasesThatThereAreAreNamed() {
-    try (LanguageModel qwen = TestModels.model("qwen2", engine)) {
+    try (LanguageModel qwen = TinyModels.model("qwen2", engine)) {
       LoraConfig all =
           LoraConfig.builder().targetModules("o_proj").bias(LoraConfig.Bias.ALL).build();
       assertThatThrownBy(() -> all.create(qwen, "a", 1))

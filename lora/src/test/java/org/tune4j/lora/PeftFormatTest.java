@@ -36,6 +36,7 @@ import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.SafetensorsWriter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
+import org.tune4j.testing.TinyModels;
 
 /** Reading what PEFT writes, writing what PEFT reads, and refusing what is neither. */
 class PeftFormatTest {
@@ -133,13 +134,13 @@ class PeftFormatTest {
                 .excludeModules(TargetModules.matching(".*up_proj"))
                 .initialisation(Initialisation.RANDOM)
                 .build());
-    try (LanguageModel model = TestModels.model("llama", engine)) {
+    try (LanguageModel model = TinyModels.model("llama", engine)) {
       for (LoraConfig config : configs) {
         try (LoraAdapter adapter = config.create(model, "a", 3)) {
           adapter.save(folder.resolve("a"));
           assertThat(PeftFormat.readConfig(folder.resolve("a"))).isEqualTo(config);
           try (LoraAdapter loaded = PeftFormat.load(model, "b", folder.resolve("a"))) {
-            assertThat(TestModels.get(loaded)).isEqualTo(TestModels.get(adapter));
+            assertThat(TinyModels.get(loaded)).isEqualTo(TinyModels.get(adapter));
             assertThat(loaded.trainable()).isFalse();
           }
         }
@@ -149,7 +150,7 @@ class PeftFormatTest {
 
   @Test
   void allLinearIsWrittenAsTheModulesThatItCameTo() throws IOException {
-    try (LanguageModel model = TestModels.model("gpt2", engine);
+    try (LanguageModel model = TinyModels.model("gpt2", engine);
         LoraAdapter adapter =
             LoraConfig.builder()
                 .excludeModules(TargetModules.named(List.of("c_fc")))
@@ -171,11 +172,11 @@ class PeftFormatTest {
     LoraConfig config =
         LoraConfig.builder().variant(RescaledOutputs.registered()).targetModules("q_proj").build();
     try (Engine engine = Engines.create(Precision.F32);
-        LanguageModel model = TestModels.model("llama", engine);
+        LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter adapter = config.create(model, "a", 1)) {
       assertThat(config.parameters(model)).isEqualTo(2 * 16);
       assertThat(config.toString()).startsWith("Rescaled(");
-      TestModels.disturb(adapter, 1);
+      TinyModels.disturb(adapter, 1);
       adapter.save(directory);
       assertThat(PeftFormat.readConfig(directory)).isEqualTo(config);
       assertThat(directory.resolve(PeftFormat.CONFIG)).content().contains("\"use_dora\" : false");
@@ -193,7 +194,7 @@ class PeftFormatTest {
   void doraMagnitudesAreVectorsUnderPeftsName() throws IOException {
     String magnitude = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector";
     LoraConfig dora = LoraConfig.builder().dora(true).targetModules("q_proj").build();
-    try (LanguageModel model = TestModels.model("llama", engine);
+    try (LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter adapter = dora.create(model, "a", 1)) {
       Path directory = folder.resolve("a");
       adapter.save(directory);
@@ -202,7 +203,7 @@ class PeftFormatTest {
       // before PEFT 0.14 the name ended in .weight, and the vector could be a column
       CaseFiles.rename(file, n -> n.equals(magnitude) ? n + ".weight" : n);
       try (LoraAdapter loaded = PeftFormat.load(model, "b", directory)) {
-        assertThat(TestModels.get(loaded)).isEqualTo(TestModels.get(adapter));
+        assertThat(TinyModels.get(loaded)).isEqualTo(TinyModels.get(adapter));
       }
       Safetensors old = Safetensors.open(file);
       SafetensorsWriter writer = new SafetensorsWriter();
@@ -215,7 +216,7 @@ class PeftFormatTest {
       }
       writer.write(file);
       try (LoraAdapter loaded = PeftFormat.load(model, "c", directory)) {
-        assertThat(TestModels.get(loaded)).isEqualTo(TestModels.get(adapter));
+        assertThat(TinyModels.get(loaded)).isEqualTo(TinyModels.get(adapter));
       }
     }
   }
@@ -239,7 +240,7 @@ class PeftFormatTest {
         LoraAdapter exact =
             PeftFormat.load(model, "a", CaseFiles.GOLDEN.resolve("qwen2").resolve("adapter"));
         LoraAdapter half = PeftFormat.load(model, "b", directory)) {
-      assertThat(TestModels.relativeError(TestModels.get(half), TestModels.get(exact)))
+      assertThat(TinyModels.relativeError(TinyModels.get(half), TinyModels.get(exact)))
           .isBetween(1e-6, 1e-2);
     }
   }
@@ -270,7 +271,7 @@ class PeftFormatTest {
   @Test
   void aRankAboveTheWeightsIsLoaded() throws IOException {
     LoraConfig config = LoraConfig.builder().rank(20).targetModules("v_proj").build();
-    try (LanguageModel model = TestModels.model("llama", engine);
+    try (LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter adapter = config.create(model, "a", 1)) {
       adapter.save(folder.resolve("a"));
       PeftFormat.load(model, "b", folder.resolve("a")).close(); // v_proj is [8, 16]
@@ -516,8 +517,8 @@ class PeftFormatTest {
   @Test
   void anAdapterForAnotherBaseIsRefused() throws IOException {
     Path directory = adapter("qwen2"); // of a model of hidden size 48
-    try (LanguageModel model = TestModels.model("qwen2", engine);
-        LanguageModel gpt2 = TestModels.model("gpt2", engine)) {
+    try (LanguageModel model = TinyModels.model("qwen2", engine);
+        LanguageModel gpt2 = TinyModels.model("gpt2", engine)) {
       assertThatThrownBy(() -> PeftFormat.load(model, "a", directory))
           .isInstanceOf(MalformedFileException.class)
           .hasMessageContaining("tensor '" + A + "': found shape [4, 48], expected [4, 16]");
@@ -531,7 +532,7 @@ class PeftFormatTest {
 
   @Test
   void onlyAnAdapterIsReplaced() throws IOException {
-    try (LanguageModel model = TestModels.model("llama", engine);
+    try (LanguageModel model = TinyModels.model("llama", engine);
         LoraAdapter adapter = LoraConfig.rank(2).create(model, "a", 1)) {
       Path directory = folder.resolve("a");
       adapter.save(directory);

@@ -28,6 +28,7 @@ import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
 import org.tune4j.core.model.Routing;
+import org.tune4j.testing.TinyModels;
 
 /** Adapters work on the model that they belong to, and on nothing that is closed. */
 class WhoseAdapterTest {
@@ -38,7 +39,7 @@ class WhoseAdapterTest {
   @BeforeEach
   void start() throws IOException {
     engine = Engines.create(Precision.F32);
-    try (LanguageModel random = TestModels.model("llama", engine)) {
+    try (LanguageModel random = TinyModels.model("llama", engine)) {
       random.save(folder.resolve("base"), ElementType.F32);
     }
     model = load("base");
@@ -56,7 +57,7 @@ class WhoseAdapterTest {
 
   private static LoraAdapter adapter(LanguageModel on, String name, long seed) {
     LoraAdapter adapter = LoraConfig.rank(2).create(on, name, seed);
-    TestModels.disturb(adapter, seed);
+    TinyModels.disturb(adapter, seed);
     return adapter;
   }
 
@@ -71,15 +72,15 @@ class WhoseAdapterTest {
   static Stream<Use> uses() {
     List<int[]> prompts = List.of(new int[] {3, 4, 5});
     return Stream.of(
-        new Use("logits", (m, a) -> m.logits(TestModels.batch(), all(a))),
-        new Use("hidden states", (m, a) -> m.hiddenStates(TestModels.batch(), all(a))),
-        new Use("loss", (m, a) -> m.loss(TestModels.batch(), all(a))),
+        new Use("logits", (m, a) -> m.logits(TinyModels.batch(), all(a))),
+        new Use("hidden states", (m, a) -> m.hiddenStates(TinyModels.batch(), all(a))),
+        new Use("loss", (m, a) -> m.loss(TinyModels.batch(), all(a))),
         new Use(
             "a step of the caller's",
             (m, a) -> {
               m.engine().lock().lock();
               try {
-                m.loss(Tape.recording(m.engine()), TestModels.batch(), all(a), null);
+                m.loss(Tape.recording(m.engine()), TinyModels.batch(), all(a), null);
               } finally {
                 m.engine().resetArena();
                 m.engine().lock().unlock();
@@ -89,7 +90,7 @@ class WhoseAdapterTest {
             "one of the batch's slices",
             (m, a) ->
                 m.loss(
-                    TestModels.batch(),
+                    TinyModels.batch(),
                     new Routing(
                         ImmutableList.of(new Routing.Slice(3, 4, ImmutableList.copyOf(a)))))),
         new Use(
@@ -101,13 +102,13 @@ class WhoseAdapterTest {
   }
 
   private static Routing all(List<LoraAdapter> adapters) {
-    return Routing.all(TestModels.batch().rows(), List.copyOf(adapters));
+    return Routing.all(TinyModels.batch().rows(), List.copyOf(adapters));
   }
 
   @ParameterizedTest
   @MethodSource("uses")
   void thoseOfAnotherModelAreRefusedWithBothNames(Use use) throws IOException {
-    try (LanguageModel other = TestModels.model("llama", engine);
+    try (LanguageModel other = TinyModels.model("llama", engine);
         LanguageModel again = load("base");
         LoraAdapter mine = adapter(model, "mine", 1);
         LoraAdapter its = adapter(other, "its", 1);
@@ -188,7 +189,7 @@ class WhoseAdapterTest {
 
   @Test
   void aSetTakesItsOwnModelsAdaptersOnly() {
-    try (LanguageModel other = TestModels.model("llama", engine);
+    try (LanguageModel other = TinyModels.model("llama", engine);
         AdapterSet set = new AdapterSet(model);
         LoraAdapter its = adapter(other, "its", 1)) {
       assertThatThrownBy(() -> set.add(its))
@@ -208,33 +209,33 @@ class WhoseAdapterTest {
   void aModelWithMergedAdaptersStandsBesideTheBase() throws IOException {
     try (LoraAdapter lower = adapter(model, "lower", 1);
         LoraAdapter mine = adapter(model, "mine", 3)) {
-      float[] base = TestModels.logits(model);
-      float[] applied = TestModels.logits(model, lower);
+      float[] base = TinyModels.logits(model);
+      float[] applied = TinyModels.logits(model, lower);
       long weights = engine.memory().weights();
       LanguageModel merged = model.withMerged(List.of(lower));
       assertThat(merged.name()).isEqualTo(model.name() + " with lower merged");
-      assertThat(TestModels.relativeError(TestModels.logits(merged), applied)).isLessThan(1e-5);
-      assertThat(TestModels.logits(model)).isEqualTo(base);
+      assertThat(TinyModels.relativeError(TinyModels.logits(merged), applied)).isLessThan(1e-5);
+      assertThat(TinyModels.logits(model)).isEqualTo(base);
       LoraAdapter upper = adapter(merged, "upper", 2);
-      float[] both = TestModels.logits(merged, upper);
-      assertThat(TestModels.logits(model, upper))
+      float[] both = TinyModels.logits(merged, upper);
+      assertThat(TinyModels.logits(model, upper))
           .as("an adapter brings along the weights that it belongs to")
           .isEqualTo(both);
-      assertThatThrownBy(() -> TestModels.logits(merged, mine))
+      assertThatThrownBy(() -> TinyModels.logits(merged, mine))
           .hasMessageContaining("'mine'")
           .hasMessageContaining("with lower merged");
-      assertThatThrownBy(() -> TestModels.logits(model, mine, upper))
+      assertThatThrownBy(() -> TinyModels.logits(model, mine, upper))
           .hasMessageContaining("'mine'")
           .hasMessageContaining("'upper'");
 
       // a merge into either does not show in the other
       mine.mergeIntoModel();
-      assertThat(TestModels.logits(merged, upper)).isEqualTo(both);
+      assertThat(TinyModels.logits(merged, upper)).isEqualTo(both);
       Merging.unmerge(model);
       upper.mergeIntoModel();
-      assertThat(TestModels.logits(model)).isEqualTo(base);
+      assertThat(TinyModels.logits(model)).isEqualTo(base);
       Merging.unmerge(merged);
-      assertThat(TestModels.logits(merged, upper)).isEqualTo(both);
+      assertThat(TinyModels.logits(merged, upper)).isEqualTo(both);
 
       merged.save(folder.resolve("merged"), ElementType.F32);
       upper.save(folder.resolve("upper"));
@@ -242,12 +243,12 @@ class WhoseAdapterTest {
       merged.close();
       merged.close();
       assertThat(engine.memory().weights()).isEqualTo(weights);
-      assertThat(TestModels.logits(model, lower)).isEqualTo(applied);
+      assertThat(TinyModels.logits(model, lower)).isEqualTo(applied);
       assertThat(Files.readString(folder.resolve("upper/adapter_config.json")))
           .contains("\"base_model_name_or_path\" : \"" + folder.resolve("merged") + "\"");
       try (LanguageModel loaded = load("merged");
           LoraAdapter again = PeftFormat.load(loaded, "upper", folder.resolve("upper"))) {
-        assertThat(TestModels.logits(loaded, again)).isEqualTo(both);
+        assertThat(TinyModels.logits(loaded, again)).isEqualTo(both);
       }
     }
   }
@@ -304,9 +305,9 @@ class WhoseAdapterTest {
   @Test
   void closingTwiceOrAfterTheEngineIsHarmless() {
     Consumer<LanguageModel> check =
-        m -> assertThatThrownBy(() -> TestModels.logits(m)).hasMessage("the model is closed");
+        m -> assertThatThrownBy(() -> TinyModels.logits(m)).hasMessage("the model is closed");
     Engine own = Engines.create(Precision.F32);
-    LanguageModel alone = TestModels.model("gpt2", own);
+    LanguageModel alone = TinyModels.model("gpt2", own);
     LoraAdapter adapter = adapter(alone, "a", 1);
     LanguageModel merged = alone.withMerged(List.of(adapter));
     alone.close();

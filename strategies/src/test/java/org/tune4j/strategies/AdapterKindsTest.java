@@ -33,6 +33,7 @@ import org.tune4j.lora.Initialisation;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.lora.PeftFormat;
+import org.tune4j.testing.TinyRuns;
 
 /** Adapters of heads, embeddings and parts of the base, from training to serving. */
 class AdapterKindsTest {

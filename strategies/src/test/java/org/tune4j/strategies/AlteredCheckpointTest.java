@@ -31,6 +31,7 @@ import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
+import org.tune4j.testing.TinyRuns;
 
 /** Of a checkpoint that is not what was written, nothing else ever comes than a refusal. */
 class AlteredCheckpointTest {

@@ -31,6 +31,7 @@ import org.tune4j.core.model.Pass;
 import org.tune4j.core.model.PassLosses;
 import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
+import org.tune4j.testing.TinyRuns;
 
 /**
  * A network that is no language model, as a user brings one along: a linear classifier of bags of

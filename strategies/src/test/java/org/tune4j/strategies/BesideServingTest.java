@@ -27,6 +27,7 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
 import org.tune4j.lora.LoraAdapter;
+import org.tune4j.testing.TinyRuns;
 
 /** A model that is trained on serves others at the same time. */
 class BesideServingTest {

@@ -26,6 +26,7 @@ import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.PeftFormat;
+import org.tune4j.testing.TinyRuns;
 
 /** The front door, as its readers use it. */
 class FineTunerTest {

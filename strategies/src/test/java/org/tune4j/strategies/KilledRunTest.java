@@ -17,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
+import org.tune4j.testing.TinyRuns;
 
 /** Runs in processes of their own that are killed (SIGKILL) and resumed. */
 class KilledRunTest {

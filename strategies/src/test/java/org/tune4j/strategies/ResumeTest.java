@@ -33,6 +33,7 @@ import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
 import org.tune4j.core.train.TrainingResult;
 import org.tune4j.lora.LoraConfig;
+import org.tune4j.testing.TinyRuns;
 
 /** Stopping anywhere and going on gives the same bits as never stopping. */
 class ResumeTest {

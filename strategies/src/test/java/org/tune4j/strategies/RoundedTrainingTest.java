@@ -22,6 +22,7 @@ import org.tune4j.core.model.LoadOptions;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
+import org.tune4j.testing.TinyRuns;
 
 /** Whole trainings in bfloat16 and 8-bit integers on ragged data, by every way of multiplying. */
 class RoundedTrainingTest {

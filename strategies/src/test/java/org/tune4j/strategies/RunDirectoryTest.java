@@ -21,6 +21,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
+import org.tune4j.testing.TinyRuns;
 
 /** An output directory is one run's at a time, and what it holds is not lost by accident. */
 class RunDirectoryTest {

@@ -15,6 +15,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
+import org.tune4j.testing.TinyRuns;
 
 /** Training on data that lies in files gives the bits of training on data in the heap. */
 class StoredDataTest {

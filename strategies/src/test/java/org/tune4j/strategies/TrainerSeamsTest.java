@@ -37,6 +37,7 @@ import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingPlan;
 import org.tune4j.core.train.TrainingResult;
+import org.tune4j.testing.TinyRuns;
 
 /** What can be put into the trainer from outside: a network of another kind, and gradient hooks. */
 class TrainerSeamsTest {

@@ -48,6 +48,7 @@ import org.tune4j.core.train.TrainingListener;
 import org.tune4j.core.train.TrainingPlan;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.PeftFormat;
+import org.tune4j.testing.TinyRuns;
 
 /** The trainer on a tiny model, good and bad. */
 class TrainerTest {

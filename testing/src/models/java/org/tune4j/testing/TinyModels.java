@@ -15,20 +15,20 @@ import org.tune4j.core.model.ModelConfig;
 import org.tune4j.core.model.Routing;
 
 /** Models of a few thousand weights, a batch for them, and what tests do with both. */
-final class TinyModels {
-  static final int VOCABULARY = 61;
+public final class TinyModels {
+  public static final int VOCABULARY = 61;
 
   private TinyModels() {}
 
   /** Engines that run here, by name. */
-  static List<String> engines(Precision precision) {
+  public static List<String> engines(Precision precision) {
     return Engines.providers().stream()
         .filter(p -> p.unavailable(precision).isEmpty())
         .map(p -> p.name())
         .toList();
   }
 
-  static ModelConfig config(String family) {
+  public static ModelConfig config(String family) {
     String llama =
         """
         "vocab_size": 61, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
@@ -59,12 +59,12 @@ final class TinyModels {
     }
   }
 
-  static LanguageModel model(String family, Engine engine) {
+  public static LanguageModel model(String family, Engine engine) {
     return LanguageModel.random(config(family), engine, 5);
   }
 
   /** Segments of 9, 6 and 4 rows; some rows of the first two have a target. */
-  static Batch batch() {
+  public static Batch batch() {
     int n = 19;
     int[] ids = new int[n];
     int[] positions = new int[n];
@@ -78,25 +78,25 @@ final class TinyModels {
     return new Batch(ids, positions, starts, targets, new int[] {0, 1, -1}, null);
   }
 
-  static float[] logits(LanguageModel model, Routing routing) {
+  public static float[] logits(LanguageModel model, Routing routing) {
     return model.logits(batch(), routing).dup('c').data().asFloat();
   }
 
-  static float[] logits(LanguageModel model, Adapter... adapters) {
+  public static float[] logits(LanguageModel model, Adapter... adapters) {
     return logits(model, Routing.all(batch().rows(), List.of(adapters)));
   }
 
-  static float[] get(Adapter adapter) {
+  public static float[] get(Adapter adapter) {
     return adapter.parameters().engine().read(adapter.parameters().flat());
   }
 
-  static void set(Adapter adapter, float[] values) {
+  public static void set(Adapter adapter, float[] values) {
     adapter.parameters().engine().write(adapter.parameters().flat(), values);
     adapter.parameters().changed();
   }
 
   /** Moves every parameter, as training does. */
-  static void disturb(Adapter adapter, long seed) {
+  public static void disturb(Adapter adapter, long seed) {
     Random random = new Random(seed);
     float[] values = get(adapter);
     for (int i = 0; i < values.length; i++) {
@@ -106,7 +106,7 @@ final class TinyModels {
   }
 
   /** Returns {@code ||a - b|| / ||b||}. */
-  static double relativeError(float[] a, float[] b) {
+  public static double relativeError(float[] a, float[] b) {
     if (a.length != b.length) {
       return Double.POSITIVE_INFINITY;
     }

@@ -26,22 +26,22 @@ import org.tune4j.core.train.TrainingResult;
 import org.tune4j.lora.LoraConfig;
 
 /** A model of a few thousand weights with a tokenizer of sixty words, and tasks for it. */
-final class TinyRuns {
+public final class TinyRuns {
   /** Words of the tokenizer; 0 is the unknown one, 1 ends texts. */
   private static final int WORDS = 60;
 
   /** Adapters that train within a few steps. */
-  static final LoraConfig LORA = LoraConfig.builder().rank(2).alpha(4).build();
+  public static final LoraConfig LORA = LoraConfig.builder().rank(2).alpha(4).build();
 
   private TinyRuns() {}
 
   /** Steps of four examples, and everything seeded. */
-  static Hyperparameters.Builder hyperparameters() {
+  public static Hyperparameters.Builder hyperparameters() {
     return Hyperparameters.builder().learningRate(0.02).examplesPerStep(4).maxLength(24).seed(7);
   }
 
   /** Writes a random model directory. */
-  static Path writeModel(Path directory) {
+  public static Path writeModel(Path directory) {
     return writeModel(
         directory,
         """
@@ -52,7 +52,7 @@ final class TinyRuns {
   }
 
   /** Writes a random model of a configuration for the vocabulary of 62 tokens. */
-  static Path writeModel(Path directory, String config) {
+  public static Path writeModel(Path directory, String config) {
     Map<String, Integer> vocabulary = new LinkedHashMap<>();
     vocabulary.put("<unk>", 0);
     vocabulary.put("</s>", 1);
@@ -84,7 +84,7 @@ final class TinyRuns {
   }
 
   /** Returns the model in a directory that {@link #writeModel} wrote. */
-  static LanguageModel load(Path directory) {
+  public static LanguageModel load(Path directory) {
     try {
       return LanguageModel.load(directory);
     } catch (IOException e) {
@@ -93,7 +93,7 @@ final class TinyRuns {
   }
 
   /** Returns a model whose files are gone with the tests' temporary directory. */
-  static LanguageModel model() {
+  public static LanguageModel model() {
     try {
       return load(writeModel(Files.createTempDirectory("tiny").resolve("model")));
     } catch (IOException e) {
@@ -102,7 +102,7 @@ final class TinyRuns {
   }
 
   /** Returns a task that can be learned: each first word has its answer. */
-  static Task task(String name, int train, int validation) {
+  public static Task task(String name, int train, int validation) {
     return Task.builder(name)
         .train(examples(name, train, 1))
         .validation(validation == 0 ? List.of() : examples(name, validation, 2))
@@ -125,13 +125,13 @@ final class TinyRuns {
   }
 
   /** Returns all adapters' values, to be compared bit by bit. */
-  static Map<String, List<Float>> bits(TrainingResult result) {
+  public static Map<String, List<Float>> bits(TrainingResult result) {
     Map<String, List<Float>> all = new TreeMap<>();
     result.adapters().forEach((name, a) -> all.put(name, Floats.asList(weights(a))));
     return all;
   }
 
-  static float[] weights(Adapter adapter) {
+  public static float[] weights(Adapter adapter) {
     return adapter.parameters().engine().read(adapter.parameters().flat());
   }
 }

@@ -70,7 +70,8 @@ public final class Bundled {
     return ImmutableList.copyOf(all);
   }
 
-  private static Path directory(String folder, List<String> names) throws IOException {
+  /** Returns the directory of a folder of the resources, of copies if it is inside a jar. */
+  static Path directory(String folder, List<String> names) throws IOException {
     ImmutableMap.Builder<String, URL> builder = ImmutableMap.builder();
     for (String name : names) {
       builder.put(name, Resources.getResource(Bundled.class, folder + "/" + name));

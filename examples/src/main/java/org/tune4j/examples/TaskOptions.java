@@ -32,7 +32,8 @@ final class TaskOptions {
       description = {
         "A task, as often as there are tasks: a directory with train, validation and test files, or one file that is"
             + " split 80 : 10 : 10 (.jsonl, .json or .csv), or the name of a bundled task.",
-        "Without it all bundled tasks: noun-category, verb-category, part-of-speech, hypernym."
+        "Bundled are noun-category, verb-category, part-of-speech and hypernym, which are taken without it, and the"
+            + " tasks of WordNetTasks.NAMES."
       })
   private List<String> tasks = List.of();
 
@@ -126,13 +127,19 @@ final class TaskOptions {
     if (Bundled.TASKS.contains(argument) && !Files.exists(Path.of(argument))) {
       return Bundled.task(argument);
     }
+    if (WordNetTasks.NAMES.contains(argument) && !Files.exists(Path.of(argument))) {
+      return WordNetTasks.load(argument);
+    }
     int equals = Files.exists(Path.of(argument)) ? -1 : argument.indexOf('=');
     Path path = Path.of(argument.substring(equals + 1));
     if (!Files.exists(path)) {
       throw new NoSuchFileException(
           path.toString(),
           null,
-          "no such task file or directory, nor a bundled task " + Bundled.TASKS);
+          "no such task file or directory, nor a bundled task "
+              + Bundled.TASKS
+              + " or "
+              + WordNetTasks.NAMES);
     }
     if (Files.isDirectory(path)) {
       return equals > 0

@@ -1,0 +1,2 @@
+/** Tasks made from WordNet's dictionary files. */
+package org.tune4j.examples.wordnet;

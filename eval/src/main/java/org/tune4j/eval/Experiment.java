@@ -12,9 +12,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -29,6 +26,7 @@ import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
 import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.io.DatedDirectory;
 import org.tune4j.core.io.DirectoryLock;
 import org.tune4j.core.io.FileNames;
 import org.tune4j.core.model.Adapter;
@@ -238,17 +236,7 @@ public final class Experiment {
           "task '%s' has no validation examples to compare strategies on",
           t.name());
     }
-    if (output == null) {
-      output =
-          Path.of(
-              "tune4j-runs",
-              LocalDateTime.now(ZoneId.systemDefault())
-                      .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"))
-                  + "-experiment");
-    }
-    try (DirectoryLock lock = DirectoryLock.take(output)) {
-      return run(lock);
-    }
+    return output == null ? DatedDirectory.use("experiment", this::runIn) : runIn(output);
   }
 
   /**
@@ -261,17 +249,21 @@ public final class Experiment {
   public void requireFree() throws IOException {
     if (output != null) {
       try (DirectoryLock lock = DirectoryLock.take(output)) {
-        held(lock);
+        held(lock.directory());
       }
     }
   }
 
-  private ExperimentResult run(DirectoryLock lock) throws IOException {
-    List<Path> held = held(lock);
-    if (overwrite) {
-      for (Path p : held) {
-        AtomicFiles.deleteRecursively(p);
-      }
+  private ExperimentResult runIn(Path root) throws IOException {
+    try (DirectoryLock lock = DirectoryLock.take(root)) {
+      List<Path> held = held(lock.directory());
+      return run(root, overwrite ? held : List.of());
+    }
+  }
+
+  private ExperimentResult run(Path root, List<Path> replaced) throws IOException {
+    for (Path p : replaced) {
+      AtomicFiles.deleteRecursively(p);
     }
     Evaluator e = evaluator();
     ImmutableMap<String, Evaluation> untuned = null;
@@ -279,9 +271,9 @@ public final class Experiment {
     boolean completed = true;
     try {
       TokenBudget budget = TokenBudget.of(model, tasks, hyperparameters, tokenBudget, cancelled);
-      untuned = untuned(e);
+      untuned = untuned(root, e);
       for (Map.Entry<String, TrainingStrategy> s : named().entrySet()) {
-        Optional<Outcome> outcome = outcome(s.getKey(), s.getValue(), e, untuned, budget);
+        Optional<Outcome> outcome = outcome(root, s.getKey(), s.getValue(), e, untuned, budget);
         if (outcome.isEmpty()) {
           completed = false;
           break;
@@ -404,8 +396,8 @@ public final class Experiment {
     }
   }
 
-  private ImmutableMap<String, Evaluation> untuned(Evaluator e) throws IOException {
-    Path file = output.resolve(UNTUNED);
+  private ImmutableMap<String, Evaluation> untuned(Path root, Evaluator e) throws IOException {
+    Path file = root.resolve(UNTUNED);
     String settings = settings(e);
     if (Files.exists(file)) {
       KeptUntuned kept = Json.read(file, KeptUntuned.class);
@@ -418,15 +410,15 @@ public final class Experiment {
     return evaluations;
   }
 
-  /** Returns what the output directory holds of an experiment, which must be expected. */
-  private List<Path> held(DirectoryLock lock) throws IOException {
+  /** Returns what an output directory holds of an experiment, which must be expected. */
+  private List<Path> held(Path root) throws IOException {
     List<Path> held = new ArrayList<>();
-    held.add(lock.directory().resolve(UNTUNED));
-    named().keySet().forEach(name -> held.add(lock.directory().resolve(FileNames.of(name))));
+    held.add(root.resolve(UNTUNED));
+    named().keySet().forEach(name -> held.add(root.resolve(FileNames.of(name))));
     held.removeIf(p -> !Files.exists(p));
     if (!held.isEmpty() && !resume && !overwrite) {
       throw new FileAlreadyExistsException(
-          output.toString(),
+          root.toString(),
           null,
           "the directory holds an experiment already ('%s'): resume() or --resume continues it, overwrite() or --overwrite replaces it"
               .formatted(held.get(0).getFileName()));
@@ -436,13 +428,14 @@ public final class Experiment {
 
   /** Returns a strategy's outcome, taken over or made; nothing if it was cancelled. */
   private Optional<Outcome> outcome(
+      Path root,
       String name,
       TrainingStrategy strategy,
       Evaluator e,
       ImmutableMap<String, Evaluation> untuned,
       TokenBudget budget)
       throws IOException {
-    Path directory = output.resolve(FileNames.of(name));
+    Path directory = root.resolve(FileNames.of(name));
     Path file = directory.resolve("outcome.json");
     Hyperparameters fitted = budget.fit(strategy);
     TrainingPlan plan = strategy.plan(PlanContext.of(tasks, fitted));

@@ -5,15 +5,13 @@ import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.io.DatedDirectory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.core.train.Hyperparameters;
@@ -123,12 +121,10 @@ public final class Quickstart implements Callable<Integer> {
       train = FULL_TRAIN;
       test = FULL_TEST;
     }
-    if (output == null) {
-      String time =
-          LocalDateTime.now(ZoneId.systemDefault())
-              .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss", Locale.ROOT));
-      output = Path.of("tune4j-runs", time + "-quickstart");
-    }
+    return output == null ? DatedDirectory.use("quickstart", this::runIn) : runIn(output);
+  }
+
+  private int runIn(Path directory) throws IOException {
     ImmutableList<Task> tasks =
         Bundled.tasks().stream()
             .map(t -> t.limit(train, validation, test))
@@ -137,7 +133,13 @@ public final class Quickstart implements Callable<Integer> {
     Interruption interruption = Interruption.install();
     try (LanguageModel m = model.load()) {
       Run run =
-          new Run(m, tasks, interruption, spec.commandLine().getOut(), spec.commandLine().getErr());
+          new Run(
+              m,
+              tasks,
+              directory,
+              interruption,
+              spec.commandLine().getOut(),
+              spec.commandLine().getErr());
       boolean completed = run.all();
       run.say("%nTotal: %.0f s%n", (System.nanoTime() - start) / 1e9);
       return completed ? 0 : 1;
@@ -157,6 +159,7 @@ public final class Quickstart implements Callable<Integer> {
   private final class Run {
     private final LanguageModel m;
     private final ImmutableList<Task> tasks;
+    private final Path directory;
     private final Interruption interruption;
     private final PrintWriter out;
     private final PrintWriter err;
@@ -166,11 +169,13 @@ public final class Quickstart implements Callable<Integer> {
     Run(
         LanguageModel m,
         ImmutableList<Task> tasks,
+        Path directory,
         Interruption interruption,
         PrintWriter out,
         PrintWriter err) {
       this.m = m;
       this.tasks = tasks;
+      this.directory = directory;
       this.interruption = interruption;
       this.out = out;
       this.err = err;
@@ -214,13 +219,13 @@ public final class Quickstart implements Callable<Integer> {
       } catch (CancellationException e) {
         return interrupted();
       }
-      recommendation.writeJson(output.resolve("recommendation.json"));
+      recommendation.writeJson(directory.resolve("recommendation.json"));
       say("%n%s%n", recommendation);
       return true;
     }
 
     private boolean interrupted() {
-      say("%nInterrupted. --resume --output %s continues.%n", output);
+      say("%nInterrupted. --resume --output %s continues.%n", directory);
       return false;
     }
 
@@ -233,7 +238,7 @@ public final class Quickstart implements Callable<Integer> {
               .strategies(MultiTask.proportional(), Sequential.inOrder(), Independent.perTask())
               .listener(ConsoleProgress.toStandardError())
               .cancelled(interruption::requested)
-              .output(seeds == 1 ? output : output.resolve("seed-" + withSeed));
+              .output(seeds == 1 ? directory : directory.resolve("seed-" + withSeed));
       if (existing.resume()) {
         experiment.resume();
       }
@@ -363,7 +368,7 @@ public final class Quickstart implements Callable<Integer> {
               .experiment(s.result)
               .untunedTest(s.untuned);
       s.byStrategy.forEach(report::test);
-      Path file = output.resolve("report.html");
+      Path file = directory.resolve("report.html");
       report.write(file);
       say(
           "%nRecommended before training: %s, confidence %.2f%n",

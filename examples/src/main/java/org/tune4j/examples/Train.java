@@ -4,9 +4,6 @@ import com.google.common.collect.ImmutableList;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.tune4j.core.data.Task;
@@ -65,7 +62,7 @@ public final class Train implements Callable<Integer> {
               .lora(adapter.config())
               .strategy(chosen)
               .hyperparameters(training.hyperparameters())
-              .output(output == null ? defaultOutput(chosen) : output)
+              .output(output)
               .cancelled(interruption::requested)
               .listener(ConsoleProgress.toStandardError());
       out.println(m.describe());
@@ -87,13 +84,6 @@ public final class Train implements Callable<Integer> {
     } finally {
       interruption.close();
     }
-  }
-
-  private static Path defaultOutput(TrainingStrategy strategy) {
-    String time =
-        LocalDateTime.now(ZoneId.systemDefault())
-            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss", Locale.ROOT));
-    return Path.of("tune4j-runs", time + "-" + strategy.name());
   }
 
   private static void report(FineTuningResult result, PrintWriter out) {

@@ -4,16 +4,12 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
-import org.tune4j.core.io.FileNames;
+import org.tune4j.core.io.DatedDirectory;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.GradientHook;
@@ -191,7 +187,10 @@ public final class FineTuner {
   public FineTuningResult run() throws IOException {
     checkArgument(
         !resume || output != null, "resume() needs the output directory of the run to continue");
-    Path directory = output == null ? newDirectory() : output;
+    return output == null ? DatedDirectory.use(strategy.name(), this::runIn) : runIn(output);
+  }
+
+  private FineTuningResult runIn(Path directory) throws IOException {
     Trainer.Builder trainer =
         Trainer.builder(model, tasks, plan(), adapters)
             .hyperparameters(hyperparameters)
@@ -202,16 +201,5 @@ public final class FineTuner {
             .cancelled(cancelled);
     listeners.forEach(trainer::listener);
     return new FineTuningResult(model, trainer.build().run(), directory);
-  }
-
-  private Path newDirectory() {
-    String time =
-        LocalDateTime.now(ZoneId.systemDefault())
-            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
-    Path directory = Path.of("tune4j-runs", time + "-" + FileNames.of(strategy.name()));
-    for (int i = 2; Files.exists(directory); i++) {
-      directory = directory.resolveSibling(time + "-" + FileNames.of(strategy.name()) + "-" + i);
-    }
-    return directory;
   }
 }

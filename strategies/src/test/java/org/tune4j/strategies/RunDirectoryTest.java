@@ -8,7 +8,13 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -18,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
@@ -148,5 +155,37 @@ class RunDirectoryTest {
                     .run())
         .isInstanceOf(IllegalArgumentException.class);
     assertThat(folder).isEmptyDirectory();
+  }
+
+  @Test
+  void runsOfOneSecondWithoutADirectoryGetOneEach() throws Exception {
+    ExecutorService threads = Executors.newFixedThreadPool(2);
+    List<Path> outputs = new ArrayList<>();
+    try {
+      CyclicBarrier start = new CyclicBarrier(2);
+      Callable<Path> run =
+          () -> {
+            start.await();
+            try (FineTuningResult result = tuner().output(null).run()) {
+              assertThat(result.completed()).isTrue();
+              return result.output();
+            }
+          };
+      for (Future<Path> output : threads.invokeAll(List.of(run, run))) {
+        outputs.add(output.get());
+      }
+      assertThat(outputs).doesNotHaveDuplicates();
+      for (Path output : outputs) {
+        assertThat(output.getParent()).isEqualTo(Path.of("tune4j-runs"));
+        assertThat(output.getFileName().toString()).matches("\\d{8}-\\d{6}-sequential.*");
+        assertThat(output.resolve("adapters")).isNotEmptyDirectory();
+      }
+    } finally {
+      threads.shutdownNow();
+      for (Path output : outputs) {
+        AtomicFiles.deleteRecursively(output);
+      }
+      Files.deleteIfExists(Path.of("tune4j-runs"));
+    }
   }
 }

@@ -7,6 +7,8 @@ import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.progress.Progress;
+import org.tune4j.core.progress.ProgressListener;
 import org.tune4j.core.text.Tokenizer;
 
 /** One task being scored with some adapters, and who follows it. */
@@ -16,11 +18,12 @@ record EvaluationRun(
     List<? extends Adapter> adapters,
     ExampleEncoder encoder,
     int tokensPerPass,
-    Evaluator.Progress progress,
+    ProgressListener progress,
     BooleanSupplier cancelled) {
   /** Tells how far it is. */
   void done(int done, int total) {
-    progress.onProgress(task.name(), done, total);
+    progress.onProgress(
+        new Progress("evaluating " + task.name(), done, total, Progress.Unit.EXAMPLES));
   }
 
   boolean isCancelled() {

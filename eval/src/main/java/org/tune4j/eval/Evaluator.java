@@ -19,6 +19,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.progress.ProgressListener;
 
 /**
  * Measures how well a model, with adapters or without, does on a task.
@@ -45,13 +46,6 @@ public final class Evaluator {
     GENERATION
   }
 
-  /** Is told how far an evaluation is, on the evaluating thread, after each chunk. */
-  @FunctionalInterface
-  public interface Progress {
-    /** Takes note: {@code done} of {@code total} examples of a task. */
-    void onProgress(String task, int done, int total);
-  }
-
   private final LanguageModel model;
   private int limit = Integer.MAX_VALUE;
   private int tokensPerPass = 2048;
@@ -62,7 +56,7 @@ public final class Evaluator {
   private boolean lengthNormalization;
   private Metric generationMetric = Metrics.exactMatch();
   private ImmutableList<Metric> more = ImmutableList.of();
-  private Progress progress = (task, done, total) -> {};
+  private ProgressListener progress = ProgressListener.none();
   private BooleanSupplier cancelled = () -> false;
 
   private Evaluator(LanguageModel model) {
@@ -170,8 +164,8 @@ public final class Evaluator {
     return this;
   }
 
-  /** Sets what is told how far an evaluation is. */
-  public Evaluator progress(Progress value) {
+  /** Sets who is told how far an evaluation is, after each chunk. */
+  public Evaluator progress(ProgressListener value) {
     progress = value;
     return this;
   }

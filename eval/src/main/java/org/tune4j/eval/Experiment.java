@@ -270,7 +270,14 @@ public final class Experiment {
     ImmutableList.Builder<Outcome> outcomes = ImmutableList.builder();
     boolean completed = true;
     try {
-      TokenBudget budget = TokenBudget.of(model, tasks, hyperparameters, tokenBudget, cancelled);
+      TokenBudget budget =
+          TokenBudget.of(
+              model,
+              tasks,
+              hyperparameters,
+              tokenBudget,
+              p -> listeners.forEach(l -> l.onProgress(p)),
+              cancelled);
       untuned = untuned(root, e);
       for (Map.Entry<String, TrainingStrategy> s : named().entrySet()) {
         Optional<Outcome> outcome = outcome(root, s.getKey(), s.getValue(), e, untuned, budget);

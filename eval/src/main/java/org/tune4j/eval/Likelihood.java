@@ -30,7 +30,11 @@ record Likelihood(int example, double sum, int tokens) {
   /** Scores the first examples of a split. */
   static List<Likelihood> of(EvaluationRun run, Split split, int scored) {
     List<EncodedExample> encoded =
-        run.encoder().encode(run.task(), split, done -> {}, run::isCancelled).examples().stream()
+        run
+            .encoder()
+            .encode(run.task(), split, run.progress(), run::isCancelled)
+            .examples()
+            .stream()
             .filter(e -> e.example() < scored && e.lossTokens() > 0)
             .toList();
     checkArgument(

@@ -10,6 +10,7 @@ import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.progress.ProgressListener;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.strategies.PlanContext;
 import org.tune4j.strategies.TrainingStrategy;
@@ -38,12 +39,13 @@ record TokenBudget(
       ImmutableList<Task> tasks,
       Hyperparameters h,
       long tokens,
+      ProgressListener progress,
       BooleanSupplier cancelled) {
     ExampleEncoder encoder = model.encoder(h.maxLength(), h.lengthPolicy(), h.learnedTurns());
     Map<String, Double> mean = new LinkedHashMap<>();
     for (Task t : tasks) {
       EncodingReport report =
-          encoder.encode(t, Task.Split.TRAIN, example -> {}, done -> {}, cancelled);
+          encoder.encode(t, Task.Split.TRAIN, example -> {}, progress, cancelled);
       mean.put(t.name(), (double) report.tokens() / Math.max(1, report.examples()));
     }
     return new TokenBudget(tasks, h, mean, tokens);

@@ -7,6 +7,7 @@ import com.google.common.collect.ImmutableList;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CancellationException;
@@ -28,6 +29,7 @@ import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LossResult;
 import org.tune4j.core.model.Routing;
+import org.tune4j.core.progress.Progress;
 import org.tune4j.core.text.Message;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.LoraConfig;
@@ -418,17 +420,13 @@ class EvaluatorTest {
 
   @Test
   void tellsHowFarItIs() {
-    List<Integer> done = new ArrayList<>();
-    Evaluator.of(model)
-        .tokensPerPass(200)
-        .progress(
-            (task, n, total) -> {
-              assertThat(task).isEqualTo("letters");
-              assertThat(total).isEqualTo(40);
-              done.add(n);
-            })
-        .evaluate(LETTERS, List.of());
-    assertThat(done).isSorted().hasSizeGreaterThan(2).endsWith(40);
+    List<Progress> told = new ArrayList<>();
+    Evaluator.of(model).tokensPerPass(200).progress(told::add).evaluate(LETTERS, List.of());
+    assertThat(told)
+        .isSortedAccordingTo(Comparator.comparingLong(Progress::done))
+        .hasSizeGreaterThan(2)
+        .allMatch(p -> p.work().equals("evaluating letters") && p.total() == 40)
+        .endsWith(new Progress("evaluating letters", 40, 40, Progress.Unit.EXAMPLES));
   }
 
   @Test

@@ -15,6 +15,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.eval.Evaluation;
 import org.tune4j.eval.Evaluator;
 import org.tune4j.eval.Prediction;
@@ -78,9 +79,7 @@ public final class Evaluate implements Callable<Integer> {
           loaded.add(PeftFormat.load(m, a.toString(), a));
         }
         Evaluator evaluator =
-            Evaluator.of(m)
-                .classifyBy(scoring)
-                .progress(new EvaluationProgress(spec.commandLine().getErr()));
+            Evaluator.of(m).classifyBy(scoring).progress(ConsoleProgress.toStandardError());
         for (Task t : read) {
           Evaluation e = evaluator.evaluate(t, split, loaded);
           all.add(e);

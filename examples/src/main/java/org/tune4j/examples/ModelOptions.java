@@ -7,8 +7,8 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
-import org.tune4j.core.model.ProgressListener;
 import org.tune4j.core.text.ChatTemplate;
+import org.tune4j.core.train.ConsoleProgress;
 import picocli.CommandLine.Option;
 
 /** Which base model, and what it runs on. */
@@ -53,7 +53,7 @@ final class ModelOptions {
       options.engine(engine);
     }
     if (directory != null) {
-      options.progress(ProgressListener.console("loading"));
+      options.progress(ConsoleProgress.toStandardError());
     }
     return LanguageModel.load(directory(), options.build());
   }

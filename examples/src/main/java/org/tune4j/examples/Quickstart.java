@@ -132,14 +132,7 @@ public final class Quickstart implements Callable<Integer> {
     long start = System.nanoTime();
     Interruption interruption = Interruption.install();
     try (LanguageModel m = model.load()) {
-      Run run =
-          new Run(
-              m,
-              tasks,
-              directory,
-              interruption,
-              spec.commandLine().getOut(),
-              spec.commandLine().getErr());
+      Run run = new Run(m, tasks, directory, interruption, spec.commandLine().getOut());
       boolean completed = run.all();
       run.say("%nTotal: %.0f s%n", (System.nanoTime() - start) / 1e9);
       return completed ? 0 : 1;
@@ -162,7 +155,7 @@ public final class Quickstart implements Callable<Integer> {
     private final Path directory;
     private final Interruption interruption;
     private final PrintWriter out;
-    private final PrintWriter err;
+    private final ConsoleProgress progress = ConsoleProgress.toStandardError();
     private final List<Scores> scores = new ArrayList<>();
     private Recommendation recommendation;
 
@@ -171,14 +164,12 @@ public final class Quickstart implements Callable<Integer> {
         ImmutableList<Task> tasks,
         Path directory,
         Interruption interruption,
-        PrintWriter out,
-        PrintWriter err) {
+        PrintWriter out) {
       this.m = m;
       this.tasks = tasks;
       this.directory = directory;
       this.interruption = interruption;
       this.out = out;
-      this.err = err;
     }
 
     boolean all() throws IOException {
@@ -213,7 +204,7 @@ public final class Quickstart implements Callable<Integer> {
                 .lora(lora())
                 .hyperparameters(hyperparameters(seed))
                 .seed(seed)
-                .listener(new AdviceProgress(err))
+                .progress(progress)
                 .cancelled(interruption::requested)
                 .recommend();
       } catch (CancellationException e) {
@@ -236,7 +227,7 @@ public final class Quickstart implements Callable<Integer> {
               .lora(lora())
               .hyperparameters(hyperparameters(withSeed))
               .strategies(MultiTask.proportional(), Sequential.inOrder(), Independent.perTask())
-              .listener(ConsoleProgress.toStandardError())
+              .listener(progress)
               .cancelled(interruption::requested)
               .output(seeds == 1 ? directory : directory.resolve("seed-" + withSeed));
       if (existing.resume()) {
@@ -252,8 +243,7 @@ public final class Quickstart implements Callable<Integer> {
       say(
           "%nTraining by each strategy on the same %,d examples, seed %d%n",
           tasks.stream().mapToInt(t -> t.train().size()).sum(), withSeed);
-      Evaluator evaluator =
-          Evaluator.of(m).progress(new EvaluationProgress(err)).cancelled(interruption::requested);
+      Evaluator evaluator = Evaluator.of(m).progress(progress).cancelled(interruption::requested);
       Experiment experiment = experiment(withSeed).evaluator(evaluator);
       ExperimentResult result = experiment.run();
       if (!result.completed()) {

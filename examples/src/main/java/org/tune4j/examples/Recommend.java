@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.eval.advice.ComputeBudget;
 import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.StrategyRecommender;
@@ -79,7 +80,7 @@ public final class Recommend implements Callable<Integer> {
               .lora(adapter.config())
               .hyperparameters(training.hyperparameters())
               .budget(budget())
-              .listener(new AdviceProgress(spec.commandLine().getErr()))
+              .progress(ConsoleProgress.toStandardError())
               .cancelled(interruption::requested);
       if (arriving) {
         recommender.arrivingOverTime();

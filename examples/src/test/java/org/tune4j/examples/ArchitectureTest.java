@@ -75,6 +75,10 @@ class ArchitectureTest {
   /** Within core: io, text, data and engine know no model, and no model knows the trainer. */
   @Test
   void coreIsLayered() {
+    check(
+        noClasses()
+            .that(in("progress"))
+            .should(know("io", "text", "data", "engine", "model", "train")));
     check(noClasses().that(in("io")).should(know("text", "data", "engine", "model", "train")));
     check(noClasses().that(in("text")).should(know("data", "engine", "model", "train")));
     check(noClasses().that(in("engine")).should(know("text", "data", "model", "train")));

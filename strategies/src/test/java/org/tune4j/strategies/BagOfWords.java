@@ -10,7 +10,6 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
-import java.util.function.IntConsumer;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.data.Example;
@@ -31,6 +30,7 @@ import org.tune4j.core.model.Pass;
 import org.tune4j.core.model.PassLosses;
 import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
+import org.tune4j.core.progress.ProgressListener;
 import org.tune4j.testing.TinyRuns;
 
 /**
@@ -117,7 +117,7 @@ final class BagOfWords implements AdaptableModel {
           Task task,
           Task.Split split,
           Consumer<EncodedExample> to,
-          IntConsumer progress,
+          ProgressListener progress,
           BooleanSupplier cancelled) {
         int count = 0;
         long tokens = 0;

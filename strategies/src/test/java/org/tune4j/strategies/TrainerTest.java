@@ -38,6 +38,7 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.NotEnoughMemoryException;
 import org.tune4j.core.model.ProjectionGroup;
 import org.tune4j.core.model.Routing;
+import org.tune4j.core.progress.Progress;
 import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
@@ -396,15 +397,13 @@ class TrainerTest {
   void encodingTellsHowFarItIsAndCanBeCancelled() throws IOException {
     Hyperparameters h = TinyRuns.hyperparameters().examplesPerStep(64).build();
     Task many = TinyRuns.task("many", 1500, 600);
-    List<Integer> told = new ArrayList<>();
+    List<Progress> told = new ArrayList<>();
     AtomicInteger ends = new AtomicInteger();
     TrainingListener listener =
         new TrainingListener() {
           @Override
-          public void onEncoding(String task, int done, int total) {
-            assertThat(task).isEqualTo("many");
-            assertThat(total).isEqualTo(2100);
-            told.add(done);
+          public void onProgress(Progress progress) {
+            told.add(progress);
           }
 
           @Override
@@ -413,12 +412,13 @@ class TrainerTest {
           }
         };
     FineTuner tuner = tuner(h, MultiTask.uniform(), many).listener(listener);
-    try (FineTuningResult result = tuner.cancelled(() -> told.contains(1024)).run()) {
+    try (FineTuningResult result =
+        tuner.cancelled(() -> told.contains(encoding("train", 1024, 1500))).run()) {
       assertThat(result.completed()).isFalse();
       assertThat(result.training().stages()).isEmpty();
       assertThat(result.training().adapters()).isEmpty();
     }
-    assertThat(told).contains(512).endsWith(1024);
+    assertThat(told).contains(encoding("train", 512, 1500)).endsWith(encoding("train", 1024, 1500));
     assertThat(ends).hasValue(1);
     told.clear();
     Thread.currentThread().interrupt();
@@ -431,9 +431,22 @@ class TrainerTest {
     told.clear();
     try (FineTuningResult result = tuner.resume().run()) {
       assertThat(result.completed()).isTrue();
-      assertThat(told).isSorted().contains(512, 1024, 1500, 2012).endsWith(2100);
+      assertThat(told)
+          .containsSubsequence(
+              encoding("train", 512, 1500),
+              encoding("train", 1024, 1500),
+              encoding("train", 1500, 1500),
+              encoding("validation", 512, 600),
+              encoding("validation", 600, 600));
+      assertThat(told)
+          .as("steps are told in the same way")
+          .endsWith(new Progress("training all-tasks", 24, 24, Progress.Unit.STEPS));
     }
     assertThat(ends).hasValue(3);
+  }
+
+  private static Progress encoding(String split, int done, int total) {
+    return new Progress("encoding many (" + split + ")", done, total, Progress.Unit.EXAMPLES);
   }
 
   @Test

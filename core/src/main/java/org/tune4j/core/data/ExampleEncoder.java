@@ -7,12 +7,14 @@ import com.google.common.primitives.Booleans;
 import com.google.common.primitives.Ints;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
-import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
+import org.tune4j.core.progress.Progress;
+import org.tune4j.core.progress.ProgressListener;
 import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.ChatTemplate;
 import org.tune4j.core.text.Message;
@@ -193,7 +195,7 @@ public final class ExampleEncoder implements TaskEncoder {
 
   /** Like {@link #encode(Task, Task.Split, IntConsumer, BooleanSupplier)}, telling nobody. */
   public Result encode(Task task, Task.Split split) {
-    return encode(task, split, done -> {}, () -> false);
+    return encode(task, split, ProgressListener.none(), () -> false);
   }
 
   /**
@@ -208,7 +210,7 @@ public final class ExampleEncoder implements TaskEncoder {
       Task task,
       Task.Split split,
       Consumer<EncodedExample> to,
-      IntConsumer progress,
+      ProgressListener progress,
       BooleanSupplier cancelled) {
     int encoded = 0;
     int truncated = 0;
@@ -222,7 +224,7 @@ public final class ExampleEncoder implements TaskEncoder {
       // not at the start: what takes no time is left to training, which leaves a checkpoint
       if (from > 0 && (from % OFTEN == 0 || System.nanoTime() - asked > PATIENCE_NANOS)) {
         asked = System.nanoTime();
-        progress.accept(from);
+        progress.onProgress(progress(task, split, from));
         requireNotCancelled(task, cancelled.getAsBoolean());
       }
       int end = Math.min(from + AT_ONCE, examples.size());
@@ -246,8 +248,17 @@ public final class ExampleEncoder implements TaskEncoder {
         longest = Math.max(longest, outcome.fitting.ids().length);
       }
     }
-    progress.accept(examples.size());
+    progress.onProgress(progress(task, split, examples.size()));
     return new EncodingReport(encoded, truncated, skipped, tokens, lossTokens, longest);
+  }
+
+  private static Progress progress(Task task, Task.Split split, int done) {
+    String name = split.name().toLowerCase(Locale.ROOT);
+    return new Progress(
+        "encoding %s (%s)".formatted(task.name(), name),
+        done,
+        task.split(split).size(),
+        Progress.Unit.EXAMPLES);
   }
 
   private static void requireNotCancelled(Task task, boolean cancelled) {

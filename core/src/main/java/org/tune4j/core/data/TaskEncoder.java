@@ -3,7 +3,7 @@ package org.tune4j.core.data;
 import java.util.List;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
-import java.util.function.IntConsumer;
+import org.tune4j.core.progress.ProgressListener;
 
 /** Turns the examples of tasks into what a model is trained on. */
 public interface TaskEncoder {
@@ -20,7 +20,7 @@ public interface TaskEncoder {
   /**
    * Encodes a split of a task.
    *
-   * @param progress is told every few hundred examples or seconds how many are done, on this thread
+   * @param progress is told every few hundred examples or seconds how many of the split are done
    * @param cancelled asked in between whether to stop
    * @throws IllegalArgumentException if an example cannot be encoded; the message says which
    * @throws java.io.UncheckedIOException if there are many and no room on the disk for them
@@ -28,7 +28,7 @@ public interface TaskEncoder {
    *     interrupted
    */
   default Result encode(
-      Task task, Task.Split split, IntConsumer progress, BooleanSupplier cancelled) {
+      Task task, Task.Split split, ProgressListener progress, BooleanSupplier cancelled) {
     try (EncodedList examples = new EncodedList()) {
       EncodingReport report = encode(task, split, examples::add, progress, cancelled);
       return new Result(examples.finish(), report);
@@ -44,6 +44,6 @@ public interface TaskEncoder {
       Task task,
       Task.Split split,
       Consumer<EncodedExample> to,
-      IntConsumer progress,
+      ProgressListener progress,
       BooleanSupplier cancelled);
 }

@@ -3,9 +3,11 @@ package org.tune4j.core.model;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
+import org.tune4j.core.progress.ProgressListener;
 
 /**
  * How a model is loaded. The defaults: {@link Precision#F32} on the fastest engine present, limited
@@ -16,6 +18,7 @@ public final class LoadOptions {
   private final String engineName;
   private final Engine engine;
   private final ProgressListener progress;
+  private final BooleanSupplier cancelled;
   private final long maxMemory;
 
   private LoadOptions(Builder b) {
@@ -23,6 +26,7 @@ public final class LoadOptions {
     engineName = b.engineName;
     engine = b.engine;
     progress = b.progress;
+    cancelled = b.cancelled;
     maxMemory = b.maxMemory;
   }
 
@@ -46,7 +50,8 @@ public final class LoadOptions {
     private Precision precision = Precision.F32;
     private String engineName = System.getProperty(Engines.PROPERTY, "");
     private Engine engine;
-    private ProgressListener progress = (done, total) -> {};
+    private ProgressListener progress = ProgressListener.none();
+    private BooleanSupplier cancelled = () -> false;
     private long maxMemory = Long.MAX_VALUE;
 
     private Builder() {}
@@ -72,9 +77,18 @@ public final class LoadOptions {
       return this;
     }
 
-    /** Sets who is told how far loading is. */
+    /** Sets who is told how far loading is, after each weight matrix. */
     public Builder progress(ProgressListener value) {
       progress = value;
+      return this;
+    }
+
+    /**
+     * Sets what is asked after each weight matrix whether to stop, with a {@link
+     * java.util.concurrent.CancellationException}; interrupting the thread stops, too.
+     */
+    public Builder cancelled(BooleanSupplier value) {
+      cancelled = value;
       return this;
     }
 
@@ -107,6 +121,10 @@ public final class LoadOptions {
 
   ProgressListener progress() {
     return progress;
+  }
+
+  BooleanSupplier cancelled() {
+    return cancelled;
   }
 
   long maxMemory() {

@@ -79,13 +79,12 @@ final class ModelLoader {
       Engine engine,
       boolean ownsEngine,
       ModelFiles files) {
+    String work = files.directory() == null ? "a random model" : "loading " + files.directory();
     MemoryEstimate.of(config, engine, 1, 1, 0)
-        .require(
-            files.directory() == null ? "a random model" : "loading " + files.directory(),
-            Math.min(options.maxMemory(), engine.freeMemory()));
+        .require(work, Math.min(options.maxMemory(), engine.freeMemory()));
     int storedBytes = List.of("float16", "bfloat16").contains(config.dtype()) ? 2 : 4;
     WeightLoader loader =
-        new WeightLoader(engine, weights, options.progress(), config.parameters(), storedBytes);
+        new WeightLoader(engine, weights, options, work, config.parameters(), storedBytes);
     engine.lock().lock();
     try {
       Decoder decoder = config.architecture().decoder(config, loader);

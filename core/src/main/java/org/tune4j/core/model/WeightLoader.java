@@ -7,18 +7,21 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Tensor;
+import org.tune4j.core.progress.Progress;
 
 /** Moves weights into an engine, counts progress, and frees all of them together. */
 public final class WeightLoader implements AutoCloseable {
   private final Engine engine;
   private final Weights weights;
-  private final ProgressListener progress;
+  private final LoadOptions options;
+  private final String work;
   private final long totalBytes;
   private final int bytesPerWeight;
   private final Deque<Runnable> frees = new ArrayDeque<>();
@@ -29,12 +32,14 @@ public final class WeightLoader implements AutoCloseable {
   WeightLoader(
       Engine engine,
       Weights weights,
-      ProgressListener progress,
+      LoadOptions options,
+      String work,
       long parameters,
       int bytesPerWeight) {
     this.engine = engine;
     this.weights = weights;
-    this.progress = progress;
+    this.options = options;
+    this.work = work;
     this.totalBytes = parameters * bytesPerWeight;
     this.bytesPerWeight = bytesPerWeight;
   }
@@ -195,7 +200,13 @@ public final class WeightLoader implements AutoCloseable {
 
   private void advance(long parameters) {
     done += parameters * bytesPerWeight;
-    progress.onProgress(Math.min(done, totalBytes), totalBytes);
+    options
+        .progress()
+        .onProgress(
+            new Progress(work, Math.min(done, totalBytes), totalBytes, Progress.Unit.BYTES));
+    if (options.cancelled().getAsBoolean() || Thread.currentThread().isInterrupted()) {
+      throw new CancellationException(work + " was cancelled");
+    }
   }
 
   /** Keeps the files open until {@link #release()}, be the model closed in the meantime. */

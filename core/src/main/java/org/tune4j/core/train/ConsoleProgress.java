@@ -5,27 +5,31 @@ import java.io.PrintStream;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.IntFunction;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
-import me.tongfei.progressbar.ProgressBarStyle;
 import org.tune4j.core.data.EncodingReport;
 import org.tune4j.core.io.Terminals;
+import org.tune4j.core.progress.Progress;
 
 /**
- * Shows training on a console: a bar for each stage with tokens/s, the time that the run will still
- * take, and the loss of each task (mean of its last ten steps) with its validation loss, or their
- * mean where the terminal is too narrow. Where there is no terminal, a line every ten seconds, less
- * often the longer the run, and at each stage's end. Examples that were shortened or left out are
- * counted at the start.
+ * Shows on a console how far long work is: loading, encoding, evaluation and advice by a bar once
+ * they take longer than two seconds; training by a bar for each stage with tokens/s, the time that
+ * the run will still take, and the loss of each task (mean of its last ten steps) with its
+ * validation loss, or their mean where the terminal is too narrow. Where there is no terminal, a
+ * line every ten seconds, less often the longer it takes, and at the end. Examples that were
+ * shortened or left out are counted at the start.
+ *
+ * <p>One is enough for all that a program does in turn; two would draw over each other.
  */
 public final class ConsoleProgress implements TrainingListener {
   private static final long LEAST_PAUSE_NANOS = 10_000_000_000L;
   private static final long MOST_PAUSE_NANOS = 300_000_000_000L;
   private static final int LINES = 50;
 
-  /** Encoding that takes less is not shown. */
-  private static final long ENCODING_NANOS = 2_000_000_000L;
+  /** Work other than training that takes less is not shown. */
+  private static final long WORK_NANOS = 2_000_000_000L;
 
   private final PrintStream out;
   private final boolean terminal;
@@ -39,8 +43,8 @@ public final class ConsoleProgress implements TrainingListener {
   private long tokens;
   private double seconds;
   private long lastLine;
-  private long encodingSince;
-  private String encoding = "";
+  private volatile Progress work; // told last; null: none, or a stage of training since
+  private long workSince;
 
   private ConsoleProgress(PrintStream out, boolean terminal) {
     this.out = out;
@@ -58,29 +62,41 @@ public final class ConsoleProgress implements TrainingListener {
   }
 
   @Override
-  public void onEncoding(String task, int done, int total) {
-    long now = System.nanoTime();
-    if (!task.equals(encoding)) {
-      encoding = task;
-      encodingSince = now;
-      lastLine = now + ENCODING_NANOS - LEAST_PAUSE_NANOS;
+  public void onProgress(Progress now) {
+    long time = System.nanoTime();
+    if (!continues(now)) {
+      closeBar();
+      workSince = time;
+      lastLine = time + WORK_NANOS - LEAST_PAUSE_NANOS;
     }
-    if (now - encodingSince < ENCODING_NANOS) {
+    work = now;
+    if (time - workSince < WORK_NANOS) {
       return;
     }
-    if (terminal && bar == null) {
-      bar = bar("encoding " + task, total).build();
-    }
-    if (bar != null) {
-      bar.stepTo(done);
-      if (done == total) {
-        closeBar();
+    if (terminal) {
+      if (bar == null) {
+        bar = bar(now.total(), width -> ProgressLine.bar(work, width));
       }
-    } else if (now - lastLine > LEAST_PAUSE_NANOS || done == total) {
-      lastLine = now;
-      out.printf(Locale.ROOT, "encoding %s: %,d of %,d examples%n", task, done, total);
+      bar.stepTo(now.done());
+    } else if (time - lastLine > pause(workSince) || now.done() == now.total()) {
+      lastLine = time;
+      out.println(now);
       out.flush();
     }
+    if (now.done() == now.total()) {
+      closeBar();
+    }
+  }
+
+  /** Returns whether it is more of the work that was told of last. */
+  private boolean continues(Progress now) {
+    Progress last = work;
+    return last != null
+        && last.unit() == now.unit()
+        && last.total() == now.total()
+        && last.done() <= now.done()
+        && last.done() < last.total()
+        && (now.unit() == Progress.Unit.PERCENT || last.work().equals(now.work()));
   }
 
   @Override
@@ -109,22 +125,24 @@ public final class ConsoleProgress implements TrainingListener {
     tokens = 0;
     seconds = 0;
     lastLine = System.nanoTime();
-    line = null;
+    closeBar();
+    openStage(steps);
+  }
+
+  private void openStage(int steps) {
+    work = null;
     if (terminal) {
-      bar =
-          bar(stage.name(), steps)
-              .setRenderer((state, width) -> line == null ? "" : line.bar(width))
-              .build();
+      bar = bar(steps, width -> line == null ? "" : line.bar(width));
     }
   }
 
-  private ProgressBarBuilder bar(String name, int max) {
+  private ProgressBar bar(long max, IntFunction<String> drawn) {
     return new ProgressBarBuilder()
-        .setTaskName(name)
         .setInitialMax(max)
-        .setStyle(ProgressBarStyle.ASCII)
+        .setRenderer((state, width) -> drawn.apply(width))
         .setUpdateIntervalMillis(200)
-        .setConsumer(new ConsoleProgressBarConsumer(out));
+        .setConsumer(new ConsoleProgressBarConsumer(out))
+        .build();
   }
 
   @Override
@@ -147,19 +165,22 @@ public final class ConsoleProgress implements TrainingListener {
             format(secondsLeft(step)) + " left",
             means,
             validation);
-    if (bar != null) {
+    if (terminal) {
+      if (bar == null) {
+        openStage(step.steps()); // another work, such as an evaluation, has taken its place
+      }
       bar.stepTo(step.step());
-    } else if (System.nanoTime() - lastLine > pause() || step.step() == step.steps()) {
+    } else if (System.nanoTime() - lastLine > pause(startNanos) || step.step() == step.steps()) {
       lastLine = System.nanoTime();
       out.println(line.whole());
       out.flush();
     }
   }
 
-  /** Long runs say less often how they go. */
-  private long pause() {
+  /** What takes long says less often how it goes. */
+  private static long pause(long since) {
     return Math.min(
-        MOST_PAUSE_NANOS, Math.max(LEAST_PAUSE_NANOS, (System.nanoTime() - startNanos) / LINES));
+        MOST_PAUSE_NANOS, Math.max(LEAST_PAUSE_NANOS, (System.nanoTime() - since) / LINES));
   }
 
   @Override

@@ -3,9 +3,11 @@ package org.tune4j.core.train;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.tune4j.core.progress.Progress;
 
 /**
  * What a console shows of a stage in progress: as much as the width allows, the losses first as a
@@ -49,16 +51,29 @@ record ProgressLine(
         Stream.of(each(true), each(false), mean(true), mean(false), loss(losses), "")
             .map(more -> more.isEmpty() ? known : known + ", " + more)
             .toList();
-    for (String text : candidates) {
+    return drawn(name, step, steps, candidates, width)
+        .orElseGet(() -> pad(name + " " + known, width));
+  }
+
+  /** Returns a line with a bar for other work than training. */
+  static String bar(Progress p, int width) {
+    return drawn(p.work(), p.done(), p.total(), List.of(p.amount()), width)
+        .orElseGet(() -> pad(p.amount() + ": " + p.work(), width));
+  }
+
+  /** Returns a line with a bar and the first text that leaves room for one. */
+  private static Optional<String> drawn(
+      String name, long done, long total, List<String> texts, int width) {
+    for (String text : texts) {
       int room = width - name.length() - text.length() - " [] ".length();
       if (room >= LEAST_BAR) {
         int bar = Math.min(room, MOST_BAR);
-        int done = steps == 0 ? bar : (int) ((long) bar * step / steps);
-        String drawn = "=".repeat(done) + (done < bar ? ">" : "") + " ".repeat(bar);
-        return pad(name + " [" + drawn.substring(0, bar) + "] " + text, width);
+        int filled = total == 0 ? bar : (int) (bar * done / total);
+        String drawn = "=".repeat(filled) + (filled < bar ? ">" : "") + " ".repeat(bar);
+        return Optional.of(pad(name + " [" + drawn.substring(0, bar) + "] " + text, width));
       }
     }
-    return pad(name + " " + known, width);
+    return Optional.empty();
   }
 
   private static String pad(String text, int width) {

@@ -247,7 +247,9 @@ public final class Trainer {
   private boolean encoded() throws IOException {
     boolean done = false;
     try {
-      data = TrainingData.encode(model, tasks, plan, h, listeners, cancelled);
+      data =
+          TrainingData.encode(
+              model, tasks, plan, h, p -> listeners.forEach(l -> l.onProgress(p)), cancelled);
       requireMemory();
       done = true;
     } catch (CancellationException e) {

@@ -18,6 +18,7 @@ import org.tune4j.core.data.Shuffles;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskEncoder;
 import org.tune4j.core.model.AdaptableModel;
+import org.tune4j.core.progress.ProgressListener;
 
 /**
  * The encoded examples of the tasks that a run draws from.
@@ -44,7 +45,7 @@ record TrainingData(
       List<Task> tasks,
       TrainingPlan plan,
       Hyperparameters h,
-      List<TrainingListener> listeners,
+      ProgressListener progress,
       BooleanSupplier cancelled) {
     TaskEncoder encoder = model.encoder(h.maxLength(), h.lengthPolicy(), h.learnedTurns());
     Set<String> drawn = new LinkedHashSet<>();
@@ -57,13 +58,7 @@ record TrainingData(
       if (!drawn.contains(task.name())) {
         continue;
       }
-      int total = task.train().size() + task.validation().size();
-      TaskEncoder.Result result =
-          encoder.encode(
-              task,
-              Task.Split.TRAIN,
-              done -> listeners.forEach(l -> l.onEncoding(task.name(), done, total)),
-              cancelled);
+      TaskEncoder.Result result = encoder.encode(task, Task.Split.TRAIN, progress, cancelled);
       checkArgument(
           !result.examples().isEmpty(),
           "task '%s': all %s training examples are longer than %s tokens and were skipped",
@@ -71,15 +66,7 @@ record TrainingData(
           task.train().size(),
           encoder.maxLength());
       List<EncodedExample> held =
-          encoder
-              .encode(
-                  task,
-                  Task.Split.VALIDATION,
-                  done ->
-                      listeners.forEach(
-                          l -> l.onEncoding(task.name(), task.train().size() + done, total)),
-                  cancelled)
-              .examples();
+          encoder.encode(task, Task.Split.VALIDATION, progress, cancelled).examples();
       train.put(task.name(), result.examples());
       validation.put(task.name(), sample(held, h, task.name()));
       reports.put(task.name(), result.report());

@@ -2,18 +2,18 @@ package org.tune4j.core.train;
 
 import java.util.Map;
 import org.tune4j.core.data.EncodingReport;
+import org.tune4j.core.progress.Progress;
+import org.tune4j.core.progress.ProgressListener;
 
 /**
- * Is told how training goes, on the training thread, between steps: evaluation of the model is
- * allowed. A run that is cancelled or fails while examples are encoded goes from {@link
- * #onEncoding} to {@link #onEnd}.
+ * Is told what training brings forth, on the training thread, between steps: evaluation of the
+ * model is allowed. How far it is, is {@linkplain #onProgress progress}: of the encoding, before
+ * training begins, and of each stage's steps. A run that is cancelled or fails while examples are
+ * encoded goes from {@link #onProgress} to {@link #onEnd}.
  */
-public interface TrainingListener {
-  /**
-   * Examples are being encoded, before training begins: {@code done} of {@code total} of a task's
-   * training and validation examples, told every few hundred or seconds.
-   */
-  default void onEncoding(String task, int done, int total) {}
+public interface TrainingListener extends ProgressListener {
+  @Override
+  default void onProgress(Progress progress) {}
 
   /** Training begins. */
   default void onStart(TrainingPlan plan, Map<String, EncodingReport> encoded) {}
@@ -21,8 +21,11 @@ public interface TrainingListener {
   /** A stage begins. */
   default void onStageStart(Stage stage, int index, int steps) {}
 
-  /** A step is done. */
-  default void onStep(StepRecord step) {}
+  /** A step is done; unless overridden, it is told as {@linkplain #onProgress progress}. */
+  default void onStep(StepRecord step) {
+    onProgress(
+        new Progress("training " + step.stage(), step.step(), step.steps(), Progress.Unit.STEPS));
+  }
 
   /** Validation losses were measured: nats per learned token, by task. */
   default void onValidation(Stage stage, int step, Map<String, Double> lossByTask) {}

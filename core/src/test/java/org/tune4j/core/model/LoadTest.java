@@ -10,9 +10,11 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CancellationException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -31,6 +33,7 @@ import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.SafetensorsWriter;
 import org.tune4j.core.io.WeightFiles;
+import org.tune4j.core.progress.Progress;
 import org.tune4j.core.text.Tokenizer;
 
 /** Model directories in all their forms, good and bad. */
@@ -199,21 +202,39 @@ class LoadTest {
 
   @Test
   void reportsProgressAndMemory() throws Exception {
-    List<long[]> reports = new ArrayList<>();
-    LoadOptions options =
-        LoadOptions.builder()
-            .progress((done, total) -> reports.add(new long[] {done, total}))
-            .build();
+    List<Progress> reports = new ArrayList<>();
+    LoadOptions options = LoadOptions.builder().progress(reports::add).build();
     try (LanguageModel model = LanguageModel.load(GOLDEN.resolve("qwen2/model"), options)) {
       assertThat(reports)
           .hasSizeGreaterThan(5)
-          .isSortedAccordingTo((a, b) -> Long.compare(a[0], b[0]));
-      long[] last = reports.get(reports.size() - 1);
-      assertThat(last[0]).as("all is counted, nothing twice").isEqualTo(last[1]);
+          .allMatch(p -> p.work().startsWith("loading ") && p.unit() == Progress.Unit.BYTES)
+          .isSortedAccordingTo(Comparator.comparingLong(Progress::done));
+      Progress last = reports.get(reports.size() - 1);
+      assertThat(last.done()).as("all is counted, nothing twice").isEqualTo(last.total());
       assertThat(model.describe()).contains("Qwen2ForCausalLM", "weights", "MiB");
       assertThat(model.engine().memory().weights()).isPositive();
       assertThat(model.projections()).hasSize(14);
       assertThat(model.projections().get(3).name()).isEqualTo("model.layers.0.self_attn.o_proj");
+    }
+  }
+
+  @Test
+  void loadingCanBeCancelled() throws Exception {
+    List<Progress> reports = new ArrayList<>();
+    LoadOptions.Builder options = LoadOptions.builder().progress(reports::add);
+    Path directory = GOLDEN.resolve("qwen2/model");
+    assertThatThrownBy(
+            () ->
+                LanguageModel.load(directory, options.cancelled(() -> reports.size() == 3).build()))
+        .isInstanceOf(CancellationException.class)
+        .hasMessage("loading " + directory + " was cancelled");
+    assertThat(reports).hasSize(3);
+    Thread.currentThread().interrupt();
+    try {
+      assertThatThrownBy(() -> LanguageModel.load(directory))
+          .isInstanceOf(CancellationException.class);
+    } finally {
+      assertThat(Thread.interrupted()).as("the interruption is the caller's to see").isTrue();
     }
   }
 

@@ -8,6 +8,7 @@ import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskEncoder;
+import org.tune4j.core.progress.ProgressListener;
 
 /**
  * The tasks' profiles, with what of the tasks can be trained on.
@@ -31,9 +32,9 @@ record Profiles(
     for (Task t : request.tasks()) {
       progress.begin("profile of " + t.name(), 1);
       TaskEncoder.Result encoded =
-          encoder.encode(t, Task.Split.TRAIN, done -> {}, progress::cancelled);
+          encoder.encode(t, Task.Split.TRAIN, ProgressListener.none(), progress::cancelled);
       TaskEncoder.Result held =
-          encoder.encode(t, Task.Split.VALIDATION, done -> {}, progress::cancelled);
+          encoder.encode(t, Task.Split.VALIDATION, ProgressListener.none(), progress::cancelled);
       TaskProfile p =
           TaskProfile.of(
               request.model(),

@@ -18,6 +18,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.NotEnoughMemoryException;
+import org.tune4j.core.progress.ProgressListener;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.strategies.PlanContext;
@@ -97,7 +98,7 @@ public final class StrategyRecommender {
   private int similarityExamples = 64;
   private int validationExamples = 64;
   private long seed;
-  private AdviceListener listener = (activity, done) -> {};
+  private ProgressListener listener = ProgressListener.none();
   private BooleanSupplier cancelled = () -> false;
 
   private StrategyRecommender(LanguageModel model) {
@@ -212,8 +213,11 @@ public final class StrategyRecommender {
     return this;
   }
 
-  /** Sets who is told how far it is. */
-  public StrategyRecommender listener(AdviceListener value) {
+  /**
+   * Sets who is told how far it is: in hundredths of the whole, whenever an activity such as {@code
+   * gradients of noun-category} begins, and at the end.
+   */
+  public StrategyRecommender progress(ProgressListener value) {
     listener = value;
     return this;
   }

@@ -127,7 +127,7 @@ class OwnCandidateTest {
     Recommendation advice =
         recommender(tasks())
             .candidates(Own.rated(2))
-            .listener((activity, done) -> activities.add(activity))
+            .progress(p -> activities.add(p.work()))
             .recommend();
     assertThat(advice.recommended().name()).isEqualTo("first-apart");
     assertThat(advice.strategy()).isEqualTo(new FirstApart());

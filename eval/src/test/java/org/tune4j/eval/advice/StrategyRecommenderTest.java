@@ -19,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.progress.Progress;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.strategies.FineTuner;
@@ -280,13 +281,18 @@ class StrategyRecommenderTest {
 
   @Test
   void reportsProgressThatNeverFalls() throws Exception {
-    List<Double> done = new ArrayList<>();
-    recommender(few()).listener((activity, share) -> done.add(share)).recommend();
-    assertThat(done).isSorted().allMatch(d -> d >= 0 && d <= 1);
-    assertThat(done.get(0)).isZero();
-    assertThat(done.get(done.size() - 1)).isEqualTo(1);
+    List<Long> done = new ArrayList<>();
+    recommender(few())
+        .progress(
+            p -> {
+              assertThat(p.unit()).isEqualTo(Progress.Unit.PERCENT);
+              assertThat(p.total()).isEqualTo(100);
+              done.add(p.done());
+            })
+        .recommend();
+    assertThat(done).isSorted().startsWith(0L).endsWith(100L);
     // the last activity but one begins near the end: weights are those of what is done
-    assertThat(done.get(done.size() - 2)).isGreaterThan(0.8);
+    assertThat(done.get(done.size() - 2)).isGreaterThan(80);
   }
 
   @Test

@@ -1,0 +1,53 @@
+package org.tune4j.core.progress;
+
+import static com.google.common.base.Preconditions.checkArgument;
+
+import java.util.Locale;
+
+/**
+ * How far long work is.
+ *
+ * @param work what is being done, such as {@code encoding noun-category (train)}
+ * @param done how much of it is
+ * @param total how much there is; equal to {@code done} at the end
+ * @param unit what both count
+ */
+public record Progress(String work, long done, long total, Unit unit) {
+  /** What is counted. */
+  public enum Unit {
+    /** Bytes of weights, as they are stored. */
+    BYTES,
+    /** Examples of a task. */
+    EXAMPLES,
+    /** Steps of a stage of training. */
+    STEPS,
+    /** Hundredths of a whole of several works, of which {@code work} is the one being done. */
+    PERCENT
+  }
+
+  /** Checks that no more is done than there is. */
+  public Progress {
+    checkArgument(
+        done >= 0 && done <= total,
+        "%s: %s of %s are done; from 0 to all may be",
+        work,
+        done,
+        total);
+  }
+
+  /** Returns how much is done, such as {@code 1,024 of 300,000 examples}. */
+  public String amount() {
+    return switch (unit) {
+      case BYTES -> String.format(Locale.ROOT, "%,d of %,d MiB", done >> 20, total >> 20);
+      case EXAMPLES -> String.format(Locale.ROOT, "%,d of %,d examples", done, total);
+      case STEPS -> String.format(Locale.ROOT, "%,d of %,d steps", done, total);
+      case PERCENT -> done + " %";
+    };
+  }
+
+  /** Returns a line for a log. */
+  @Override
+  public String toString() {
+    return unit == Unit.PERCENT ? amount() + ": " + work : work + ": " + amount();
+  }
+}

@@ -71,6 +71,18 @@ final class StrategyOptions {
   private double temperature;
 
   @Option(
+      names = "--gradient-surgery",
+      description =
+          "In multi-task, take out of each task's gradients what points against another task's (PCGrad).")
+  private boolean surgery;
+
+  @Option(
+      names = "--uncertainty-weighting",
+      description =
+          "In multi-task, weight tasks by an uncertainty that is learned along: noisy ones count less.")
+  private boolean uncertainty;
+
+  @Option(
       names = "--order",
       showDefaultValue = Visibility.NEVER,
       paramLabel = "TASK",
@@ -114,13 +126,21 @@ final class StrategyOptions {
     if (strategy != Name.MULTI_TASK && mixing != Mixing.PROPORTIONAL) {
       throw Main.usage(spec, "--mixing needs --strategy multi-task");
     }
+    if (strategy != Name.MULTI_TASK && (surgery || uncertainty)) {
+      throw Main.usage(
+          spec, "--gradient-surgery and --uncertainty-weighting need --strategy multi-task");
+    }
     return switch (strategy) {
-      case MULTI_TASK ->
-          switch (mixing) {
-            case PROPORTIONAL -> MultiTask.proportional();
-            case UNIFORM -> MultiTask.uniform();
-            case TEMPERATURE -> MultiTask.temperature(temperature);
-          };
+      case MULTI_TASK -> {
+        MultiTask m =
+            switch (mixing) {
+              case PROPORTIONAL -> MultiTask.proportional();
+              case UNIFORM -> MultiTask.uniform();
+              case TEMPERATURE -> MultiTask.temperature(temperature);
+            };
+        m = surgery ? m.gradientSurgery() : m;
+        yield uncertainty ? m.uncertaintyWeighting() : m;
+      }
       case SEQUENTIAL -> {
         Sequential s = Sequential.inOrder(order).replay(replay);
         yield switch (carry) {

@@ -98,6 +98,10 @@ public final class Train implements Callable<Integer> {
           result.training().tokens() / result.training().seconds(),
           result.training().peakBytes() / 1048576.0);
     }
+    result.conflicts().forEach(c -> out.printf("gradients of %s%n", c));
+    result
+        .taskWeights()
+        .forEach((task, w) -> out.printf(Locale.ROOT, "weight of %s: %.3f%n", task, w));
     for (StageResult s : result.training().stages()) {
       s.saved()
           .forEach(

@@ -92,6 +92,20 @@ class CommandsTest {
   }
 
   @Test
+  void conflictsAndWeightsArePrinted() {
+    List<String> args = new ArrayList<>(List.of("train", "--gradient-surgery"));
+    args.addAll(List.of("--uncertainty-weighting", "--train", "24", "--batch", "8"));
+    args.addAll(List.of("--task", "part-of-speech", "--task", "noun-category"));
+    args.addAll(List.of("--output", directory.resolve("surgery").toString()));
+    Cli train = Cli.run(args.toArray(new String[0]));
+    assertThat(train.status()).as(train.err()).isZero();
+    assertThat(train.out())
+        .contains("multi-task-uncertainty-surgery", "gradients through gradient surgery (PCGrad")
+        .containsPattern("gradients of part-of-speech and noun-category: in conflict in \\d+ % of")
+        .containsPattern("weight of part-of-speech: \\d\\.\\d{3}");
+  }
+
+  @Test
   void planIsPrintedAndNothingTrained() {
     Path output = directory.resolve("none");
     Cli plan =

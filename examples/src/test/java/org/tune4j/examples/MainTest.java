@@ -73,6 +73,8 @@ class MainTest {
         List.of(
             List.of("train", "--replay", "0.1"),
             List.of("train", "--strategy", "sequential", "--mixing", "uniform"),
+            List.of("train", "--strategy", "independent", "--gradient-surgery"),
+            List.of("train", "--strategy", "sequential", "--uncertainty-weighting"),
             List.of("train", "--strategy", "grouped"),
             List.of("train", "--group", "a,b"),
             List.of("train", "--resume"),

@@ -3,10 +3,14 @@ package org.tune4j.strategies;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.train.GradientHook;
 import org.tune4j.core.train.StageResult;
 import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingResult;
@@ -83,6 +87,43 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
   /** Returns whether training ran to its end rather than being cancelled. */
   public boolean completed() {
     return training.completed();
+  }
+
+  /**
+   * Returns how tasks' gradients conflicted, for every two that were in a step together; nothing
+   * without {@link MultiTask#gradientSurgery}.
+   */
+  public ImmutableList<TaskConflict> conflicts() {
+    Map<List<String>, Map<String, Double>> pairs = new LinkedHashMap<>();
+    for (GradientHook.Figure f : figures(GradientSurgery.NAME)) {
+      pairs.computeIfAbsent(f.tasks(), t -> new LinkedHashMap<>()).put(f.name(), f.value());
+    }
+    return pairs.entrySet().stream()
+        .map(
+            pair ->
+                new TaskConflict(
+                    pair.getKey().get(0),
+                    pair.getKey().get(1),
+                    pair.getValue().get(GradientSurgery.STEPS).longValue(),
+                    pair.getValue().get(GradientSurgery.CONFLICTS),
+                    pair.getValue().get(GradientSurgery.COSINE)))
+        .collect(ImmutableList.toImmutableList());
+  }
+
+  /**
+   * Returns the weight of each task's loss at the end, by name; nothing without {@link
+   * MultiTask#uncertaintyWeighting}.
+   */
+  public ImmutableMap<String, Double> taskWeights() {
+    return figures(UncertaintyWeighting.NAME).stream()
+        .collect(ImmutableMap.toImmutableMap(f -> f.tasks().get(0), GradientHook.Figure::value));
+  }
+
+  private List<GradientHook.Figure> figures(String hook) {
+    return training.figures().stream()
+        .filter(f -> f.hook().equals(hook))
+        .flatMap(f -> f.figures().stream())
+        .toList();
   }
 
   /** Returns the bytes of all adapters' parameters, in F32 as saved. */

@@ -21,11 +21,24 @@ public final class MultiTask implements TrainingStrategy {
   private final String mixture;
   private final double exponent;
   private final ImmutableMap<String, Double> weights;
+  private final boolean surgery;
+  private final boolean uncertainty;
 
   private MultiTask(String mixture, double exponent, Map<String, Double> weights) {
+    this(mixture, exponent, weights, false, false);
+  }
+
+  private MultiTask(
+      String mixture,
+      double exponent,
+      Map<String, Double> weights,
+      boolean surgery,
+      boolean uncertainty) {
     this.mixture = mixture;
     this.exponent = exponent;
     this.weights = weights == null ? null : ImmutableMap.copyOf(weights);
+    this.surgery = surgery;
+    this.uncertainty = uncertainty;
   }
 
   /**
@@ -62,9 +75,39 @@ public final class MultiTask implements TrainingStrategy {
     return new MultiTask("weights " + new TreeMap<>(weights), 1, weights);
   }
 
+  /**
+   * Returns this strategy with gradient surgery (PCGrad: Yu et al. 2020, arXiv 2001.06782,
+   * algorithm 1): in each step, what points in one task's gradient against another task's is taken
+   * out of it. {@link FineTuningResult#conflicts()} tells how often that was so.
+   *
+   * <p>For tasks that share much and still get in each other's way; where gradients seldom conflict
+   * it changes little, and for tasks that contradict one another an adapter each ({@link
+   * Independent}, {@link Grouped}) is the better answer, as no one adapter can serve both. The
+   * tasks of a step are run in passes apart, each example once as before, and the gradients are
+   * held once more for each task: use steps of enough examples that most tasks are in each.
+   */
+  public MultiTask gradientSurgery() {
+    return new MultiTask(mixture, exponent, weights, true, uncertainty);
+  }
+
+  /**
+   * Returns this strategy with tasks weighted by their uncertainty (Kendall, Gal and Cipolla 2018,
+   * arXiv 1705.07115, section 3.2): the loss {@code L} of each task becomes {@code exp(-s) L + s/2}
+   * with a log-variance {@code s} that is learned along; see {@link
+   * FineTuningResult#taskWeights()}.
+   *
+   * <p>For tasks whose losses differ in scale, or of which some have noisy answers: these then
+   * count less. Not where a hard task is the one that matters, as it is taken for noisy, nor over
+   * many epochs of few examples: a task that is known by heart weighs ever more. It costs what
+   * {@link #gradientSurgery} does; with both, the weighted gradients go under surgery.
+   */
+  public MultiTask uncertaintyWeighting() {
+    return new MultiTask(mixture, exponent, weights, surgery, true);
+  }
+
   @Override
   public String name() {
-    return "multi-task";
+    return "multi-task" + (uncertainty ? "-uncertainty" : "") + (surgery ? "-surgery" : "");
   }
 
   @Override
@@ -83,12 +126,17 @@ public final class MultiTask implements TrainingStrategy {
           weights != null ? weights.get(t.name()) : Math.pow(context.examples(t), exponent));
     }
     long total = context.examples().values().stream().mapToLong(Integer::longValue).sum();
-    return TrainingPlan.of(
-        name(),
+    Stage.Builder stage =
         Stage.named("all-tasks")
             .train(PlanContext.divide(total, shares), ADAPTER)
-            .serve(context.names(), ADAPTER)
-            .build());
+            .serve(context.names(), ADAPTER);
+    if (uncertainty) {
+      stage.gradients(new UncertaintyWeighting(context.names()));
+    }
+    if (surgery) {
+      stage.gradients(new GradientSurgery(context.names(), context.hyperparameters().seed()));
+    }
+    return TrainingPlan.of(name(), stage.build());
   }
 
   @Override

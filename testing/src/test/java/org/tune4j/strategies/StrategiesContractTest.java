@@ -31,6 +31,22 @@ class StrategiesContractTest {
   }
 
   @Group
+  class UnderSurgery extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return MultiTask.proportional().gradientSurgery();
+    }
+  }
+
+  @Group
+  class WeightedByUncertainty extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return MultiTask.uniform().uncertaintyWeighting();
+    }
+  }
+
+  @Group
   class Continuing extends TrainingStrategyContract {
     @Override
     protected TrainingStrategy strategy(List<Task> tasks) {

@@ -11,7 +11,7 @@ import org.tune4j.core.engine.Tape;
  *
  * @param weights the frozen base model
  * @param activations the arena of one step
- * @param adapters weights, gradients and both moments of AdamW
+ * @param adapters weights, gradients and both moments of AdamW, and what gradient hooks keep
  */
 public record MemoryEstimate(long weights, long activations, long adapters) {
 
@@ -85,6 +85,13 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
         weights + (long) copies * config.layers() * projectionBytes(config, engine),
         activations,
         adapters);
+  }
+
+  /**
+   * Returns the estimate with copies of adapters' parameters in F32, as gradient hooks keep them.
+   */
+  public MemoryEstimate withAdapterCopies(long parameters) {
+    return new MemoryEstimate(weights, activations, adapters + Float.BYTES * parameters);
   }
 
   /** Returns the sum of all parts in bytes. */

@@ -1,5 +1,6 @@
 package org.tune4j.core.train;
 
+import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.Map;
 import org.tune4j.core.engine.Parameters;
@@ -26,6 +27,14 @@ public interface GradientHook {
    */
   default boolean byTask() {
     return false;
+  }
+
+  /**
+   * Returns how many copies of an adapter's parameters in F32 its state holds outside the heap,
+   * beside the {@linkplain #byTask gradients of each task}: for the estimate of memory.
+   */
+  default int copies() {
+    return 0;
   }
 
   /**
@@ -58,6 +67,11 @@ public interface GradientHook {
     /** Takes back what {@link #save} returned. */
     default void restore(Map<String, float[]> saved) {}
 
+    /** Returns what it found out, for people: part of the run's result. */
+    default ImmutableList<Figure> figures() {
+      return ImmutableList.of();
+    }
+
     /** Frees what it holds outside the heap. */
     @Override
     default void close() {}
@@ -71,10 +85,26 @@ public interface GradientHook {
    * @param parameters the adapter's: {@link Parameters#flatGradients()} is what is clipped and
    *     given to the optimizer afterwards, the gradient of the mean loss over all tokens of the
    *     step that are learned
+   * @param below of the frozen adapters under it, in the order of {@link Stage#below()}
    * @param byTask for a hook that asks {@linkplain GradientHook#byTask() for them}, the part of
    *     each task that is in this step, F32 {@code [1, size]}; their sum is what {@code
-   *     flatGradients} holds at first
+   *     flatGradients} holds at first, and a hook that changes one changes the other for the hooks
+   *     after it
+   * @param lossByTask of each of the adapter's tasks in this step, in nats per learned token
    */
   record Gradients(
-      Stage stage, int step, Parameters parameters, ImmutableMap<String, Tensor> byTask) {}
+      Stage stage,
+      int step,
+      Parameters parameters,
+      ImmutableList<Parameters> below,
+      ImmutableMap<String, Tensor> byTask,
+      ImmutableMap<String, Double> lossByTask) {}
+
+  /**
+   * A number that a hook found out.
+   *
+   * @param name what it is, as {@code weight}
+   * @param tasks of which; may be none
+   */
+  record Figure(String name, ImmutableList<String> tasks, double value) {}
 }

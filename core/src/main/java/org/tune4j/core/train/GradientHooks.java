@@ -77,6 +77,28 @@ final class GradientHooks implements AutoCloseable {
     return all;
   }
 
+  /**
+   * Returns what they found out, those of a run that was complete before included; under the lock.
+   */
+  ImmutableList<HookFigures> figures(TrainingPlan plan, RunAdapters adapters) {
+    for (Stage stage : plan.stages()) {
+      for (String name : stage.adapters()) {
+        if (stage.gradients().stream().anyMatch(h -> kept.containsKey(new Key(h.name(), name)))) {
+          of(stage, name, adapters.all().get(name).parameters());
+        }
+      }
+    }
+    ImmutableList.Builder<HookFigures> all = ImmutableList.builder();
+    states.forEach(
+        (key, state) -> {
+          ImmutableList<GradientHook.Figure> figures = state.figures();
+          if (!figures.isEmpty()) {
+            all.add(new HookFigures(key.hook, key.adapter, figures));
+          }
+        });
+    return all.build();
+  }
+
   @Override
   public void close() {
     states.values().forEach(GradientHook.State::close);

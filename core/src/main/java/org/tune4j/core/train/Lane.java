@@ -2,6 +2,7 @@ package org.tune4j.core.train;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.Maps;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -158,9 +159,19 @@ final class Lane implements AutoCloseable {
    * Passes the gradients of a step through the hooks.
    *
    * @param step from 0
+   * @param lossByTask of the step, other lanes' tasks included
    */
-  void passThroughHooks(int step) {
+  void passThroughHooks(int step, Map<String, Double> lossByTask) {
     byTask.ifPresent(TaskGradients::sum);
+    if (hooks.isEmpty()) {
+      return;
+    }
+    ImmutableList<Parameters> below =
+        stack.subList(0, stack.size() - 1).stream()
+            .map(Adapter::parameters)
+            .collect(ImmutableList.toImmutableList());
+    ImmutableMap<String, Double> losses =
+        ImmutableMap.copyOf(Maps.filterKeys(lossByTask, tasks()::contains));
     for (GradientHooks.Active a : hooks) {
       a.state()
           .apply(
@@ -168,7 +179,9 @@ final class Lane implements AutoCloseable {
                   stage,
                   step + 1,
                   parameters(),
-                  a.hook().byTask() ? byTask.orElseThrow().ofStep() : ImmutableMap.of()));
+                  below,
+                  a.hook().byTask() ? byTask.orElseThrow().ofStep() : ImmutableMap.of(),
+                  losses));
     }
   }
 

@@ -95,6 +95,7 @@ final class PlanRun {
         totals.tokens(),
         totals.seconds(),
         steps.peakBytes(),
+        adapters.locked(() -> hooks.figures(plan, adapters)),
         adapters.own());
   }
 

@@ -103,10 +103,11 @@ final class StepRunner {
         turns.step(
             () -> {
               addGradients(run, step, items, sums);
+              ImmutableMap<String, Double> losses = sums.means();
               double highest = 0;
               for (Lane lane : running) {
                 turns.pause();
-                highest = Math.max(highest, update(lane, step, norms));
+                highest = Math.max(highest, update(lane, step, losses, norms));
               }
               peakBytes = Math.max(peakBytes, engine.memory().step());
               return highest;
@@ -189,8 +190,9 @@ final class StepRunner {
   }
 
   /** Runs a lane's hooks, clips its gradients and runs its optimizer; returns the learning rate. */
-  private double update(Lane lane, int step, ImmutableMap.Builder<String, Double> norms) {
-    lane.passThroughHooks(step);
+  private double update(
+      Lane lane, int step, Map<String, Double> losses, ImmutableMap.Builder<String, Double> norms) {
+    lane.passThroughHooks(step, losses);
     Parameters p = lane.parameters();
     double norm = Math.sqrt(engine.sumOfSquares(p.flatGradients()));
     if (!Double.isFinite(norm)) {

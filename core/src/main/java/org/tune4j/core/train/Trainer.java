@@ -238,6 +238,7 @@ public final class Trainer {
         0,
         0,
         0,
+        ImmutableList.of(),
         Optional.empty());
   }
 
@@ -273,6 +274,7 @@ public final class Trainer {
             Math.max(1, plan.adapters().size() * factory.parameters(model)),
             StepRunner.mode(h),
             merges)
+        .map(e -> e.withAdapterCopies(plan.gradientCopies() * factory.parameters(model)))
         .ifPresent(estimate -> estimate.require("training", model.engine().freeMemory()));
   }
 

@@ -145,6 +145,25 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     return stages.stream().mapToLong(s -> s.steps(h)).sum();
   }
 
+  /**
+   * Returns how many more times than once the gradients of an adapter, or what is as large, are
+   * held at once at most: for hooks, the gradients of each task where they ask for them, and what
+   * their states keep until the run ends.
+   */
+  public long gradientCopies() {
+    long byTask = 0;
+    Map<List<String>, Integer> states = new HashMap<>(); // by hook and adapter
+    for (Stage s : stages) {
+      if (s.gradients().stream().anyMatch(GradientHook::byTask)) {
+        byTask = Math.max(byTask, s.examples().size());
+      }
+      for (GradientHook hook : s.gradients()) {
+        s.adapters().forEach(a -> states.put(List.of(hook.name(), a), hook.copies()));
+      }
+    }
+    return byTask + states.values().stream().mapToLong(n -> n).sum();
+  }
+
   /** Returns the examples drawn in all. */
   public long examples() {
     return stages.stream()

@@ -21,6 +21,7 @@ import org.tune4j.core.model.Adapter;
  * @param seconds of training, without validation and saving
  * @param peakBytes most memory used outside the heap at once: the model's weights, what is trained,
  *     and the arena of the largest step; not what the engine has in reserve from before
+ * @param figures what gradient hooks found out, also of a run that was cancelled
  * @param merged the run's own model with earlier adapters merged, to which those of the last stage
  *     belong; empty if the plan merged none
  */
@@ -35,6 +36,7 @@ public record TrainingResult(
     long tokens,
     double seconds,
     long peakBytes,
+    ImmutableList<HookFigures> figures,
     Optional<AdaptableModel> merged)
     implements AutoCloseable {
   /**

@@ -202,7 +202,7 @@ class LaneTest {
 
   private void step(Lane lane, int step) {
     engine.write(lane.parameters().flatGradients(), new float[] {step + 1, -step, 0.5f * step});
-    lane.passThroughHooks(step);
+    lane.passThroughHooks(step, Map.of());
     lane.optimizer().apply(0.1, 1, step + 1);
     lane.countStep();
   }
@@ -280,7 +280,7 @@ class LaneTest {
           engine.write(lane.parameters().flatGradients(), new float[] {3, 0, 0});
           apart.take("b");
         }
-        lane.passThroughHooks(step);
+        lane.passThroughHooks(step, Map.of());
       }
     }
     assertThat(told)

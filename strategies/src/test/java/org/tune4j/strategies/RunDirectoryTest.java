@@ -180,12 +180,12 @@ class RunDirectoryTest {
         assertThat(output.getFileName().toString()).matches("\\d{8}-\\d{6}-sequential.*");
         assertThat(output.resolve("adapters")).isNotEmptyDirectory();
       }
-    } finally {
-      threads.shutdownNow();
       for (Path output : outputs) {
         AtomicFiles.deleteRecursively(output);
       }
       Files.deleteIfExists(Path.of("tune4j-runs"));
+    } finally {
+      threads.shutdownNow();
     }
   }
 }

@@ -302,14 +302,11 @@ public final class Tape {
   }
 
   private long nextSeed() {
-    // SplitMix64 (Steele et al. 2014) with its mixing: engines count on from a seed, so that masks
-    // of seeds a constant apart would be shifts of each other
-    seed += 0x9E3779B97F4A7C15L;
-    long z = seed;
-    z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
-    z ^= z >>> 31;
-    return z == 0 ? 1 : z;
+    // mixed, and not a counter: engines count on from a seed, so that masks of seeds a constant
+    // apart would be shifts of each other
+    long next = SplitMix64.at(seed, 1);
+    seed += SplitMix64.GAMMA;
+    return next == 0 ? 1 : next;
   }
 
   /** Normalises the query and key heads of a packed {@code qkv} in place (Qwen3). */

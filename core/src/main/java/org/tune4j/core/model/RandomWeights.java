@@ -3,6 +3,7 @@ package org.tune4j.core.model;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.engine.SplitMix64;
 
 /**
  * Untrained weights: matrices normal with the configuration's standard deviation, norms 1, biases
@@ -28,8 +29,7 @@ record RandomWeights(float deviation, long seed) implements Weights {
         for (int r = 0;
             r < count;
             r++) { // a generator per row, so that any block can be read again
-          SplittableRandom random =
-              new SplittableRandom(tensorSeed * 0x9E3779B97F4A7C15L + row + r);
+          SplittableRandom random = new SplittableRandom(tensorSeed * SplitMix64.GAMMA + row + r);
           for (int c = 0; c < cols; c++) {
             into[r * cols + c] = (float) (deviation * random.nextGaussian());
           }

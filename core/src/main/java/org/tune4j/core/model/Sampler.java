@@ -2,6 +2,7 @@ package org.tune4j.core.model;
 
 import java.util.Arrays;
 import java.util.SplittableRandom;
+import org.tune4j.core.engine.SplitMix64;
 
 /** Chooses tokens from logits. */
 final class Sampler {
@@ -10,7 +11,7 @@ final class Sampler {
 
   Sampler(GenerationConfig config, int sequence) {
     this.config = config;
-    this.random = new SplittableRandom(config.seed() + 0x9E3779B97F4A7C15L * sequence);
+    this.random = new SplittableRandom(config.seed() + SplitMix64.GAMMA * sequence);
   }
 
   /**

@@ -5,6 +5,7 @@ import java.util.function.Predicate;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
+import org.tune4j.core.engine.SplitMix64;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
@@ -74,17 +75,10 @@ final class GradientProbe {
   /** Adds coordinates from {@code offset} on to a sketch. */
   static void sketch(float[] values, long offset, long seed, double[] sketch) {
     for (int i = 0; i < values.length; i++) {
-      long hash = mix(seed + 0x9E3779B97F4A7C15L * (offset + i + 1));
+      long hash = SplitMix64.at(seed, offset + i + 1);
       int bucket = (int) Long.remainderUnsigned(hash >>> 1, sketch.length);
       sketch[bucket] += (hash & 1) == 0 ? values[i] : -values[i];
     }
-  }
-
-  /** The finaliser of SplitMix64 (Steele, Lea and Flood 2014). */
-  private static long mix(long z) {
-    long a = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    long b = (a ^ (a >>> 27)) * 0x94D049BB133111EBL;
-    return b ^ (b >>> 31);
   }
 
   /** Returns whether a gradient points anywhere: finite, and not zero. */

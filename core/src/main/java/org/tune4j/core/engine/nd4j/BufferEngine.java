@@ -10,6 +10,7 @@ import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.engine.Spans;
+import org.tune4j.core.engine.SplitMix64;
 import org.tune4j.core.engine.Tensor;
 
 /**
@@ -102,14 +103,10 @@ public abstract class BufferEngine extends BufferStorage {
   public Tensor dropout(Tensor x, float p, long seed) {
     float[] v = read(x);
     float keep = 1 / (1 - p);
-    // a threshold on 24 random bits, hashed from seed and place (SplitMix64, Steele et al. 2014)
+    // a threshold on 24 random bits
     int threshold = (int) (p * (1 << 24));
     for (int i = 0; i < v.length; i++) {
-      long z = seed + 0x9E3779B97F4A7C15L * (i + 1);
-      z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-      z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
-      z ^= z >>> 31;
-      v[i] = (int) (z >>> 40) < threshold ? 0 : v[i] * keep;
+      v[i] = (int) (SplitMix64.at(seed, i + 1) >>> 40) < threshold ? 0 : v[i] * keep;
     }
     return make(x.rows(), x.cols(), x.dtype(), v);
   }

@@ -5,17 +5,12 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import org.junit.jupiter.api.Test;
-import org.tune4j.core.data.Task;
 
 class WordNetTasksTest {
   @Test
-  void tasksAreAsLargeAsWanted() throws IOException {
+  void eachIsReadByItsName() throws IOException {
     for (String name : WordNetTasks.NAMES) {
-      Task task = WordNetTasks.load(name);
-      assertThat(task.name()).isEqualTo(name);
-      assertThat(task.train().size()).as(name).isGreaterThanOrEqualTo(2_000);
-      assertThat(task.validation().size()).as(name).isGreaterThanOrEqualTo(300);
-      assertThat(task.test().size()).as(name).isGreaterThanOrEqualTo(500);
+      assertThat(WordNetTasks.load(name).name()).isEqualTo(name);
     }
   }
 

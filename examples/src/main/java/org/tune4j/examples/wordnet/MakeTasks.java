@@ -2,16 +2,16 @@ package org.tune4j.examples.wordnet;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
+import java.util.Locale;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
+import java.util.zip.GZIPOutputStream;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.examples.wordnet.Splits.Candidate;
 import picocli.CommandLine.Command;
@@ -25,14 +25,8 @@ import picocli.CommandLine.Spec;
     description = "Makes tasks from the dictionary files of WordNet 3.0 (Debian: wordnet-base).")
 public final class MakeTasks implements Callable<Integer> {
   private static final ObjectMapper JSON = new ObjectMapper();
-  private static final int TRAIN = 4_000;
-  private static final int VALIDATION = 400;
-  private static final int TEST = 800;
-
-  /** The training rows where there are fewer, so that validation and test are not short instead. */
-  private static final ImmutableMap<String, Integer> FEWER =
-      ImmutableMap.of("pertainym", 2_800, "verb-noun", 3_400, "verb-frame", 3_600);
-
+  private static final String BASELINES =
+      "the commonest label, a classifier of the text's shape, one of its trigrams";
   @Spec private CommandSpec spec;
 
   @Option(
@@ -46,7 +40,7 @@ public final class MakeTasks implements Callable<Integer> {
       names = "--output",
       required = true,
       paramLabel = "DIR",
-      description = "Gets a folder for each task.")
+      description = "Gets a folder for each task, with its files packed by gzip.")
   private Path output;
 
   @Option(names = "--seed", paramLabel = "N", description = "Of the draws and the splits.")
@@ -61,34 +55,51 @@ public final class MakeTasks implements Callable<Integer> {
   public Integer call() throws IOException {
     WordNet wordNet = WordNet.read(dictionary);
     PrintWriter out = spec.commandLine().getOut();
-    out.println("task, classes, majority share in test, train / validation / test rows");
+    out.println("task, labels, train / validation / test rows, accuracy of " + BASELINES);
     for (String task : names()) {
-      int[] rows = {FEWER.getOrDefault(task, TRAIN), VALIDATION, TEST};
-      Splits splits = Splits.of(TaskMaker.candidates(wordNet, task, seed), rows, seed);
+      Splits splits = Splits.largest(TaskMaker.candidates(wordNet, task, seed), seed);
       write(splits, output.resolve(task));
-      Map<String, Long> answers =
-          splits.test().stream()
-              .collect(Collectors.groupingBy(Candidate::completion, Collectors.counting()));
-      boolean open = splits.test().stream().allMatch(c -> c.label().isEmpty());
-      long most = answers.values().stream().mapToLong(n -> n).max().orElse(0);
-      out.printf(
-          "%s, %s, %.3f, %d / %d / %d%n",
-          task,
-          open ? "open" : String.valueOf(answers.size()),
-          most / Math.max(1.0, splits.test().size()),
-          splits.train().size(),
-          splits.validation().size(),
-          splits.test().size());
+      out.println(describe(task, splits));
+      out.flush();
     }
-    out.flush();
     return 0;
+  }
+
+  private static String describe(String task, Splits splits) {
+    long labels = splits.train().stream().map(Candidate::label).distinct().count();
+    String rows =
+        "%d / %d / %d"
+            .formatted(splits.train().size(), splits.validation().size(), splits.test().size());
+    if (labels == 1) {
+      return "%s, open, %s".formatted(task, rows);
+    }
+    Shortcuts shortcuts = Shortcuts.of(splits.train(), splits.test());
+    return String.format(
+        Locale.ROOT,
+        "%s, %d, %s, %.3f, %.3f, %.3f",
+        task,
+        labels,
+        rows,
+        shortcuts.majority(),
+        shortcuts.shape(),
+        shortcuts.trigrams());
   }
 
   private static void write(Splits splits, Path directory) throws IOException {
     Files.createDirectories(directory);
-    AtomicFiles.writeString(directory.resolve("train.jsonl"), lines(splits.train()));
-    AtomicFiles.writeString(directory.resolve("validation.jsonl"), lines(splits.validation()));
-    AtomicFiles.writeString(directory.resolve("test.jsonl"), lines(splits.test()));
+    write(directory.resolve("train.jsonl.gz"), splits.train());
+    write(directory.resolve("validation.jsonl.gz"), splits.validation());
+    write(directory.resolve("test.jsonl.gz"), splits.test());
+  }
+
+  private static void write(Path file, List<Candidate> candidates) throws IOException {
+    AtomicFiles.write(
+        file,
+        out -> {
+          GZIPOutputStream packed = new GZIPOutputStream(out);
+          packed.write(lines(candidates).getBytes(StandardCharsets.UTF_8));
+          packed.finish();
+        });
   }
 
   private static String lines(List<Candidate> candidates) {

@@ -3,10 +3,12 @@ package org.tune4j.examples.wordnet;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
@@ -20,6 +22,11 @@ record Splits(
     ImmutableList<Candidate> train,
     ImmutableList<Candidate> validation,
     ImmutableList<Candidate> test) {
+  private static final int TRAIN = 4_000;
+  private static final int VALIDATION = 400;
+  private static final int TEST = 800;
+  private static final int STEP = 100;
+
   /**
    * An example that a task may take.
    *
@@ -29,9 +36,24 @@ record Splits(
   record Candidate(String prompt, String completion, String label, ImmutableSet<String> units) {}
 
   /**
+   * Divides so that the training split is as large as it can be, up to {@value #TRAIN} examples,
+   * while validation and test have enough.
+   */
+  static Splits largest(List<Candidate> candidates, long seed) {
+    for (int train = TRAIN; ; train -= STEP) {
+      Splits splits = of(candidates, new int[] {train, VALIDATION, TEST}, seed);
+      if (train <= STEP
+          || (splits.validation().size() >= 0.9 * VALIDATION
+              && splits.test().size() >= 0.9 * TEST)) {
+        return splits;
+      }
+    }
+  }
+
+  /**
    * Divides. A unit belongs to the split that took its first example; examples whose units belong
    * to different splits are left out. Every class gets an equal share of each split, or what there
-   * is.
+   * is, which the others then fill.
    *
    * @param rows of training, validation and test, at most
    */
@@ -42,20 +64,27 @@ record Splits(
     }
     Random random = new Random(seed);
     byLabel.values().forEach(list -> Collections.shuffle(list, random));
+    int total = Arrays.stream(rows).sum();
+    int share = share(byLabel.values().stream().map(List::size).toList(), total);
     List<List<Candidate>> taken = List.of(new ArrayList<>(), new ArrayList<>(), new ArrayList<>());
     Map<String, Integer> owner = new HashMap<>();
-    Map<String, int[]> counts = new HashMap<>();
-    Set<String> prompts = new HashSet<>();
+    Set<String> prompts = new HashSet<>(); // without case, which glosses differ by
+    int[] count = new int[rows.length];
     int longest = byLabel.values().stream().mapToInt(List::size).max().orElse(0);
+    Map<String, int[]> counts = new HashMap<>();
     for (int i = 0; i < longest; i++) {
       for (var entry : byLabel.entrySet()) {
         if (i >= entry.getValue().size()) {
           continue;
         }
         Candidate candidate = entry.getValue().get(i);
-        int[] count = counts.computeIfAbsent(entry.getKey(), l -> new int[rows.length]);
-        int split = split(candidate, owner, count, rows, byLabel.size());
-        if (split >= 0 && prompts.add(candidate.prompt())) {
+        int[] ofClass = counts.computeIfAbsent(entry.getKey(), l -> new int[rows.length]);
+        if (Arrays.stream(ofClass).sum() >= share) {
+          continue;
+        }
+        int split = split(candidate, owner, ofClass, count, rows);
+        if (split >= 0 && prompts.add(candidate.prompt().toLowerCase(Locale.ROOT))) {
+          ofClass[split]++;
           count[split]++;
           taken.get(split).add(candidate);
           candidate.units().forEach(unit -> owner.put(unit, split));
@@ -69,9 +98,22 @@ record Splits(
         ImmutableList.copyOf(taken.get(2)));
   }
 
-  /** Returns the split whose share is least filled and that may have the candidate, or -1. */
+  /** Returns the most examples of a class with which all classes have at least a total, if any. */
+  private static int share(List<Integer> sizes, int total) {
+    int share = 0;
+    while (sizes.stream().mapToInt(size -> size).max().orElse(0) > share) {
+      int atMost = share;
+      if (sizes.stream().mapToInt(size -> Math.min(size, atMost)).sum() >= total) {
+        break;
+      }
+      share++;
+    }
+    return share;
+  }
+
+  /** Returns the split whose part of the class is least filled and may have it, or -1. */
   private static int split(
-      Candidate candidate, Map<String, Integer> owner, int[] count, int[] rows, int classes) {
+      Candidate candidate, Map<String, Integer> owner, int[] ofClass, int[] count, int[] rows) {
     int only = -1;
     for (String unit : candidate.units()) {
       int of = owner.getOrDefault(unit, -1);
@@ -82,10 +124,10 @@ record Splits(
     }
     int best = -1;
     for (int s = 0; s < rows.length; s++) {
-      // count / rows, compared without division
+      // ofClass / rows, compared without division
       if ((only < 0 || only == s)
-          && count[s] < (rows[s] + classes - 1) / classes
-          && (best < 0 || (long) count[s] * rows[best] < (long) count[best] * rows[s])) {
+          && count[s] < rows[s]
+          && (best < 0 || (long) ofClass[s] * rows[best] < (long) ofClass[best] * rows[s])) {
         best = s;
       }
     }

@@ -1,18 +1,24 @@
 package org.tune4j.examples.wordnet;
 
+import com.google.common.base.CharMatcher;
+import com.google.common.base.Splitter;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.function.Predicate;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.tune4j.examples.wordnet.Splits.Candidate;
 
 /** Makes the candidates of each task. Draws are by the seed alone. */
@@ -22,6 +28,22 @@ final class TaskMaker {
 
   private static final String PHYSICAL_ENTITY = "n1930";
   private static final String ABSTRACTION = "n2137";
+
+  private static final Splitter WORDS = Splitter.on(CharMatcher.inRange('a', 'z').negate());
+
+  /**
+   * The numbers of sentence frames (wninput(5WN)) by what follows the verb; the first that has all
+   * of a verb's frames is its pattern.
+   */
+  private static final ImmutableMap<String, ImmutableSet<Integer>> PATTERNS =
+      ImmutableMap.of(
+          "nothing", ImmutableSet.of(1, 2, 3),
+          "thing", ImmutableSet.of(8, 11),
+          "person", ImmutableSet.of(9, 10),
+          "either", ImmutableSet.of(8, 9, 10, 11),
+          "phrase", ImmutableSet.of(1, 2, 3, 4, 12, 13, 22, 27));
+
+  private static final Pattern PLAIN = Pattern.compile("[a-z]{3,12}");
 
   /** The tasks' names and what makes them. */
   static final ImmutableMap<String, Consumer<TaskMaker>> TASKS =
@@ -34,13 +56,16 @@ final class TaskMaker {
           .put("part-whole", TaskMaker::partWhole)
           .put("noun-relation", TaskMaker::nounRelation)
           .put("hyponym-or-not", TaskMaker::hyponymOrNot)
-          .put("same-synset", TaskMaker::sameSynset)
           .put("verb-frame", TaskMaker::verbFrame)
+          .put("verb-pattern", TaskMaker::verbPattern)
           .put("concrete-abstract", TaskMaker::concreteAbstract)
-          .put("instance-or-kind", TaskMaker::instanceOrKind)
-          .put("adjective-category", TaskMaker::adjectiveCategory)
-          .put("sense-ranking", TaskMaker::senseRanking)
+          .put("animal-kind", m -> m.kinds(Kinds.ANIMALS, "Animal", s -> true, TaskMaker::gloss))
+          .put("artifact-kind", m -> m.kinds(Kinds.ARTIFACTS, "Thing", s -> true, TaskMaker::gloss))
+          .put("person-kind", m -> m.kinds(Kinds.PERSONS, "Person", s -> true, TaskMaker::gloss))
+          .put("word-category", m -> m.kinds(Kinds.WORDS, "Topic", m::isFirstSense, Synset::name))
+          .put("domain", TaskMaker::domain)
           .put("name-from-gloss", TaskMaker::nameFromGloss)
+          .put("base-form", TaskMaker::baseForm)
           .buildOrThrow();
 
   private final WordNet wordNet;
@@ -146,56 +171,55 @@ final class TaskMaker {
   }
 
   private void nounRelation() {
-    eachNounPair("@", (s, t) -> addPair(s, t, s.name(), t.name(), "Relation", "kind"));
-    eachNounPair("#p", (s, t) -> addPair(s, t, s.name(), t.name(), "Relation", "part"));
-    eachNounPair("#m", (s, t) -> addPair(s, t, s.name(), t.name(), "Relation", "member"));
+    eachNounPair("@", (s, t) -> addPlainPair(s, t, "Relation", "kind"));
+    eachNounPair("#p", (s, t) -> addPlainPair(s, t, "Relation", "part"));
+    eachNounPair(
+        "@",
+        (s, parent) -> {
+          List<Synset> sisters = parent.pointers("~").map(wordNet::target).toList();
+          Synset sister = sisters.get(random.nextInt(sisters.size()));
+          addPlainPair(s, sister, "Relation", "sister");
+        });
   }
 
-  /** What is not a kind of it is a kind of its sibling: near, so that the topic does not tell. */
+  /** Single words without capitals, so that neither length nor capitals tell the answer. */
+  private void addPlainPair(Synset a, Synset b, String asked, String is) {
+    if (PLAIN.matcher(a.name()).matches() && PLAIN.matcher(b.name()).matches()) {
+      addPair(a, b, a.name(), b.name(), asked, is);
+    }
+  }
+
+  /** What is not a kind of it is what it is a kind of: the same words the other way round. */
   private void hyponymOrNot() {
     eachNounPair(
         "@",
         (s, parent) -> {
           if (random.nextBoolean()) {
-            addPair(s, parent, s.name(), parent.name(), "Is a kind of", "yes");
+            addPlainPair(s, parent, "Is a kind of", "yes");
           } else {
-            sibling(parent, u -> u.pointers("~").findAny().isPresent())
-                .ifPresent(u -> addPair(s, u, s.name(), u.name(), "Is a kind of", "no"));
+            addPlainPair(parent, s, "Is a kind of", "no");
           }
         });
   }
 
-  /** Another synset below the same one: as general or as long a name as the true answer's. */
-  private Optional<Synset> sibling(Synset synset, Predicate<Synset> like) {
-    List<Synset> siblings =
-        synset
-            .pointers("@")
-            .limit(1)
-            .flatMap(p -> wordNet.target(p).pointers("~"))
-            .map(wordNet::target)
-            .filter(s -> !s.key().equals(synset.key()) && like.test(s))
-            .toList();
-    return siblings.isEmpty()
-        ? Optional.empty()
-        : Optional.of(siblings.get(random.nextInt(siblings.size())));
-  }
-
-  private void sameSynset() {
-    for (char pos : new char[] {'n', 'v'}) {
-      wordNet
-          .all(pos)
-          .filter(s -> s.words().size() > 1)
-          .forEach(
-              s -> {
-                if (random.nextBoolean()) {
-                  addPair(s, s, s.name(), s.words().get(1), "Meaning", "same");
-                } else {
-                  sibling(s, u -> u.words().size() > 1)
-                      .ifPresent(
-                          u -> addPair(s, u, s.name(), u.words().get(1), "Meaning", "different"));
-                }
-              });
-    }
+  private void verbPattern() {
+    wordNet
+        .all('v')
+        .filter(s -> !s.frames().isEmpty())
+        .forEach(
+            s ->
+                PATTERNS.entrySet().stream()
+                    .filter(pattern -> pattern.getValue().containsAll(s.frames()))
+                    .findFirst()
+                    .ifPresent(
+                        pattern ->
+                            add(
+                                s.name() + ": " + gloss(s),
+                                "Takes",
+                                pattern.getKey(),
+                                false,
+                                s.key(),
+                                unit(s.name()))));
   }
 
   /** Only verbs whose frames are all of one kind. The frames' numbers: wninput(5WN). */
@@ -243,57 +267,81 @@ final class TaskMaker {
     }
   }
 
-  private void instanceOrKind() {
+  /** A noun whose class the question must not name. */
+  private void kinds(
+      Kinds kinds, String asked, Predicate<Synset> accepted, Function<Synset, String> question) {
     wordNet
         .all('n')
+        .filter(accepted)
         .forEach(
-            s ->
-                addGloss(
-                    s,
-                    "Instance or kind",
-                    s.pointers("@i").findAny().isPresent() ? "instance" : "kind"));
-  }
-
-  /** Lexicographer files 00 (descriptive) and 01 (relational). */
-  private void adjectiveCategory() {
-    wordNet
-        .all('a')
-        .filter(s -> s.category() <= 1)
-        .forEach(s -> addGloss(s, "Adjective", s.category() == 0 ? "descriptive" : "relational"));
-  }
-
-  /** Two nouns' or verbs' senses: the more frequent is the one that the index has first. */
-  private void senseRanking() {
-    wordNet
-        .senses()
-        .asMap()
-        .forEach(
-            (lemma, keys) -> {
-              if (keys.size() > 1 && (lemma.startsWith("n:") || lemma.startsWith("v:"))) {
-                ImmutableList<String> senses = ImmutableList.copyOf(keys);
-                Synset common = wordNet.synsets().get(senses.get(0));
-                Synset rare = wordNet.synsets().get(senses.get(senses.size() - 1));
-                boolean first = random.nextBoolean();
-                add(
-                    "%s: 1 %s 2 %s"
-                        .formatted(
-                            lemma.substring(2),
-                            gloss(first ? common : rare),
-                            gloss(first ? rare : common)),
-                    "Usual",
-                    first ? "1" : "2",
-                    false,
-                    common.key(),
-                    rare.key(),
-                    lemma.substring(2));
-              }
+            s -> {
+              Set<String> above = new HashSet<>();
+              ancestors(s, above);
+              kinds
+                  .of(above)
+                  .filter(kind -> !question.apply(s).toLowerCase(Locale.ROOT).contains(kind))
+                  .ifPresent(
+                      kind -> add(question.apply(s), asked, kind, false, s.key(), unit(s.name())));
             });
   }
 
+  /** Whether a synset is what its name usually means. */
+  private boolean isFirstSense(Synset synset) {
+    ImmutableList<String> senses = wordNet.senses(synset.partOfSpeech(), synset.name());
+    return !senses.isEmpty() && senses.get(0).equals(synset.key());
+  }
+
+  /** Only terms of one field; WordNet tells it by pointers to the field's name. */
+  private void domain() {
+    for (char pos : new char[] {'n', 'v', 'a', 'r'}) {
+      wordNet
+          .all(pos)
+          .forEach(
+              s -> {
+                Set<String> topics =
+                    s.pointers(";c").map(p -> wordNet.target(p).name()).collect(Collectors.toSet());
+                List<String> fields =
+                    Kinds.FIELDS.entrySet().stream()
+                        .filter(f -> !Collections.disjoint(f.getValue(), topics))
+                        .map(Map.Entry::getKey)
+                        .toList();
+                if (fields.size() == 1) {
+                  addGloss(s, "Field", fields.get(0));
+                }
+              });
+    }
+  }
+
+  /** Nouns whose gloss has a word of the same stem: a bare guess from the meaning is too hard. */
   private void nameFromGloss() {
     wordNet
         .all('n')
-        .filter(s -> s.words().size() > 1 && s.name().matches("[a-z]{3,8}"))
+        .filter(s -> PLAIN.matcher(s.name()).matches() && hasStem(gloss(s), s.name()))
         .forEach(s -> add(gloss(s), "Word", s.name(), true, s.key(), unit(s.name())));
+  }
+
+  private static boolean hasStem(String gloss, String name) {
+    List<String> words = WORDS.splitToList(gloss.toLowerCase(Locale.ROOT));
+    return words.stream().anyMatch(word -> sameStem(word, name))
+        && words.stream().noneMatch(word -> word.equals(name) || word.equals(name + "s"));
+  }
+
+  /** Whether two words begin alike for all but four letters of the shorter, or for four. */
+  private static boolean sameStem(String a, String b) {
+    int length = Math.max(4, Math.min(a.length(), b.length()) - 4);
+    return a.length() >= length && b.length() >= length && a.regionMatches(0, b, 0, length);
+  }
+
+  private void baseForm() {
+    wordNet
+        .irregular()
+        .asMap()
+        .forEach(
+            (form, bases) -> {
+              String base = bases.iterator().next();
+              if (bases.size() == 1 && !form.equals(base)) {
+                add(form, "Base", base, true, form, base);
+              }
+            });
   }
 }

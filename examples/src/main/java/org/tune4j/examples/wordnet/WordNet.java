@@ -15,14 +15,18 @@ import java.util.stream.Stream;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * WordNet's dictionary, read from its {@code data.*} and {@code index.*} files, whose format
- * wndb(5WN) describes.
+ * WordNet's dictionary, read from its {@code data.*}, {@code index.*} and {@code *.exc} files,
+ * whose format wndb(5WN) describes.
  *
  * @param synsets by their keys, in the files' order
  * @param senses the keys of a lemma's synsets, most frequent first, by part of speech, a colon and
  *     the lemma in lower case
+ * @param irregular the base forms of inflected forms that rules do not find
  */
-record WordNet(ImmutableMap<String, Synset> synsets, ImmutableListMultimap<String, String> senses) {
+record WordNet(
+    ImmutableMap<String, Synset> synsets,
+    ImmutableListMultimap<String, String> senses,
+    ImmutableListMultimap<String, String> irregular) {
   private static final ImmutableMap<String, String> FILES =
       ImmutableMap.of("noun", "n", "verb", "v", "adj", "a", "adv", "r");
   private static final Splitter FIELDS = Splitter.on(' ').omitEmptyStrings();
@@ -35,6 +39,7 @@ record WordNet(ImmutableMap<String, Synset> synsets, ImmutableListMultimap<Strin
   static WordNet read(Path directory) throws IOException {
     ImmutableMap.Builder<String, Synset> synsets = ImmutableMap.builder();
     ImmutableListMultimap.Builder<String, String> senses = ImmutableListMultimap.builder();
+    ImmutableListMultimap.Builder<String, String> irregular = ImmutableListMultimap.builder();
     for (var file : FILES.entrySet()) {
       String pos = file.getValue();
       eachLine(
@@ -58,8 +63,20 @@ record WordNet(ImmutableMap<String, Synset> synsets, ImmutableListMultimap<Strin
               senses.put(pos + ":" + lemma(fields.get(0)), pos + Integer.parseInt(offset));
             }
           });
+      eachLine(
+          directory.resolve(file.getKey() + ".exc"),
+          "an inflected form and its base forms",
+          line -> {
+            List<String> forms = FIELDS.splitToList(line);
+            if (forms.size() < 2) {
+              throw new IllegalArgumentException("no base form");
+            }
+            forms
+                .subList(1, forms.size())
+                .forEach(b -> irregular.put(lemma(forms.get(0)), lemma(b)));
+          });
     }
-    return new WordNet(synsets.buildOrThrow(), senses.build());
+    return new WordNet(synsets.buildOrThrow(), senses.build(), irregular.build());
   }
 
   private interface LineReader {

@@ -37,8 +37,8 @@ class MakeTasksTest {
   @Test
   void namesTheFileAndLineThatIsMalformed(@TempDir Path directory) throws IOException {
     for (String pos : List.of("noun", "verb", "adj", "adv")) {
-      for (String kind : List.of("data.", "index.")) {
-        Files.copy(EXTRACT.resolve(kind + pos), directory.resolve(kind + pos));
+      for (String name : List.of("data." + pos, "index." + pos, pos + ".exc")) {
+        Files.copy(EXTRACT.resolve(name), directory.resolve(name));
       }
     }
     Path file = directory.resolve("data.verb");

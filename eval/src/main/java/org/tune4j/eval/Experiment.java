@@ -488,6 +488,15 @@ public final class Experiment {
     return new Outcome(
         name,
         plan,
+        tasks.stream()
+            .map(Task::name)
+            .collect(
+                ImmutableMap.toImmutableMap(
+                    t -> t,
+                    t ->
+                        result.adaptersFor(t).stream()
+                            .map(Adapter::name)
+                            .collect(ImmutableList.toImmutableList()))),
         stages.matrix(),
         last,
         intervals.buildOrThrow(),

@@ -12,9 +12,13 @@ import com.fasterxml.jackson.datatype.guava.GuavaModule;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.AdapterCombination;
+import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.train.GradientHook;
 
 /** This package's records as JSON files. */
@@ -32,7 +36,9 @@ final class Json {
                   .addSerializer(Path.class, ToStringSerializer.instance)
                   .addDeserializer(Path.class, new PathDeserializer())
                   .addSerializer(GradientHook.class, ToStringSerializer.instance)
-                  .addDeserializer(GradientHook.class, new HookDeserializer()));
+                  .addDeserializer(GradientHook.class, new HookDeserializer())
+                  .addSerializer(AdapterCombination.class, ToStringSerializer.instance)
+                  .addDeserializer(AdapterCombination.class, new CombinationDeserializer()));
 
   private Json() {}
 
@@ -75,6 +81,44 @@ final class Json {
     public GradientHook deserialize(JsonParser parser, DeserializationContext context)
         throws IOException {
       return new RecordedHook(parser.getText());
+    }
+  }
+
+  /** A combination of a run before, of which only what it was is known. */
+  private record RecordedCombination(String name) implements AdapterCombination {
+    @Override
+    public void require(AdapterFactory factory) {
+      throw read();
+    }
+
+    @Override
+    public Adapter combine(String adapter, List<? extends Adapter> adapters, double... weights) {
+      throw read();
+    }
+
+    private UnsupportedOperationException read() {
+      return new UnsupportedOperationException(
+          "'%s' was read from a file: it tells how adapters were combined, and combines none"
+              .formatted(name));
+    }
+
+    @Override
+    public String toString() {
+      return name;
+    }
+  }
+
+  private static final class CombinationDeserializer extends StdDeserializer<AdapterCombination> {
+    private static final long serialVersionUID = 1L;
+
+    CombinationDeserializer() {
+      super(AdapterCombination.class);
+    }
+
+    @Override
+    public AdapterCombination deserialize(JsonParser parser, DeserializationContext context)
+        throws IOException {
+      return new RecordedCombination(parser.getText());
     }
   }
 

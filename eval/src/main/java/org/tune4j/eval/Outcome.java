@@ -13,6 +13,8 @@ import org.tune4j.core.train.TrainingPlan;
  *
  * @param strategy its name, unique in the experiment
  * @param plan what was done
+ * @param serving the names of the adapters that serve each task in the end, applied in order: those
+ *     of the plan, without what was not kept
  * @param matrix the score of every task after every stage
  * @param evaluations of each task after the last stage, by task
  * @param intervals each task's score with its 95 % interval
@@ -24,6 +26,7 @@ import org.tune4j.core.train.TrainingPlan;
 public record Outcome(
     String strategy,
     TrainingPlan plan,
+    ImmutableMap<String, ImmutableList<String>> serving,
     StageMatrix matrix,
     ImmutableMap<String, Evaluation> evaluations,
     ImmutableMap<String, ConfidenceInterval> intervals,
@@ -37,8 +40,6 @@ public record Outcome(
    * @throws IllegalArgumentException if there is no such task
    */
   public ImmutableList<Path> adaptersFor(String task) {
-    ImmutableMap<String, ImmutableList<String>> serving =
-        plan.stages().get(plan.stages().size() - 1).serving();
     if (!serving.containsKey(task)) {
       throw new IllegalArgumentException(
           "no task is named '%s'; there are %s".formatted(task, serving.keySet()));
@@ -62,6 +63,7 @@ public record Outcome(
     return new Outcome(
         strategy,
         plan,
+        serving,
         matrix,
         evaluations,
         intervals,

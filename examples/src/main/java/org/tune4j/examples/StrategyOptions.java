@@ -2,6 +2,7 @@ package org.tune4j.examples;
 
 import com.google.common.base.Splitter;
 import java.util.List;
+import org.tune4j.lora.Combination;
 import org.tune4j.strategies.Grouped;
 import org.tune4j.strategies.Independent;
 import org.tune4j.strategies.MultiTask;
@@ -19,7 +20,8 @@ final class StrategyOptions {
     MULTI_TASK,
     SEQUENTIAL,
     INDEPENDENT,
-    GROUPED;
+    GROUPED,
+    MERGED;
 
     @Override
     public String toString() {
@@ -41,6 +43,19 @@ final class StrategyOptions {
     MERGE
   }
 
+  /** How the adapters of tasks are merged. */
+  enum MergeMethod {
+    LINEAR,
+    TIES,
+    DARE_LINEAR,
+    DARE_TIES;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(java.util.Locale.ROOT).replace('_', '-');
+    }
+  }
+
   @Spec(Spec.Target.MIXEE)
   private CommandSpec spec;
 
@@ -53,6 +68,7 @@ final class StrategyOptions {
         "sequential: one task after the other.",
         "independent: an adapter for each task, trained side by side.",
         "grouped: an adapter for each group of tasks, trained side by side.",
+        "merged: as independent, then one adapter of all.",
       })
   private Name strategy;
 
@@ -115,6 +131,44 @@ final class StrategyOptions {
               + " their own.")
   private List<String> groups = List.of();
 
+  @Option(
+      names = "--then-specialise",
+      description =
+          "After multi-task, train a small adapter for each task on top of the shared one, and keep those that"
+              + " gain on validation examples.")
+  private boolean thenSpecialise;
+
+  @Option(
+      names = "--specialist-size",
+      paramLabel = "SHARE",
+      defaultValue = "0.25",
+      description = "Rank of these small adapters, in parts of the shared one's.")
+  private double specialistSize;
+
+  @Option(
+      names = "--merge-method",
+      paramLabel = "NAME",
+      defaultValue = "linear",
+      description =
+          "How merged makes one adapter: ${COMPLETION-CANDIDATES}. linear is the exact mean of the updates; the"
+              + " others prune them by --density and keep the largest singular values.")
+  private MergeMethod mergeMethod;
+
+  @Option(
+      names = "--density",
+      paramLabel = "SHARE",
+      defaultValue = "0.5",
+      description = "Share of an update's elements that ties and dare keep.")
+  private double density;
+
+  @Option(
+      names = "--merge-rank",
+      paramLabel = "N",
+      defaultValue = "0",
+      description =
+          "Rank of the merged adapter, with ties and dare; 0 for that of the tasks' adapters.")
+  private int mergeRank;
+
   TrainingStrategy strategy() {
     boolean sequential = strategy == Name.SEQUENTIAL;
     if (!sequential && (!order.isEmpty() || carry != Carry.CONTINUE || replay != 0)) {
@@ -130,6 +184,15 @@ final class StrategyOptions {
       throw Main.usage(
           spec, "--gradient-surgery and --uncertainty-weighting need --strategy multi-task");
     }
+    if (strategy != Name.MULTI_TASK && thenSpecialise) {
+      throw Main.usage(spec, "--then-specialise needs --strategy multi-task");
+    }
+    if (strategy != Name.MERGED && (mergeMethod != MergeMethod.LINEAR || mergeRank != 0)) {
+      throw Main.usage(spec, "--merge-method and --merge-rank need --strategy merged");
+    }
+    if (mergeMethod == MergeMethod.LINEAR && mergeRank != 0) {
+      throw Main.usage(spec, "--merge-rank needs a --merge-method that prunes");
+    }
     return switch (strategy) {
       case MULTI_TASK -> {
         MultiTask m =
@@ -139,7 +202,8 @@ final class StrategyOptions {
               case TEMPERATURE -> MultiTask.temperature(temperature);
             };
         m = surgery ? m.gradientSurgery() : m;
-        yield uncertainty ? m.uncertaintyWeighting() : m;
+        m = uncertainty ? m.uncertaintyWeighting() : m;
+        yield thenSpecialise ? m.thenSpecialise().size(specialistSize) : m;
       }
       case SEQUENTIAL -> {
         Sequential s = Sequential.inOrder(order).replay(replay);
@@ -152,6 +216,14 @@ final class StrategyOptions {
       case INDEPENDENT -> Independent.perTask();
       case GROUPED ->
           Grouped.of(groups.stream().map(Splitter.on(',').trimResults()::splitToList).toList());
+      case MERGED ->
+          Independent.merged(
+              switch (mergeMethod) {
+                case LINEAR -> Combination.concatenation();
+                case TIES -> Combination.tiesSvd(density).rank(mergeRank);
+                case DARE_LINEAR -> Combination.dareLinearSvd(density, 0).rank(mergeRank);
+                case DARE_TIES -> Combination.dareTiesSvd(density, 0).rank(mergeRank);
+              });
     };
   }
 }

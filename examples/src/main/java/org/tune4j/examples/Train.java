@@ -106,6 +106,17 @@ public final class Train implements Callable<Integer> {
       s.saved()
           .forEach(
               (name, at) -> out.printf("stage %s, adapter %s: %s%n", s.stage().name(), name, at));
+      s.gains()
+          .forEach(
+              (name, gain) ->
+                  out.printf(
+                      Locale.ROOT,
+                      "adapter %s saves %.4f nats of a validation example (standard error %.4f, %d examples): %s%n",
+                      name,
+                      gain.mean(),
+                      gain.standardError(),
+                      gain.examples(),
+                      gain.kept() ? "kept" : "not kept"));
     }
     out.flush();
   }

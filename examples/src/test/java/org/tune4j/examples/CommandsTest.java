@@ -106,6 +106,29 @@ class CommandsTest {
   }
 
   @Test
+  void mergingAndSpecialisingArePlanned() {
+    String[] tasks = {"--task", "part-of-speech", "--task", "hypernym", "--train", "8"};
+    assertThat(planned("--strategy merged --merge-method dare-ties --density 0.3", tasks))
+        .contains("then merged = dare_ties_svd of density 0.3, seed 0 of {")
+        .contains("part-of-speech=1.0");
+    assertThat(planned("--strategy merged", tasks)).contains("merged = cat of {part-of-speech=0.5");
+    assertThat(planned("--then-specialise --specialist-size 0.5", tasks))
+        .contains("4 of hypernym -> own-hypernym")
+        .contains("on top of frozen multi-task")
+        .contains("own-hypernym of size 0.5")
+        .contains("kept if they gain: own-part-of-speech, own-hypernym");
+  }
+
+  private static String planned(String options, String... tasks) {
+    List<String> args = new ArrayList<>(List.of("train", "--plan"));
+    args.addAll(List.of(options.split(" ")));
+    args.addAll(List.of(tasks));
+    Cli plan = Cli.run(args.toArray(new String[0]));
+    assertThat(plan.status()).as(plan.err()).isZero();
+    return plan.out();
+  }
+
+  @Test
   void planIsPrintedAndNothingTrained() {
     Path output = directory.resolve("none");
     Cli plan =

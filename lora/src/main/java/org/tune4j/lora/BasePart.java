@@ -70,6 +70,30 @@ final class BasePart {
   }
 
   /**
+   * Returns the largest singular values of a matrix with their vectors: B is the left ones times
+   * their values, A the right ones, as PEFT divides them.
+   *
+   * @param matrix {@code [out, in]}
+   * @param rank at most {@code min(out, in)}
+   */
+  static Factors largest(MatrixSource matrix, int rank) {
+    Principal p = principal(matrix, rank);
+    int out = matrix.rows();
+    int in = matrix.cols();
+    float[] a = new float[rank * in];
+    float[] b = new float[out * rank];
+    for (int k = 0; k < rank && p.values[k] > 0; k++) {
+      for (int c = 0; c < in; c++) {
+        a[k * in + c] = (float) (p.right[k * in + c] / p.values[k]);
+      }
+      for (int o = 0; o < out; o++) {
+        b[o * rank + k] = (float) (p.left[k * out + o] * p.values[k]);
+      }
+    }
+    return new Factors(rank, a, b);
+  }
+
+  /**
    * Decomposes by the eigenvectors of {@code W W'}, or of {@code W' W} if that is smaller, in
    * double precision: the product of a left vector with its right one times value, {@code u (u'
    * W)}, is exact in the value whatever the precision of that.

@@ -7,29 +7,48 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
+import org.tune4j.core.engine.MatrixSource;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.AdapterCombination;
+import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Projection;
 
 /**
  * Makes one adapter of several, without training and without their data: to serve several tasks at
  * once, or to add and subtract what was learned. The methods are those of PEFT's {@code
- * add_weighted_adapter}, with its meanings: a weight {@code w} counts times the adapter's scale;
- * all but {@link #concatenation} work on the A's and B's apart, with {@code sign(w) sqrt(|w|)} on A
- * and {@code sqrt(|w|)} on B, so that products of one adapter's B with another's A enter too.
+ * add_weighted_adapter}, with its meanings: a weight {@code w} counts times the adapter's scale.
+ *
+ * <p>What the papers merge are updates of weights, {@code scale B A}. These methods do that:
  *
  * <ul>
- *   <li>{@link #linear}: weighted sums of the A's and of the B's. For adapters of equal rank.
  *   <li>{@link #concatenation}: exactly the weighted sum of the updates; the rank is the sum of the
  *       ranks. The safe choice.
- *   <li>{@link #ties} (Yadav et al. 2023, "TIES-Merging", section 3): of each tensor only the
- *       fraction {@code density} of largest magnitude is kept, a sign is elected for each element,
- *       and the values of that sign are averaged. For adapters that interfere.
- *   <li>{@link #dareLinear}, {@link #dareTies} (Yu et al. 2024, "Language Models are Super Mario",
- *       section 3): elements are dropped at random with probability {@code 1 - density} and the
- *       others divided by {@code density}; then as {@link #linear} or with TIES's election.
+ *   <li>{@link #svd}: the same, of which the largest singular values are kept, so that the rank
+ *       stays small.
+ *   <li>{@link #tiesSvd} (Yadav et al. 2023, "TIES-Merging", arXiv 2306.01708, section 3): of each
+ *       update only the fraction {@code density} of largest magnitude is kept, a sign is elected
+ *       for each element, and the values of that sign are averaged; of that the largest singular
+ *       values. For adapters that interfere.
+ *   <li>{@link #dareLinearSvd}, {@link #dareTiesSvd} (Yu et al. 2024, "Language Models are Super
+ *       Mario", arXiv 2311.03099, section 3): elements are dropped at random with probability
+ *       {@code 1 - density} and the others divided by {@code density}; then they are added up, or
+ *       averaged with TIES's election; of that the largest singular values.
  * </ul>
+ *
+ * <p>PEFT's variants without decomposition do the like to the A's and to the B's apart, with {@code
+ * sign(w) sqrt(|w|)} on A and {@code sqrt(|w|)} on B. They are fast, keep the rank, and are for
+ * adapters of equal rank. Products of one adapter's B with another's A enter too, which nothing
+ * learned, and {@code B A} is what it is by any rotation between B and A, of which signs and
+ * magnitudes of single elements know nothing: {@link #linear}, {@link #ties}, {@link #dareLinear},
+ * {@link #dareTies}.
+ *
+ * <p>PEFT counts an adapter's scale twice where it decomposes (in the update and in its weight);
+ * here it counts once. Weights times scale give PEFT's result.
  *
  * <p>The result has scale 1 everywhere, no rank-stabilised scaling, and targets every module that
  * one of the adapters targets; a module that some of them lack is combined from the others. DoRA
@@ -39,8 +58,11 @@ import org.tune4j.core.model.LanguageModel;
  * @param density fraction of the elements that is kept; 1 where the method prunes nothing
  * @param majority how TIES elects a sign
  * @param seed of what DARE drops
+ * @param rank of the result where singular values are kept, at most the matrix's; 0 for the largest
+ *     rank of the adapters, in each module
  */
-public record Combination(Method method, double density, Majority majority, long seed) {
+public record Combination(Method method, double density, Majority majority, long seed, int rank)
+    implements AdapterCombination {
   /** The methods, under PEFT's names. */
   public enum Method {
     /** {@link Combination#linear}. */
@@ -52,10 +74,36 @@ public record Combination(Method method, double density, Majority majority, long
     /** {@link Combination#dareLinear}. */
     DARE_LINEAR,
     /** {@link Combination#dareTies}. */
-    DARE_TIES;
+    DARE_TIES,
+    /** {@link Combination#svd}. */
+    SVD,
+    /** {@link Combination#tiesSvd}. */
+    TIES_SVD,
+    /** {@link Combination#dareLinearSvd}. */
+    DARE_LINEAR_SVD,
+    /** {@link Combination#dareTiesSvd}. */
+    DARE_TIES_SVD;
 
-    boolean elects() {
-      return this == TIES || this == DARE_TIES;
+    /** Returns whether signs are elected, and what has them averaged rather than added up. */
+    public boolean elects() {
+      return this == TIES || this == DARE_TIES || this == TIES_SVD || this == DARE_TIES_SVD;
+    }
+
+    boolean drops() {
+      return this == DARE_LINEAR
+          || this == DARE_TIES
+          || this == DARE_LINEAR_SVD
+          || this == DARE_TIES_SVD;
+    }
+
+    boolean decomposes() {
+      return this == SVD || this == TIES_SVD || this == DARE_LINEAR_SVD || this == DARE_TIES_SVD;
+    }
+
+    /** Returns PEFT's name. */
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
     }
   }
 
@@ -67,24 +115,35 @@ public record Combination(Method method, double density, Majority majority, long
     FREQUENCY
   }
 
-  /** Checks the density. */
+  /** Checks density and rank. */
   public Combination {
-    boolean random = method == Method.DARE_LINEAR || method == Method.DARE_TIES;
     checkArgument(
-        density <= 1 && (random ? density > 0 : density >= 0),
+        density <= 1 && (method.drops() ? density > 0 : density >= 0),
         "density is %s; it must be in %s",
         density,
-        random ? "(0, 1]" : "[0, 1]");
+        method.drops() ? "(0, 1]" : "[0, 1]");
+    checkArgument(
+        rank == 0 || (rank > 0 && method.decomposes()),
+        "rank is %s; with %s it must be %s",
+        rank,
+        method,
+        method.decomposes()
+            ? "positive, or 0 for that of the adapters"
+            : "0: it follows from theirs");
+  }
+
+  private static Combination of(Method method, double density, long seed) {
+    return new Combination(method, density, Majority.TOTAL, seed, 0);
   }
 
   /** Returns weighted addition of the A's and of the B's. */
   public static Combination linear() {
-    return new Combination(Method.LINEAR, 1, Majority.TOTAL, 0);
+    return of(Method.LINEAR, 1, 0);
   }
 
   /** Returns concatenation: the exact weighted sum of the updates. */
   public static Combination concatenation() {
-    return new Combination(Method.CAT, 1, Majority.TOTAL, 0);
+    return of(Method.CAT, 1, 0);
   }
 
   /**
@@ -93,7 +152,7 @@ public record Combination(Method method, double density, Majority majority, long
    * @param density fraction of each tensor's elements that is kept, such as 0.2 or 0.5
    */
   public static Combination ties(double density) {
-    return new Combination(Method.TIES, density, Majority.TOTAL, 0);
+    return of(Method.TIES, density, 0);
   }
 
   /**
@@ -102,17 +161,75 @@ public record Combination(Method method, double density, Majority majority, long
    * @param density probability with which an element is kept
    */
   public static Combination dareLinear(double density, long seed) {
-    return new Combination(Method.DARE_LINEAR, density, Majority.TOTAL, seed);
+    return of(Method.DARE_LINEAR, density, seed);
   }
 
   /** Returns DARE with TIES's election of signs, by total. */
   public static Combination dareTies(double density, long seed) {
-    return new Combination(Method.DARE_TIES, density, Majority.TOTAL, seed);
+    return of(Method.DARE_TIES, density, seed);
+  }
+
+  /** Returns the weighted sum of the updates, of which the largest singular values are kept. */
+  public static Combination svd() {
+    return of(Method.SVD, 1, 0);
+  }
+
+  /**
+   * Returns TIES on the updates, electing signs by total.
+   *
+   * @param density fraction of each update's elements that is kept, such as 0.2 or 0.5
+   */
+  public static Combination tiesSvd(double density) {
+    return of(Method.TIES_SVD, density, 0);
+  }
+
+  /**
+   * Returns DARE on the updates, with addition.
+   *
+   * @param density probability with which an element is kept
+   */
+  public static Combination dareLinearSvd(double density, long seed) {
+    return of(Method.DARE_LINEAR_SVD, density, seed);
+  }
+
+  /** Returns DARE on the updates, with TIES's election of signs, by total. */
+  public static Combination dareTiesSvd(double density, long seed) {
+    return of(Method.DARE_TIES_SVD, density, seed);
   }
 
   /** Returns the same with another election. */
   public Combination electing(Majority value) {
-    return new Combination(method, density, value, seed);
+    return new Combination(method, density, value, seed, rank);
+  }
+
+  /** Returns the same with a result of this rank; for methods that keep singular values. */
+  public Combination rank(int value) {
+    return new Combination(method, density, majority, seed, value);
+  }
+
+  @Override
+  public void require(AdapterFactory factory) {
+    checkArgument(
+        factory instanceof LoraConfig, "%s combines LoRA adapters, not %s", this, factory);
+    LoraConfig config = (LoraConfig) factory;
+    checkArgument(
+        config.variant() == LoraVariant.plain(),
+        "%s adapters cannot be combined: their updates do not add up",
+        config.variant());
+    checkArgument(
+        config.modulesToSave().isEmpty(),
+        "modules_to_save is %s: what is trained whole does not add up, and cannot be combined",
+        config.modulesToSave());
+  }
+
+  @Override
+  public LoraAdapter combine(String name, List<? extends Adapter> adapters, double... weights) {
+    List<LoraAdapter> own = new ArrayList<>();
+    for (Adapter a : adapters) {
+      checkArgument(a instanceof LoraAdapter, "'%s' is no LoRA adapter", a.name());
+      own.add((LoraAdapter) a);
+    }
+    return apply(name, own, weights);
   }
 
   /**
@@ -161,8 +278,28 @@ public record Combination(Method method, double density, Majority majority, long
     return new Run(this, adapters, weights).result(name, model);
   }
 
-  /** One module of one adapter: {@code w scale B A}, with {@code a} [r, in] and b [out, r]. */
-  private record Scaled(int rank, double weight, float[] a, float[] b) {}
+  /** One module of one adapter: {@code w s B A}, with {@code a} [r, in] and b [out, r]. */
+  private record Scaled(int rank, double weight, double scale, float[] a, float[] b) {
+    double factor() {
+      return weight * scale;
+    }
+
+    /** Returns {@code s B A}, {@code [out, in]}. */
+    float[] update() {
+      int in = a.length / rank;
+      int out = b.length / rank;
+      float[] update = new float[Math.multiplyExact(out, in)];
+      for (int o = 0; o < out; o++) {
+        for (int k = 0; k < rank; k++) {
+          float f = (float) (scale * b[o * rank + k]);
+          for (int i = 0; i < in; i++) {
+            update[o * in + i] += f * a[k * in + i];
+          }
+        }
+      }
+      return update;
+    }
+  }
 
   /** A combination at work. */
   private record Run(Combination how, List<LoraAdapter> adapters, double[] weights) {
@@ -187,32 +324,48 @@ public record Combination(Method method, double density, Majority majority, long
               .rankPattern(otherRanks)
               .alphaPattern(otherAlphas)
               .build();
+      SplittableRandom random = new SplittableRandom(how.seed);
+      Map<Target, Factors> combined = new LinkedHashMap<>(); // takes long: while others may run
+      for (Target t : ModelTargets.of(config, model).targets()) {
+        combined.put(t, combined(parts(t.name()), t, random));
+      }
       model.engine().lock().lock();
       try {
-        LoraAdapter combined = LoraAdapter.zeros(model, config, name);
-        SplittableRandom random = new SplittableRandom(how.seed);
-        for (Target t : combined.targets().values()) {
-          List<Scaled> parts = parts(t.name());
-          if (how.method == Method.CAT) {
-            combined.weight(PlainLora.aName(t)).set(stackedA(parts, t.projection().in()));
-            combined
-                .weight(PlainLora.bName(t))
-                .set(stackedB(parts, t.rank(), t.projection().out()));
-          } else {
-            combined.weight(PlainLora.aName(t)).set(combined(parts, true, random));
-            combined.weight(PlainLora.bName(t)).set(combined(parts, false, random));
-          }
-        }
-        combined.changed();
-        combined.setTrainable(false);
-        return combined;
+        LoraAdapter made = LoraAdapter.zeros(model, config, name);
+        combined.forEach(
+            (t, f) -> {
+              made.weight(PlainLora.aName(t)).set(f.a());
+              made.weight(PlainLora.bName(t)).set(f.b());
+            });
+        made.changed();
+        made.setTrainable(false);
+        return made;
       } finally {
         model.engine().lock().unlock();
       }
     }
 
+    private Factors combined(List<Scaled> parts, Target t, SplittableRandom random) {
+      if (how.method == Method.CAT) {
+        return new Factors(
+            t.rank(),
+            stackedA(parts, t.projection().in()),
+            stackedB(parts, t.rank(), t.projection().out()));
+      }
+      if (how.method.decomposes()) {
+        float[][] updates = parts.stream().map(Scaled::update).toArray(float[][]::new);
+        double[] factors = parts.stream().mapToDouble(Scaled::weight).toArray();
+        float[] sum = how.combined(updates, factors, random);
+        return BasePart.largest(
+            MatrixSource.of(t.projection().out(), t.projection().in(), sum), t.rank());
+      }
+      return new Factors(t.rank(), factor(parts, true, random), factor(parts, false, random));
+    }
+
     private int rank(String module) {
       int sum = 0;
+      int largest = 0;
+      Projection matrix = null;
       LoraAdapter first = null;
       for (LoraAdapter a : adapters) {
         Target t = a.targets().get(module);
@@ -222,15 +375,21 @@ public record Combination(Method method, double density, Majority majority, long
         int rank = a.storedRank(t);
         int firstRank = first == null ? rank : first.storedRank(first.targets().get(module));
         checkArgument(
-            how.method == Method.CAT || rank == firstRank,
-            "%s has rank %s in '%s' and %s in '%s': only concatenation combines different ranks",
+            how.method == Method.CAT || how.method.decomposes() || rank == firstRank,
+            "%s has rank %s in '%s' and %s in '%s': %s combines equal ranks; concatenation and what decomposes combine others",
             module,
             firstRank,
             first == null ? a.name() : first.name(),
             rank,
-            a.name());
+            a.name(),
+            how.method);
         first = first == null ? a : first;
+        matrix = t.projection();
         sum += rank;
+        largest = Math.max(largest, rank);
+      }
+      if (how.method.decomposes()) {
+        return Math.min(how.rank > 0 ? how.rank : largest, Math.min(matrix.in(), matrix.out()));
       }
       return how.method == Method.CAT ? sum : first.storedRank(first.targets().get(module));
     }
@@ -242,22 +401,22 @@ public record Combination(Method method, double density, Majority majority, long
         Target t = a.targets().get(module);
         if (t != null) {
           Factors update = a.update(t).orElseThrow();
-          parts.add(new Scaled(update.rank(), weights[i] * t.scale(), update.a(), update.b()));
+          parts.add(new Scaled(update.rank(), weights[i], t.scale(), update.a(), update.b()));
         }
       }
       return parts;
     }
 
-    private float[] combined(List<Scaled> parts, boolean isA, SplittableRandom random) {
+    private float[] factor(List<Scaled> parts, boolean isA, SplittableRandom random) {
       float[][] tensors = new float[parts.size()][];
       double[] factors = new double[parts.size()];
       for (int i = 0; i < factors.length; i++) {
         Scaled p = parts.get(i);
-        double root = Math.sqrt(Math.abs(p.weight));
-        factors[i] = isA && p.weight < 0 ? -root : root;
+        double root = Math.sqrt(Math.abs(p.factor()));
+        factors[i] = isA && p.factor() < 0 ? -root : root;
         tensors[i] = isA ? p.a : p.b;
       }
-      return how.combine(tensors, factors, random);
+      return how.combined(tensors, factors, random);
     }
   }
 
@@ -267,7 +426,7 @@ public record Combination(Method method, double density, Majority majority, long
     int at = 0;
     for (Scaled p : parts) {
       for (float v : p.a) {
-        stacked[at++] = (float) (p.weight * v);
+        stacked[at++] = (float) (p.factor() * v);
       }
     }
     return stacked;
@@ -286,14 +445,15 @@ public record Combination(Method method, double density, Majority majority, long
   }
 
   /** Combines tensors of one size by a method other than concatenation. */
-  float[] combine(float[][] tensors, double[] weights, SplittableRandom random) {
+  float[] combined(float[][] tensors, double[] weights, SplittableRandom random) {
     float[][] pruned = new float[tensors.length][];
     for (int i = 0; i < tensors.length; i++) {
       pruned[i] =
           switch (method) {
-            case TIES -> largest(tensors[i], density);
-            case DARE_LINEAR, DARE_TIES -> dropped(tensors[i], density, random);
-            default -> tensors[i];
+            case TIES, TIES_SVD -> largest(tensors[i], density);
+            case DARE_LINEAR, DARE_TIES, DARE_LINEAR_SVD, DARE_TIES_SVD ->
+                dropped(tensors[i], density, random);
+            case LINEAR, CAT, SVD -> tensors[i];
           };
     }
     float[] result = new float[tensors[0].length];
@@ -331,19 +491,31 @@ public record Combination(Method method, double density, Majority majority, long
     if (keep == 0) {
       return kept;
     }
-    float[] sorted = new float[values.length];
-    for (int i = 0; i < values.length; i++) {
-      sorted[i] = Math.abs(values[i]);
-    }
-    Arrays.sort(sorted);
-    float threshold = sorted[values.length - keep];
-    int equal = keep; // how many at the threshold itself are kept
+    // counts of the upper, then of the lower bits: those of magnitudes are in their order
+    int[] counts = new int[1 << 16];
     for (float v : values) {
-      equal -= Math.abs(v) > threshold ? 1 : 0;
+      counts[Float.floatToIntBits(Math.abs(v)) >>> 16]++;
     }
+    int left = keep;
+    int upper = counts.length - 1;
+    while (counts[upper] < left) {
+      left -= counts[upper--];
+    }
+    Arrays.fill(counts, 0);
+    for (float v : values) {
+      int bits = Float.floatToIntBits(Math.abs(v));
+      if (bits >>> 16 == upper) {
+        counts[bits & 0xFFFF]++;
+      }
+    }
+    int lower = counts.length - 1;
+    while (counts[lower] < left) {
+      left -= counts[lower--];
+    }
+    float threshold = Float.intBitsToFloat(upper << 16 | lower); // of which `left` are kept
     for (int i = 0; i < values.length; i++) {
       float magnitude = Math.abs(values[i]);
-      if (magnitude > threshold || (magnitude == threshold && equal-- > 0)) {
+      if (magnitude > threshold || (magnitude == threshold && left-- > 0)) {
         kept[i] = values[i];
       }
     }
@@ -358,5 +530,14 @@ public record Combination(Method method, double density, Majority majority, long
       }
     }
     return kept;
+  }
+
+  @Override
+  public String toString() {
+    return method
+        + (density == 1 ? "" : " of density " + density)
+        + (method.elects() && majority == Majority.FREQUENCY ? ", signs by frequency" : "")
+        + (method.drops() ? ", seed " + seed : "")
+        + (rank == 0 ? "" : ", rank " + rank);
   }
 }

@@ -3,6 +3,7 @@ package org.tune4j.lora;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.Maps;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
@@ -373,6 +374,27 @@ public record LoraConfig(
     checkArgument(
         original instanceof LoraAdapter, "'%s' was not made by this: %s", original.name(), this);
     return ((LoraAdapter) original).copy(LanguageModel.of(model), name);
+  }
+
+  /**
+   * Ranks are a share of this configuration's, rounded, and at least 1. The updates' factors stay,
+   * up to that rounding of ranks that differ from the others; with rsLoRA, which is made for
+   * comparing ranks, alpha stays instead.
+   */
+  @Override
+  public LoraConfig sized(double share) {
+    int small = share(rank, share);
+    double factor = rslora ? 1 : (double) small / rank;
+    return toBuilder()
+        .rank(small)
+        .alpha(factor * alpha)
+        .rankPattern(Maps.transformValues(rankPattern.asMap(), r -> share(r, share)))
+        .alphaPattern(Maps.transformValues(alphaPattern.asMap(), a -> factor * a))
+        .build();
+  }
+
+  private static int share(int rank, double share) {
+    return (int) Math.max(1, Math.round(rank * share));
   }
 
   @Override

@@ -7,6 +7,8 @@ import static org.assertj.core.api.Assertions.within;
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -121,6 +123,146 @@ class CombinationTest {
     }
   }
 
+  private static List<Combination> all() {
+    return List.of(
+        Combination.linear(),
+        Combination.concatenation(),
+        Combination.ties(0.5),
+        Combination.dareLinear(0.5, 1),
+        Combination.dareTies(0.5, 1),
+        Combination.svd(),
+        Combination.tiesSvd(0.5),
+        Combination.dareLinearSvd(0.5, 1),
+        Combination.dareTiesSvd(0.5, 1));
+  }
+
+  private void same(LoraAdapter made, LoraAdapter expected, double times) {
+    for (String module : expected.targets().keySet()) {
+      double[] update = update(expected, module);
+      for (int i = 0; i < update.length; i++) {
+        update[i] *= times;
+      }
+      assertThat(distance(update(made, module), update)).as(module).isLessThan(1e-5);
+    }
+  }
+
+  @Test
+  void oneAdapterOfWeightOneIsItselfAndSoIsTheMeanOfItsCopies() {
+    try (LoraAdapter a = trained(LoraConfig.builder().rank(3).rslora(true).build(), "a", 1)) {
+      for (Combination c : all()) {
+        try (LoraAdapter made = c.apply("made", List.of(a), 1)) {
+          same(made, a, 1);
+        }
+      }
+      for (Combination c :
+          List.of(
+              Combination.concatenation(), Combination.svd(), Combination.dareLinearSvd(1, 1))) {
+        try (LoraAdapter made = c.apply("made", List.of(a, a), 0.5, 0.5)) {
+          same(made, a, 1);
+        }
+      }
+      for (Combination c : List.of(Combination.tiesSvd(1), Combination.dareTiesSvd(1, 1))) {
+        try (LoraAdapter made = c.apply("made", List.of(a, a), 1, 1)) {
+          same(made, a, 1);
+        }
+      }
+      // PEFT's number: the sum over all pairs of B and A
+      try (LoraAdapter made = Combination.linear().apply("made", List.of(a, a), 0.5, 0.5)) {
+        same(made, a, 2);
+      }
+    }
+  }
+
+  @Test
+  void singularValuesOfTheSumAreTheSumIfTheRankSuffices() {
+    LoraConfig other = LoraConfig.builder().rank(2).targetModules("q_proj", "down_proj").build();
+    try (LoraAdapter first = trained(LoraConfig.rank(3), "first", 1);
+        LoraAdapter second = trained(other, "second", 2);
+        LoraAdapter sum =
+            Combination.concatenation().apply("sum", List.of(first, second), 0.7, -1.3);
+        LoraAdapter whole =
+            Combination.svd().rank(5).apply("whole", List.of(first, second), 0.7, -1.3);
+        LoraAdapter part = Combination.svd().apply("part", List.of(first, second), 0.7, -1.3)) {
+      same(whole, sum, 1);
+      String shared = "model.layers.0.self_attn.q_proj";
+      assertThat(part.targets().get(shared).rank()).as("the largest of the two").isEqualTo(3);
+      double lost = distance(update(part, shared), update(sum, shared));
+      assertThat(lost).isBetween(1e-3, 0.7);
+      assertThat(
+              distance(
+                  update(part, "model.layers.0.mlp.up_proj"),
+                  update(sum, "model.layers.0.mlp.up_proj")))
+          .as("of one alone nothing is lost")
+          .isLessThan(1e-5);
+    }
+  }
+
+  /** PEFT's formulas, written down again in double precision and sorting. */
+  private static double[] ties(List<double[]> updates, double density, double[] weights) {
+    int n = updates.get(0).length;
+    List<double[]> pruned = new ArrayList<>();
+    for (double[] u : updates) {
+      double[] magnitudes = Arrays.stream(u).map(Math::abs).sorted().toArray();
+      double least = magnitudes[n - (int) (density * n)];
+      pruned.add(Arrays.stream(u).map(v -> Math.abs(v) >= least ? v : 0).toArray());
+    }
+    double[] merged = new double[n];
+    for (int e = 0; e < n; e++) {
+      double total = 0;
+      for (double[] p : pruned) {
+        total += p[e];
+      }
+      int count = 0;
+      for (int i = 0; i < weights.length; i++) {
+        if (pruned.get(i)[e] != 0 && pruned.get(i)[e] > 0 == total >= 0) {
+          merged[e] += weights[i] * pruned.get(i)[e];
+          count++;
+        }
+      }
+      merged[e] /= Math.max(1, count);
+    }
+    return merged;
+  }
+
+  @Test
+  void tiesIsThatOfTheUpdates() {
+    LoraConfig larger = LoraConfig.builder().rank(2).alpha(9).build();
+    double[] weights = {1, 0.8, 1.5};
+    try (LoraAdapter first = trained(LoraConfig.rank(3), "first", 1);
+        LoraAdapter second = trained(larger, "second", 2);
+        LoraAdapter third = trained(LoraConfig.rank(1), "third", 3);
+        LoraAdapter merged =
+            Combination.tiesSvd(0.3)
+                .rank(1000) // of every matrix all
+                .apply("merged", List.of(first, second, third), weights)) {
+      for (String module : first.targets().keySet()) {
+        List<double[]> updates =
+            List.of(update(first, module), update(second, module), update(third, module));
+        assertThat(distance(update(merged, module), ties(updates, 0.3, weights)))
+            .as(module)
+            .isLessThan(1e-4);
+      }
+      Target q = merged.targets().get("model.layers.0.self_attn.q_proj");
+      assertThat(q.rank()).isEqualTo(Math.min(q.projection().in(), q.projection().out()));
+    }
+  }
+
+  @Test
+  void whatCannotBeCombinedIsRefusedBeforeItIsMade() {
+    Combination c = Combination.tiesSvd(0.5);
+    c.require(LoraConfig.defaults());
+    assertThatThrownBy(() -> c.require(LoraConfig.builder().dora(true).build()))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessage("DoRA adapters cannot be combined: their updates do not add up");
+    assertThatThrownBy(() -> c.require(LoraConfig.builder().modulesToSave("lm_head").build()))
+        .hasMessageContaining("modules_to_save is [lm_head]");
+    assertThatThrownBy(() -> c.require((model, name, seed) -> null))
+        .hasMessageContaining("ties_svd of density 0.5 combines LoRA adapters, not");
+    assertThatThrownBy(() -> Combination.concatenation().rank(3)).hasMessageContaining("rank is 3");
+    assertThat(Combination.dareTiesSvd(0.5, 7).electing(Combination.Majority.FREQUENCY).rank(4))
+        .hasToString("dare_ties_svd of density 0.5, signs by frequency, seed 7, rank 4");
+  }
+
   @Test
   void linearAddsTheFactorsWithRootsOfTheWeights() {
     LoraConfig config = LoraConfig.builder().rank(2).alpha(3).build();
@@ -167,9 +309,14 @@ class CombinationTest {
             Combination.dareTies(0.5, 9).apply("once", List.of(first, second), 1, 1);
         LoraAdapter again =
             Combination.dareTies(0.5, 9).apply("again", List.of(first, second), 1, 1);
+        LoraAdapter updates =
+            Combination.dareTiesSvd(0.5, 9).apply("updates", List.of(first, second), 1, 1);
+        LoraAdapter updatesAgain =
+            Combination.dareTiesSvd(0.5, 9).apply("updates", List.of(first, second), 1, 1);
         LoraAdapter other =
             Combination.dareTies(0.5, 10).apply("other", List.of(first, second), 1, 1)) {
       assertThat(TinyModels.get(again)).isEqualTo(TinyModels.get(once));
+      assertThat(TinyModels.get(updatesAgain)).isEqualTo(TinyModels.get(updates));
       assertThat(TinyModels.get(other)).isNotEqualTo(TinyModels.get(once));
     }
   }

@@ -271,4 +271,26 @@ class LoraConfigTest {
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining(message);
   }
+
+  @Test
+  void aSmallerAdapterScalesItsUpdatesAlike() {
+    LoraConfig whole =
+        LoraConfig.builder()
+            .rank(8)
+            .alpha(12)
+            .rankPattern(ImmutableMap.of("q_proj", 4))
+            .alphaPattern(ImmutableMap.of("v_proj", 20.0))
+            .build();
+    LoraConfig quarter = whole.sized(0.25);
+    assertThat(quarter.rank()).isEqualTo(2);
+    for (String module : List.of("l.q_proj", "l.v_proj", "l.k_proj")) {
+      assertThat(quarter.scaleOf(module)).as(module).isEqualTo(whole.scaleOf(module));
+    }
+    assertThat(quarter.rankOf("l.q_proj")).isEqualTo(1);
+    assertThat(whole.sized(0.01).rank()).isEqualTo(1);
+    assertThat(whole.sized(1)).isEqualTo(whole);
+    LoraConfig rs = LoraConfig.builder().rank(8).alpha(12).rslora(true).build();
+    assertThat(rs.sized(0.5).alpha()).isEqualTo(12);
+    assertThat(rs.sized(0.5).rank()).isEqualTo(4);
+  }
 }

@@ -23,7 +23,7 @@ class TensorCombinationTest {
   private static final double[] WEIGHTS = {1, 2, 0.5};
 
   private static float[] combine(Combination c, float[][] tensors, double[] weights) {
-    return c.combine(tensors, weights, new SplittableRandom(c.seed()));
+    return c.combined(tensors, weights, new SplittableRandom(c.seed()));
   }
 
   @Test
@@ -79,6 +79,58 @@ class TensorCombinationTest {
     }
     assertThat(count).isEqualTo((int) (density * values.length));
     assertThat(smallestKept).isGreaterThanOrEqualTo(largestDropped);
+  }
+
+  /** Counting bits finds what sorting does, whatever the magnitudes. */
+  @Property(tries = 50)
+  void theLargestAreThoseOfASortedList(
+      @ForAll @LongRange(min = 0, max = 100_000) long seed,
+      @ForAll @IntRange(min = 1, max = 3000) int size,
+      @ForAll @DoubleRange(min = 0, max = 1) double density) {
+    SplittableRandom random = new SplittableRandom(seed);
+    float[] values = new float[size];
+    float[] sorted = new float[size];
+    for (int i = 0; i < size; i++) {
+      values[i] = (float) (random.nextGaussian() * Math.pow(10, random.nextInt(-40, 30)));
+      sorted[i] = Math.abs(values[i]);
+    }
+    Arrays.sort(sorted);
+    int keep = (int) (density * size);
+    float least = keep == 0 ? Float.POSITIVE_INFINITY : sorted[size - keep];
+    float[] kept = Combination.largest(values, density);
+    for (int i = 0; i < size; i++) {
+      if (Math.abs(values[i]) > least) {
+        assertThat(kept[i]).isEqualTo(values[i]);
+      } else if (Math.abs(values[i]) < least) {
+        assertThat(kept[i]).isZero();
+      }
+    }
+  }
+
+  @Property(tries = 50)
+  void wholeTiesOfAgreeingSignsIsTheAverage(
+      @ForAll @LongRange(min = 0, max = 100_000) long seed,
+      @ForAll @IntRange(min = 1, max = 6) int tensors) {
+    SplittableRandom random = new SplittableRandom(seed);
+    float[][] all = new float[tensors][30];
+    double[] ones = new double[tensors];
+    Arrays.fill(ones, 1);
+    for (int e = 0; e < 30; e++) {
+      double sign = random.nextBoolean() ? 1 : -1;
+      for (float[] t : all) {
+        t[e] = (float) (sign * random.nextDouble(0.1, 2));
+      }
+    }
+    for (Majority majority : Majority.values()) {
+      float[] merged = combine(Combination.tiesSvd(1).electing(majority), all, ones);
+      for (int e = 0; e < 30; e++) {
+        double sum = 0;
+        for (float[] t : all) {
+          sum += t[e];
+        }
+        assertThat((double) merged[e]).isCloseTo(sum / tensors, within(1e-6));
+      }
+    }
   }
 
   @Property(tries = 20)

@@ -26,9 +26,9 @@ import org.tune4j.core.train.TrainingResult;
 public record FineTuningResult(LanguageModel model, TrainingResult training, Path output)
     implements AutoCloseable {
   /**
-   * Returns the adapters to use for a task, applied in order, in their final state. {@link
-   * #model()} takes them; with {@link Sequential#merging} they bring along the weights that they
-   * belong to.
+   * Returns the adapters to use for a task, applied in order, in their final state; none where the
+   * base alone serves it, as what was trained did not gain. {@link #model()} takes them; with
+   * {@link Sequential#merging} they bring along the weights that they belong to.
    *
    * @throws IllegalArgumentException if nothing was trained for a task of that name
    */

@@ -1,7 +1,9 @@
 package org.tune4j.strategies;
 
+import com.google.common.collect.ImmutableMap;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
+import org.tune4j.lora.Combination;
 
 /**
  * An adapter for each task, named after it. All are trained in one stage, side by side over one
@@ -13,6 +15,15 @@ public final class Independent implements TrainingStrategy {
   /** Returns the strategy: an adapter for each task, all trained in one stage. */
   public static Independent perTask() {
     return new Independent();
+  }
+
+  /**
+   * Returns the strategy that then makes one adapter of all by merging.
+   *
+   * @param how such as {@link Combination#concatenation}, {@link Combination#tiesSvd}
+   */
+  public static Merged merged(Combination how) {
+    return new Merged(how, ImmutableMap.of());
   }
 
   @Override

@@ -105,6 +105,11 @@ public final class MultiTask implements TrainingStrategy {
     return new MultiTask(mixture, exponent, weights, surgery, true);
   }
 
+  /** Returns the strategy that goes on with a small adapter for each task on top. */
+  public Specialised thenSpecialise() {
+    return new Specialised(this, 0.25, 0.5);
+  }
+
   @Override
   public String name() {
     return "multi-task" + (uncertainty ? "-uncertainty" : "") + (surgery ? "-surgery" : "");

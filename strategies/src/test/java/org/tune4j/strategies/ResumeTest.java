@@ -27,11 +27,13 @@ import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.SafetensorsWriter;
 import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.train.Gain;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.StageResult;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
 import org.tune4j.core.train.TrainingResult;
+import org.tune4j.lora.Combination;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.testing.TinyRuns;
 
@@ -66,7 +68,13 @@ class ResumeTest {
 
   /** What must not depend on whether training was interrupted: all but the clock. */
   record Outcome(Map<String, List<Float>> weights, List<StepRecord> steps, List<Ended> stages) {
-    record Ended(String name, int steps, long examples, long tokens, Map<String, Double> losses) {}
+    record Ended(
+        String name,
+        int steps,
+        long examples,
+        long tokens,
+        Map<String, Double> losses,
+        Map<String, Gain> gains) {}
 
     static Outcome of(TrainingResult result) {
       return new Outcome(
@@ -80,7 +88,8 @@ class ResumeTest {
                           s.steps(),
                           s.examples(),
                           s.tokens(),
-                          s.validationLoss()))
+                          s.validationLoss(),
+                          s.gains()))
               .toList());
     }
 
@@ -122,6 +131,8 @@ class ResumeTest {
                 Sequential.inOrder().merging(),
                 Sequential.inOrder().replay(0.3),
                 Independent.perTask(),
+                Independent.merged(Combination.dareTiesSvd(0.5, 1)),
+                MultiTask.uniform().thenSpecialise().size(0.5),
                 new EasyFirst())
             .flatMap(
                 s ->
@@ -185,7 +196,7 @@ class ResumeTest {
         });
   }
 
-  @Property(tries = 24)
+  @Property(tries = 30)
   void resumedRunsAreTheSame(@ForAll("settings") Setting setting, @ForAll long seed)
       throws IOException {
     Outcome whole = whole(setting);

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import net.jqwik.api.Group;
 import org.tune4j.core.data.Task;
+import org.tune4j.lora.Combination;
 import org.tune4j.testing.TrainingStrategyContract;
 
 /** The strategies that come with the library, and one of a user's, against the contract. */
@@ -88,6 +89,42 @@ class StrategiesContractTest {
     @Override
     protected TrainingStrategy strategy(List<Task> tasks) {
       return Independent.perTask();
+    }
+  }
+
+  @Group
+  class Concatenated extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Independent.merged(Combination.concatenation());
+    }
+  }
+
+  @Group
+  class MergedByDareAndTies extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Independent.merged(Combination.dareTiesSvd(0.5, 3).rank(3));
+    }
+  }
+
+  @Group
+  class SharedThenApart extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return MultiTask.proportional().thenSpecialise();
+    }
+
+    @Override
+    protected long promisedExamples(PlanContext context) {
+      return context.examples().values().stream()
+          .mapToLong(n -> n + Math.max(1, Math.round(n / 2.0)))
+          .sum();
+    }
+
+    @Override
+    protected boolean needsValidation() {
+      return true;
     }
   }
 

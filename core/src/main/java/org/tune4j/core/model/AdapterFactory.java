@@ -40,6 +40,20 @@ public interface AdapterFactory {
   }
 
   /**
+   * Returns a factory of adapters of another size that are otherwise like this one's.
+   *
+   * @param share of this one's size, positive; of LoRA, of the rank
+   * @throws UnsupportedOperationException if this kind of adapter has one size
+   */
+  default AdapterFactory sized(double share) {
+    if (share == 1) {
+      return this;
+    }
+    throw new UnsupportedOperationException(
+        "adapters of %s times the size cannot be made of %s".formatted(share, this));
+  }
+
+  /**
    * Returns how many parameters an adapter for the model will have, for estimating memory; 0 if
    * that is not known.
    */

@@ -59,7 +59,7 @@ record Checkpoint(
   private static final String TENSORS = "tensors.safetensors";
   private static final String CHECKSUMS = "SHA256SUMS";
   private static final String HOOK = "hook."; // tensors of hooks begin so
-  private static final int VERSION = 3;
+  private static final int VERSION = 4;
 
   /**
    * What early stopping and the choice of the best weights know of an adapter.
@@ -86,9 +86,15 @@ record Checkpoint(
 
   /** A stage that ended, without what a resumed run makes anew. */
   record Ended(
-      int steps, long examples, long tokens, double seconds, Map<String, Double> validationLoss) {
+      int steps,
+      long examples,
+      long tokens,
+      double seconds,
+      Map<String, Double> validationLoss,
+      Map<String, Gain> gains) {
     static Ended of(StageResult e) {
-      return new Ended(e.steps(), e.examples(), e.tokens(), e.seconds(), e.validationLoss());
+      return new Ended(
+          e.steps(), e.examples(), e.tokens(), e.seconds(), e.validationLoss(), e.gains());
     }
   }
 
@@ -121,6 +127,15 @@ record Checkpoint(
           .put("tokens", e.tokens())
           .put("seconds", e.seconds());
       put(n, "validationLoss", e.validationLoss());
+      ObjectNode gains = n.putObject("gains");
+      e.gains()
+          .forEach(
+              (adapter, g) ->
+                  gains
+                      .putObject(adapter)
+                      .put("mean", g.mean())
+                      .put("standardError", g.standardError())
+                      .put("examples", g.examples()));
     }
     SafetensorsWriter writer = new SafetensorsWriter();
     ArrayNode hookNodes = root.putArray("hooks");
@@ -223,13 +238,21 @@ record Checkpoint(
     }
     List<Ended> ended = new ArrayList<>();
     for (Fields e : root.array("ended")) {
+      Map<String, Gain> gains = new LinkedHashMap<>();
+      for (Map.Entry<String, Fields> g : e.objects("gains").entrySet()) {
+        Fields gain = g.getValue();
+        gains.put(
+            g.getKey(),
+            new Gain(gain.number("mean"), gain.number("standardError"), gain.integer("examples")));
+      }
       ended.add(
           new Ended(
               e.integer("steps"),
               e.whole("examples"),
               e.whole("tokens"),
               e.number("seconds"),
-              e.numbers("validationLoss")));
+              e.numbers("validationLoss"),
+              gains));
     }
     Map<String, LaneState> lanes = new LinkedHashMap<>();
     for (Map.Entry<String, Fields> e : root.objects("lanes").entrySet()) {

@@ -6,10 +6,12 @@ import com.google.common.collect.Maps;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
@@ -123,8 +125,8 @@ final class PlanRun {
   private void restoreEnded(Checkpoint from, int index) throws IOException {
     Stage stage = plan.stages().get(index);
     adapters.merge(stage, RunDirectory.base(output, index, stage), true);
-    adapters.restore(stage, from, output);
     Checkpoint.Ended e = from.ended().get(index);
+    adapters.restore(stage, e.gains(), from, output);
     ended.add(
         new StageResult(
             stage,
@@ -134,6 +136,7 @@ final class PlanRun {
             e.tokens(),
             e.seconds(),
             ImmutableMap.copyOf(e.validationLoss()),
+            ImmutableMap.copyOf(e.gains()),
             saved(stage, index),
             adapters.serving(stage)));
   }
@@ -221,7 +224,7 @@ final class PlanRun {
     return true;
   }
 
-  /** Gives each adapter its best weights, and saves it. */
+  /** Gives each adapter its best weights, saves it, keeps it or not, and combines them. */
   private void end(StageRun run) throws IOException {
     Map<String, Double> losses = new LinkedHashMap<>();
     for (Lane l : run.lanes()) {
@@ -237,6 +240,18 @@ final class PlanRun {
       lane.adapter().setTrainable(false);
       lane.adapter().save(saved.get(lane.name()));
     }
+    ImmutableMap<String, Gain> gains = gains(run);
+    gains.forEach(
+        (name, gain) -> {
+          if (!gain.kept()) {
+            adapters.drop(name);
+          }
+        });
+    for (Stage.Combined c : run.stage().combined()) {
+      adapters.combine(c).save(saved.get(c.name()));
+    }
+    ImmutableMap<String, ImmutableList<Adapter>> serving = adapters.serving(run.stage());
+    losses.putAll(otherwise(run, serving));
     StepLog.Totals totals = log.totals(run.index());
     StageResult result =
         new StageResult(
@@ -247,15 +262,40 @@ final class PlanRun {
             totals.tokens(),
             totals.seconds(),
             ImmutableMap.copyOf(losses),
+            gains,
             saved,
-            adapters.serving(run.stage()));
+            serving);
     ended.add(result);
     listeners.forEach(l -> l.onStageEnd(result));
   }
 
+  private ImmutableMap<String, Gain> gains(StageRun run) {
+    return run.lanes().stream()
+        .filter(lane -> run.stage().optional().contains(lane.name()))
+        .collect(ImmutableMap.toImmutableMap(Lane::name, validation::gain));
+  }
+
+  /**
+   * Returns the losses of tasks that are served by others than they trained with, if measurable.
+   */
+  private Map<String, Double> otherwise(StageRun run, Map<String, ImmutableList<Adapter>> serving) {
+    Stage stage = run.stage();
+    Set<String> others = new HashSet<>();
+    stage.combined().forEach(c -> others.add(c.name()));
+    Map<String, Double> losses = new LinkedHashMap<>();
+    for (String task : stage.examples().keySet()) {
+      boolean combined = stage.serving().get(task).stream().anyMatch(others::contains);
+      boolean dropped = stage.serving().get(task).size() > serving.get(task).size();
+      if ((combined || dropped) && data.validation(task).size() > 0) {
+        losses.put(task, validation.loss(task, serving.get(task)));
+      }
+    }
+    return losses;
+  }
+
   private ImmutableMap<String, Path> saved(Stage stage, int index) {
     Path directory = RunDirectory.stage(output, index, stage);
-    return Maps.toMap(stage.adapters(), a -> RunDirectory.named(directory, a));
+    return Maps.toMap(stage.made(), a -> RunDirectory.named(directory, a));
   }
 
   private void checkpoint(int stage, int step, List<Lane> lanes) throws IOException {

@@ -33,6 +33,7 @@ final class RunAdapters implements AutoCloseable {
   private final Engine engine;
   private final Map<String, Adapter> all = new LinkedHashMap<>();
   private final Set<String> merged = new LinkedHashSet<>();
+  private final Set<String> dropped = new LinkedHashSet<>();
   private AdaptableModel base;
 
   RunAdapters(AdaptableModel model, AdapterFactory factory, long seed) {
@@ -63,10 +64,15 @@ final class RunAdapters implements AutoCloseable {
     return names.stream().map(all::get).collect(ImmutableList.toImmutableList());
   }
 
-  /** Returns the adapters that serve each task after a stage. */
+  /** Returns the adapters that serve each task after a stage, without those that were dropped. */
   ImmutableMap<String, ImmutableList<Adapter>> serving(Stage stage) {
     ImmutableMap.Builder<String, ImmutableList<Adapter>> serving = ImmutableMap.builder();
-    stage.serving().forEach((task, names) -> serving.put(task, stack(names)));
+    stage
+        .serving()
+        .forEach(
+            (task, names) ->
+                serving.put(
+                    task, stack(names.stream().filter(n -> !dropped.contains(n)).toList())));
     return serving.buildOrThrow();
   }
 
@@ -82,21 +88,52 @@ final class RunAdapters implements AutoCloseable {
     String source = stage.startFrom().get(name);
     Adapter made =
         source == null
-            ? factory.create(base, name, seed)
+            ? factory.sized(stage.sizes().getOrDefault(name, 1.0)).create(base, name, seed)
             : factory.copy(all.get(source), base, name, seed);
     all.put(name, made);
     return made;
   }
 
-  /** Makes anew the adapters of a stage that ended, with the last values of their training. */
-  void restore(Stage stage, Checkpoint from, Path output) throws IOException {
+  /**
+   * Makes anew the adapters of a stage that ended, with the last values of their training.
+   *
+   * @param gains of its optional adapters
+   */
+  void restore(Stage stage, Map<String, Gain> gains, Checkpoint from, Path output)
+      throws IOException {
     for (String name : stage.adapters()) {
-      if (!all.containsKey(name)) {
-        Adapter a = begin(stage, name);
+      if (gains.containsKey(name) && !gains.get(name).kept()) {
+        dropped.add(name);
+      } else if (!all.containsKey(name)) {
         // a plan changes no adapter after merging it, so its last values are those that were merged
-        fill(a, from.tensor("w", name, a.parameters().size(), output));
+        fill(begin(stage, name), from, output);
       }
     }
+    for (Stage.Combined c : stage.combined()) {
+      fill(combine(c), from, output); // which has the values at the time, even if others went on
+    }
+  }
+
+  private void fill(Adapter adapter, Checkpoint from, Path output) throws IOException {
+    fill(adapter, from.tensor("w", adapter.name(), adapter.parameters().size(), output));
+  }
+
+  /** Gives up an adapter that did not gain. */
+  void drop(String name) {
+    dropped.add(name);
+    all.remove(name).close();
+  }
+
+  /** Makes an adapter of others. */
+  Adapter combine(Stage.Combined of) {
+    Adapter made =
+        of.how()
+            .combine(
+                of.name(),
+                stack(of.weights().keySet().asList()),
+                of.weights().values().stream().mapToDouble(w -> w).toArray());
+    all.put(of.name(), made);
+    return made;
   }
 
   /** Freezes all. */

@@ -6,9 +6,13 @@ import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Maps;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import org.tune4j.core.model.AdapterCombination;
 
 /**
  * One stage of a {@link TrainingPlan}: what is drawn from which tasks, and which adapters learn it.
@@ -28,8 +32,12 @@ import java.util.Map;
  *     the run's own
  * @param startFrom for a new adapter, the one whose values it starts from; others start fresh,
  *     known ones continue
+ * @param sizes of new adapters, in parts of the run's; those that are not named have its size
+ * @param optional adapters that are only kept if they {@linkplain Gain#kept() gain} on the
+ *     validation examples of their tasks, against the adapters below alone
+ * @param combined adapters that are made of others once the stage is trained, in order
  * @param serving after this stage, the adapters to use for each task of the run, also for those
- *     that are yet to come, applied in order
+ *     that are yet to come, applied in order; optional ones that were not kept are left out
  * @param gradients what is done to the gradients of each adapter in training, in order
  */
 public record Stage(
@@ -39,8 +47,35 @@ public record Stage(
     ImmutableList<String> below,
     ImmutableList<String> mergedBefore,
     ImmutableMap<String, String> startFrom,
+    ImmutableMap<String, Double> sizes,
+    ImmutableSet<String> optional,
+    ImmutableList<Combined> combined,
     ImmutableMap<String, ImmutableList<String>> serving,
     ImmutableList<GradientHook> gradients) {
+  /**
+   * An adapter made of others.
+   *
+   * @param name its own
+   * @param how it is made
+   * @param weights of the others, by name, in order
+   */
+  public record Combined(
+      String name, AdapterCombination how, ImmutableMap<String, Double> weights) {
+    /** Checks the weights. */
+    public Combined {
+      checkArgument(!weights.isEmpty(), "adapter '%s' is combined of nothing", name);
+      weights.forEach(
+          (a, w) ->
+              checkArgument(
+                  Double.isFinite(w), "adapter '%s' is combined of %s times '%s'", name, w, a));
+    }
+
+    @Override
+    public String toString() {
+      return name + " = " + how + " of " + weights;
+    }
+  }
+
   /** Checks that the parts agree. */
   public Stage {
     checkArgument(!name.isBlank(), "a stage needs a name");
@@ -76,6 +111,41 @@ public record Stage(
           "stage '%s' says what adapter '%s' starts from, but does not train it",
           name,
           adapter);
+    }
+    sizes.forEach(
+        (adapter, size) -> {
+          checkArgument(
+              size > 0 && Double.isFinite(size),
+              "stage '%s' makes adapter '%s' of size %s; it must be positive",
+              name,
+              adapter,
+              size);
+          checkArgument(
+              routes.containsValue(adapter) && !startFrom.containsKey(adapter),
+              "stage '%s' says how large adapter '%s' is, but begins none of that name",
+              name,
+              adapter);
+        });
+    for (String adapter : optional) {
+      checkArgument(
+          routes.containsValue(adapter),
+          "stage '%s' keeps adapter '%s' if it gains, but does not train it",
+          name,
+          adapter);
+    }
+    for (Combined c : combined) {
+      checkArgument(
+          !routes.containsValue(c.name()),
+          "stage '%s' both trains and combines adapter '%s'",
+          name,
+          c.name());
+      for (String adapter : c.weights().keySet()) {
+        checkArgument(
+            !optional.contains(adapter),
+            "stage '%s' combines adapter '%s', which may not be kept",
+            name,
+            adapter);
+      }
     }
   }
 
@@ -116,6 +186,14 @@ public record Stage(
     return adapters().stream().mapToLong(a -> steps(a, h)).max().orElseThrow();
   }
 
+  /** Returns the adapters that there are after the stage and were not before, kept or not. */
+  ImmutableSet<String> made() {
+    return ImmutableSet.<String>builder()
+        .addAll(routes.values())
+        .addAll(combined.stream().map(Combined::name).iterator())
+        .build();
+  }
+
   /** Returns this stage with one more hook on the gradients of its adapters. */
   public Stage withGradients(GradientHook hook) {
     return new Stage(
@@ -125,6 +203,9 @@ public record Stage(
         below,
         mergedBefore,
         startFrom,
+        sizes,
+        optional,
+        combined,
         serving,
         ImmutableList.<GradientHook>builder().addAll(gradients).add(hook).build());
   }
@@ -135,6 +216,9 @@ public record Stage(
     private final Map<String, Integer> examples = new LinkedHashMap<>();
     private final Map<String, String> routes = new LinkedHashMap<>();
     private final Map<String, String> startFrom = new LinkedHashMap<>();
+    private final Map<String, Double> sizes = new LinkedHashMap<>();
+    private final Set<String> optional = new LinkedHashSet<>();
+    private final List<Combined> combined = new ArrayList<>();
     private final Map<String, ImmutableList<String>> serving = new LinkedHashMap<>();
     private ImmutableList<String> below = ImmutableList.of();
     private ImmutableList<String> mergedBefore = ImmutableList.of();
@@ -185,6 +269,36 @@ public record Stage(
       return this;
     }
 
+    /**
+     * Makes a new adapter of another size than the run's others.
+     *
+     * @param size in parts of theirs, such as 0.25; what that means is the {@linkplain
+     *     org.tune4j.core.model.AdapterFactory#sized factory's} affair
+     */
+    public Builder size(String adapter, double size) {
+      sizes.put(adapter, size);
+      return this;
+    }
+
+    /**
+     * Keeps an adapter only if it {@linkplain Gain#kept() gains} on the validation examples of its
+     * tasks, against the adapters below alone. If not, it is left out wherever it was to serve.
+     */
+    public Builder keepIfItGains(String adapter) {
+      optional.add(adapter);
+      return this;
+    }
+
+    /**
+     * Makes an adapter of others, once the stage is trained.
+     *
+     * @param weights of the others, by name, in order
+     */
+    public Builder combine(String adapter, AdapterCombination how, Map<String, Double> weights) {
+      combined.add(new Combined(adapter, how, ImmutableMap.copyOf(weights)));
+      return this;
+    }
+
     /** Serves a task by these adapters, applied in order, once the stage is done. */
     public Builder serve(String task, List<String> stack) {
       serving.put(task, ImmutableList.copyOf(stack));
@@ -221,6 +335,9 @@ public record Stage(
           below,
           mergedBefore,
           ImmutableMap.copyOf(startFrom),
+          ImmutableMap.copyOf(sizes),
+          ImmutableSet.copyOf(optional),
+          ImmutableList.copyOf(combined),
           ImmutableMap.copyOf(serving),
           gradients.build());
     }

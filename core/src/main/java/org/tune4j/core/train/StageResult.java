@@ -14,8 +14,11 @@ import org.tune4j.core.model.Adapter;
  * @param examples run
  * @param tokens run, filler not counted
  * @param seconds of training
- * @param validationLoss the last measured, by task; may be empty
- * @param saved where each adapter trained in this stage was saved, in PEFT's format
+ * @param validationLoss the last measured, by task; may be empty. Of a task that is served by less
+ *     than was trained, or by a combined adapter, with what serves it
+ * @param gains of optional adapters, by name, kept or not
+ * @param saved where each adapter trained or combined in this stage was saved, in PEFT's format,
+ *     kept or not
  * @param serving live adapters to use for each task from now on; valid until the next stage trains
  *     them
  */
@@ -27,5 +30,6 @@ public record StageResult(
     long tokens,
     double seconds,
     ImmutableMap<String, Double> validationLoss,
+    ImmutableMap<String, Gain> gains,
     ImmutableMap<String, Path> saved,
     ImmutableMap<String, ImmutableList<Adapter>> serving) {}

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -26,7 +27,10 @@ import org.tune4j.core.model.AdapterFactory;
  * in one pass through the base model, so that lanes come out as each would alone (up to the
  * rounding of sums, and to dropout masks). The loss of a lane is the mean over its learned tokens
  * of the step, over all passes; its validation loss is the mean of its tasks' losses. Where
- * validation is on, an adapter ends a stage with the weights of its best validation.
+ * validation is on, an adapter ends a stage with the weights of its best validation. Then it is
+ * decided which {@linkplain Stage#optional optional} adapters are kept, and adapters are
+ * {@linkplain Stage#combined combined}; a checkpoint has both, so that a resumed run decides the
+ * same.
  *
  * <p>Where a stage merges adapters, it trains on a {@linkplain AdaptableModel#withMerged model of
  * the run's own}: the one given, and whoever uses it meanwhile, is left alone. The projections that
@@ -204,12 +208,14 @@ public final class Trainer {
   }
 
   private TrainingResult run(RunDirectory directory) throws IOException {
+    plan.stages().forEach(s -> s.combined().forEach(c -> c.how().require(factory)));
     if (!encoded()) {
       return cancelledBefore();
     }
     if (h.patience() > 0) {
       data.requireValidation(plan);
     }
+    data.requireGains(plan);
     RunFingerprint fingerprint = RunFingerprint.of(model, factory, h, data, plan);
     Optional<Checkpoint> from =
         existing == RunDirectory.Existing.RESUME ? Checkpoint.read(output) : Optional.empty();
@@ -271,11 +277,26 @@ public final class Trainer {
         .trainingMemory(
             Math.max(data.longest(), rowsOfAPass()),
             data.longest(),
-            Math.max(1, plan.adapters().size() * factory.parameters(model)),
+            Math.max(1, parameters()),
             StepRunner.mode(h),
             merges)
         .map(e -> e.withAdapterCopies(plan.gradientCopies() * factory.parameters(model)))
         .ifPresent(estimate -> estimate.require("training", model.engine().freeMemory()));
+  }
+
+  /** Returns the parameters of all adapters, those combined of others at their most. */
+  private long parameters() {
+    Map<String, Long> all = new HashMap<>();
+    for (Stage s : plan.stages()) {
+      for (String a : s.adapters()) {
+        double size = s.sizes().getOrDefault(a, 1.0);
+        all.computeIfAbsent(a, name -> factory.sized(size).parameters(model));
+      }
+      for (Stage.Combined c : s.combined()) {
+        all.put(c.name(), c.weights().keySet().stream().mapToLong(all::get).sum());
+      }
+    }
+    return all.values().stream().mapToLong(n -> n).sum();
   }
 
   private int rowsOfAPass() {

@@ -136,4 +136,24 @@ record TrainingData(
       }
     }
   }
+
+  /**
+   * Checks that what is kept only if it gains can be measured.
+   *
+   * @throws IllegalArgumentException if a task of such an adapter has no two validation examples
+   */
+  void requireGains(TrainingPlan plan) {
+    for (Stage stage : plan.stages()) {
+      for (String adapter : stage.optional()) {
+        for (String task : stage.tasks(adapter)) {
+          checkArgument(
+              validation(task).size() > 1,
+              "adapter '%s' is kept if it gains on validation examples of task '%s', which has %s; it needs at least 2",
+              adapter,
+              task,
+              validation(task).size());
+        }
+      }
+    }
+  }
 }

@@ -25,6 +25,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     Set<String> names = new HashSet<>();
     Set<String> adapters = new HashSet<>();
     Set<String> merged = new HashSet<>();
+    Set<String> optional = new HashSet<>(); // may be gone; they can only be served
     Map<String, GradientHook> hooks = new HashMap<>();
     for (Stage s : stages) {
       checkArgument(
@@ -59,9 +60,35 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
                     s.name(),
                     a);
               });
+      for (String a : s.sizes().keySet()) {
+        checkArgument(
+            !adapters.contains(a),
+            "stage '%s' says how large adapter '%s' is, but it was trained before and continues",
+            s.name(),
+            a);
+      }
+      for (String a : s.optional()) {
+        checkArgument(
+            !adapters.contains(a),
+            "stage '%s' keeps adapter '%s' if it gains, but it was trained before and continues",
+            s.name(),
+            a);
+      }
+      for (String a :
+          Iterables.concat(
+              s.below(), s.mergedBefore(), s.startFrom().values(), s.routes().values())) {
+        checkArgument(
+            !optional.contains(a),
+            "stage '%s' uses adapter '%s', which may not have been kept",
+            s.name(),
+            a);
+      }
       for (Iterable<String> used :
           Iterables.concat(
-              List.of(s.below()), List.of(s.routes().values()), s.serving().values())) {
+              List.of(s.below()),
+              List.of(s.routes().values()),
+              s.serving().values(),
+              s.combined().stream().map(c -> c.weights().keySet()).toList())) {
         for (String a : used) {
           checkArgument(
               !merged.contains(a),
@@ -80,6 +107,21 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
             hook);
       }
       adapters.addAll(s.routes().values());
+      for (Stage.Combined c : s.combined()) {
+        for (String a : c.weights().keySet()) {
+          checkArgument(
+              adapters.contains(a) && !optional.contains(a),
+              "stage '%s' combines adapter '%s', which nothing trained before or which may not have been kept",
+              s.name(),
+              a);
+        }
+        checkArgument(
+            adapters.add(c.name()),
+            "stage '%s' makes adapter '%s', which there is already, of others",
+            s.name(),
+            c.name());
+      }
+      optional.addAll(s.optional());
       s.serving()
           .forEach(
               (task, stack) ->
@@ -215,6 +257,11 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
       }
       s.startFrom()
           .forEach((a, from) -> out.append(", ").append(a).append(" starting from ").append(from));
+      s.sizes().forEach((a, size) -> out.append(", ").append(a).append(" of size ").append(size));
+      if (!s.optional().isEmpty()) {
+        out.append(", kept if they gain: ").append(String.join(", ", s.optional()));
+      }
+      s.combined().forEach(c -> out.append(", then ").append(c));
       s.gradients().forEach(hook -> out.append(", gradients through ").append(hook));
       out.append('\n');
     }

@@ -1,10 +1,12 @@
 package org.tune4j.core.train;
 
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.tune4j.core.data.EncodedExample;
+import java.util.stream.DoubleStream;
+import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.Pass;
 import org.tune4j.core.model.PassLosses;
 
@@ -43,12 +45,8 @@ final class Validation {
   Map<String, Double> losses(Lane lane) {
     Map<String, Double> losses = new LinkedHashMap<>();
     for (String task : lane.tasks()) {
-      List<EncodedExample> held = data.validation(task);
-      if (held.size() > 0) {
-        double loss =
-            PassLosses.mean(
-                Pass.divide(held, lane.stack(), h.tokensPerPass()),
-                pass -> turns.step(() -> adapters.base().losses(pass, turns::pause)));
+      if (data.validation(task).size() > 0) {
+        double loss = loss(task, lane.stack());
         if (!Double.isFinite(loss)) {
           throw new NotFiniteException(
               lane.trained(), "validation loss of task '%s'".formatted(task), loss, task, lane);
@@ -57,5 +55,34 @@ final class Validation {
       }
     }
     return losses;
+  }
+
+  /** Returns the loss of a task's validation examples with some adapters; NaN if it has none. */
+  double loss(String task, List<Adapter> stack) {
+    return PassLosses.mean(
+        Pass.divide(data.validation(task), stack, h.tokensPerPass()), this::losses);
+  }
+
+  /** Returns what a lane's adapter saves against those below it. */
+  Gain gain(Lane lane) {
+    List<Adapter> below = lane.stack().subList(0, lane.stack().size() - 1);
+    DoubleStream.Builder without = DoubleStream.builder();
+    DoubleStream.Builder with = DoubleStream.builder();
+    for (String task : lane.tasks()) {
+      addSums(task, below, without);
+      addSums(task, lane.stack(), with);
+    }
+    return Gain.of(without.build().toArray(), with.build().toArray());
+  }
+
+  /** Adds the loss of each validation example of a task. */
+  private void addSums(String task, List<Adapter> stack, DoubleStream.Builder to) {
+    for (Pass pass : Pass.divide(data.validation(task), stack, h.tokensPerPass())) {
+      Arrays.stream(losses(pass).sums(pass.items().size())).forEach(to::add);
+    }
+  }
+
+  private PassLosses losses(Pass pass) {
+    return turns.step(() -> adapters.base().losses(pass, turns::pause));
   }
 }

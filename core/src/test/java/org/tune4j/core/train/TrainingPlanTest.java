@@ -4,7 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.AdapterCombination;
+import org.tune4j.core.model.AdapterFactory;
 
 class TrainingPlanTest {
   /** A stage in which task "t" trains an adapter that then serves it. */
@@ -51,6 +55,90 @@ class TrainingPlanTest {
         "'3' merges adapter 'x', which is merged already");
     assertThat(TrainingPlan.of("mine", List.of(plain("1", "x"), merge)).describe())
         .isEqualTo("mine\n  1. 1: 3 of t -> x\n  2. 2: 3 of t -> y, after merging x\n");
+  }
+
+  private record Sum() implements AdapterCombination {
+    @Override
+    public void require(AdapterFactory factory) {}
+
+    @Override
+    public Adapter combine(String name, List<? extends Adapter> adapters, double... weights) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public String toString() {
+      return "sum";
+    }
+  }
+
+  @Test
+  void combinedAdaptersAreMadeOfWhatThereIs() {
+    Stage sum = stage("2", "y").combine("s", new Sum(), Map.of("x", 2.0)).serve("t", "s").build();
+    refused(List.of(sum), "'2' combines adapter 'x', which nothing trained before");
+    refused(List.of(plain("0", "s"), plain("1", "x"), sum), "'s', which there is already");
+    refused(
+        List.of(
+            plain("1", "x"),
+            stage("2", "y").merge("x").combine("s", new Sum(), Map.of("x", 2.0)).build()),
+        "'2' uses adapter 'x', which is merged");
+    assertThat(
+            TrainingPlan.of("mine", plain("1", "x"), sum, stage("3", "z").on("s").build())
+                .describe())
+        .isEqualTo(
+            """
+            mine
+              1. 1: 3 of t -> x
+              2. 2: 3 of t -> y, then s = sum of {x=2.0}
+              3. 3: 3 of t -> z, on top of frozen s
+            """);
+    assertThatThrownBy(() -> stage("1", "x").combine("x", new Sum(), Map.of("y", 1.0)).build())
+        .hasMessageContaining("both trains and combines adapter 'x'");
+    assertThatThrownBy(() -> stage("1", "x").combine("s", new Sum(), Map.of()))
+        .hasMessageContaining("'s' is combined of nothing");
+    assertThatThrownBy(() -> stage("1", "x").combine("s", new Sum(), Map.of("x", Double.NaN)))
+        .hasMessageContaining("'s' is combined of NaN times 'x'");
+  }
+
+  /** What may be gone can be served by, as then it is left out; nothing can be built on it. */
+  @Test
+  void optionalAdaptersAreOnlyServed() {
+    Stage first = plain("1", "x");
+    Stage own = stage("2", "o").on("x").keepIfItGains("o").size("o", 0.5).build();
+    TrainingPlan plan =
+        TrainingPlan.of("mine", first, own, stage("3", "z").serve("t", "x", "o").build());
+    assertThat(plan.describe())
+        .contains("on top of frozen x, o of size 0.5, kept if they gain: o\n");
+    for (Stage.Builder third :
+        List.of(
+            stage("3", "o"),
+            stage("3", "z").on("o"),
+            stage("3", "z").merge("o"),
+            stage("3", "z").startFrom("z", "o"))) {
+      refused(List.of(first, own, third.build()), "'3' uses adapter 'o', which may not");
+    }
+    refused(
+        List.of(first, own, stage("3", "z").combine("s", new Sum(), Map.of("o", 1.0)).build()),
+        "'3' combines adapter 'o'");
+    refused(
+        List.of(first, stage("2", "x").keepIfItGains("x").build()),
+        "'2' keeps adapter 'x' if it gains, but it was trained before");
+    refused(
+        List.of(first, stage("2", "x").size("x", 2).build()),
+        "'2' says how large adapter 'x' is, but it was trained before");
+    assertThatThrownBy(() -> stage("1", "x").keepIfItGains("y").build())
+        .hasMessageContaining("keeps adapter 'y' if it gains, but does not train it");
+    assertThatThrownBy(() -> stage("1", "x").size("x", 0).build())
+        .hasMessageContaining("'x' of size 0.0");
+    assertThatThrownBy(() -> stage("1", "x").size("y", 1).build())
+        .hasMessageContaining("how large adapter 'y' is, but begins none");
+    assertThatThrownBy(
+            () ->
+                stage("1", "x")
+                    .keepIfItGains("x")
+                    .combine("s", new Sum(), Map.of("x", 1.0))
+                    .build())
+        .hasMessageContaining("combines adapter 'x', which may not be kept");
   }
 
   @Test

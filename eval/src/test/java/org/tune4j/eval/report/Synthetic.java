@@ -236,6 +236,7 @@ final class Synthetic {
     return new Outcome(
         name,
         plan,
+        stages.get(stages.size() - 1).serving(),
         matrix,
         last,
         intervals.buildOrThrow(),

@@ -98,4 +98,33 @@ class MakeTasksTest {
     assertThat(splits.test()).hasSize(20);
     assertThat(splits.test().stream().filter(c -> c.label().equals("rare"))).hasSize(10);
   }
+
+  @Test
+  void promptsThatDifferByCaseAloneAreOne() {
+    List<Candidate> same =
+        IntStream.range(0, 100)
+            .mapToObj(
+                i ->
+                    new Candidate(
+                        (i % 2 == 0 ? "Gloss " : "gloss ") + i / 2,
+                        " c",
+                        "c",
+                        ImmutableSet.of("u" + i)))
+            .toList();
+    Splits splits = Splits.of(same, ROWS, 1);
+    assertThat(splits.train().size() + splits.validation().size() + splits.test().size())
+        .isEqualTo(50);
+  }
+
+  @Test
+  void trainingGivesWayToValidationAndTestWhereCandidatesAreFew() {
+    List<Candidate> few =
+        IntStream.range(0, 3_000)
+            .mapToObj(i -> new Candidate("p" + i, " c", "c", ImmutableSet.of("u" + i)))
+            .toList();
+    Splits splits = Splits.largest(few, 1);
+    assertThat(splits.validation()).hasSizeBetween(360, 400);
+    assertThat(splits.test()).hasSizeBetween(720, 800);
+    assertThat(splits.train()).hasSizeBetween(1_800, 1_920);
+  }
 }

@@ -34,8 +34,7 @@ final class GeneratedPredictions {
   List<Prediction> of(List<Example> examples) {
     int most = maxNewTokens > 0 ? maxNewTokens : longestCompletion() * 3 / 2 + 1;
     int room = Math.min(most, run.encoder().maxLength() / 2);
-    GenerationConfig plain =
-        GenerationConfig.builder().maxNewTokens(most).cancelled(run::isCancelled).build();
+    GenerationConfig plain = GenerationConfig.greedy(most);
     boolean conversations = examples.stream().anyMatch(Example::isConversation);
     GenerationConfig config = conversations ? run.model().untilTurnEnds(plain) : plain;
     List<Prediction> predictions = new ArrayList<>();
@@ -45,6 +44,7 @@ final class GeneratedPredictions {
       List<Prompted> prompted = chunk.stream().map(e -> prompted(e, room)).toList();
       List<Generation> generated =
           run.model()
+              .cancelled(run::isCancelled)
               .generateFromTokens(
                   prompted.stream().map(Prompted::ids).toList(), config, run.adapters());
       run.requireNotCancelled(); // then the texts are cut off

@@ -121,18 +121,16 @@ final class ServingBench {
   }
 
   private void generate(AtomicInteger tokens, AtomicBoolean done) {
-    model.generate(
-        "to move quickly on foot\nPart of speech:",
-        GenerationConfig.builder()
-            .maxNewTokens(TOKENS)
-            .endTokens(Set.of())
-            .cancelled(
-                () -> {
-                  tokens.incrementAndGet();
-                  return done.get();
-                })
-            .build(),
-        List.of());
+    model
+        .cancelled(
+            () -> {
+              tokens.incrementAndGet();
+              return done.get();
+            })
+        .generate(
+            "to move quickly on foot\nPart of speech:",
+            GenerationConfig.builder().maxNewTokens(TOKENS).endTokens(Set.of()).build(),
+            List.of());
   }
 
   private static double round(double value) {

@@ -28,6 +28,7 @@ import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.LoadOptions;
 import org.tune4j.core.model.Routing;
+import org.tune4j.core.model.TextGenerator;
 import org.tune4j.testing.TinyModels;
 
 /** Adapters work on the model that they belong to, and on nothing that is closed. */
@@ -161,23 +162,23 @@ class WhoseAdapterTest {
       LoraAdapter adapter = adapter(own, "a", 1);
       AtomicReference<Integer> tokens = new AtomicReference<>(0);
       GenerationConfig generation =
-          GenerationConfig.builder()
-              .maxNewTokens(40)
-              .endTokens(java.util.Set.of())
-              .cancelled(
-                  () -> {
-                    if (tokens.updateAndGet(n -> n + 1) == 4) {
-                      if (whole) {
-                        own.close();
-                      } else {
-                        adapter.close();
-                      }
-                    }
-                    return false;
-                  })
-              .build();
+          GenerationConfig.builder().maxNewTokens(40).endTokens(java.util.Set.of()).build();
+      TextGenerator closing =
+          own.cancelled(
+              () -> {
+                if (tokens.updateAndGet(n -> n + 1) == 4) {
+                  if (whole) {
+                    own.close();
+                  } else {
+                    adapter.close();
+                  }
+                }
+                return false;
+              });
       assertThatThrownBy(
-              () -> own.generateFromTokens(List.of(new int[] {3, 4}), generation, List.of(adapter)))
+              () ->
+                  closing.generateFromTokens(
+                      List.of(new int[] {3, 4}), generation, List.of(adapter)))
           .isInstanceOf(IllegalStateException.class)
           .hasMessage(whole ? "the model is closed" : "adapter 'a' is closed")
           .hasNoCause()

@@ -140,16 +140,17 @@ class BesideServingTest {
     }
 
     private static List<?> generate(List<? extends Adapter> adapters, BooleanSupplier stop) {
-      return model.generateFromTokens(
-          List.of(new int[] {3, 9, 14}),
-          GenerationConfig.builder()
-              .maxNewTokens(20)
-              .endTokens(Set.of())
-              .temperature(0.8)
-              .seed(4)
-              .cancelled(stop)
-              .build(),
-          adapters);
+      return model
+          .cancelled(stop)
+          .generateFromTokens(
+              List.of(new int[] {3, 9, 14}),
+              GenerationConfig.builder()
+                  .maxNewTokens(20)
+                  .endTokens(Set.of())
+                  .temperature(0.8)
+                  .seed(4)
+                  .build(),
+              adapters);
     }
 
     @Override

@@ -7,7 +7,6 @@ import com.google.common.collect.ImmutableSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.function.BooleanSupplier;
 
 /**
  * How text is generated. The default is greedy: always the likeliest token, up to 128 of them.
@@ -23,8 +22,6 @@ import java.util.function.BooleanSupplier;
  * @param stop texts that end generation; they are not part of the result
  * @param seed determines what is drawn; prompt {@code i} of several draws its own stream
  * @param endTokens tokens that end generation; if absent the model's own, if empty none
- * @param cancelled asked before each token; if true generation ends with what there is. So it does
- *     if the thread is interrupted
  */
 public record GenerationConfig(
     int maxNewTokens,
@@ -33,8 +30,7 @@ public record GenerationConfig(
     double topP,
     ImmutableList<String> stop,
     long seed,
-    Optional<ImmutableSet<Integer>> endTokens,
-    BooleanSupplier cancelled) {
+    Optional<ImmutableSet<Integer>> endTokens) {
 
   /** Checks ranges. */
   public GenerationConfig {
@@ -55,15 +51,10 @@ public record GenerationConfig(
 
   /** Returns this configuration with other end tokens and further texts that end generation. */
   GenerationConfig endingWith(Set<Integer> tokens, List<String> texts) {
-    return new GenerationConfig(
-        maxNewTokens,
-        temperature,
-        topK,
-        topP,
-        ImmutableList.<String>builder().addAll(stop).addAll(texts).build(),
-        seed,
-        Optional.of(ImmutableSet.copyOf(tokens)),
-        cancelled);
+    return toBuilder()
+        .stop(ImmutableList.<String>builder().addAll(stop).addAll(texts).build())
+        .endTokens(tokens)
+        .build();
   }
 
   /** Returns greedy generation of up to {@code maxNewTokens} tokens. */
@@ -76,7 +67,12 @@ public record GenerationConfig(
     return new Builder();
   }
 
-  /** Builds a {@link GenerationConfig}. */
+  /** Returns a builder with these values. */
+  public Builder toBuilder() {
+    return new Builder(this);
+  }
+
+  /** Builds a {@link GenerationConfig}; the order in which options are set does not matter. */
   public static final class Builder {
     private int maxNewTokens = 128;
     private double temperature;
@@ -85,9 +81,18 @@ public record GenerationConfig(
     private ImmutableList<String> stop = ImmutableList.of();
     private long seed;
     private Optional<ImmutableSet<Integer>> endTokens = Optional.empty();
-    private BooleanSupplier cancelled = () -> false;
 
     private Builder() {}
+
+    private Builder(GenerationConfig c) {
+      maxNewTokens = c.maxNewTokens;
+      temperature = c.temperature;
+      topK = c.topK;
+      topP = c.topP;
+      stop = c.stop;
+      seed = c.seed;
+      endTokens = c.endTokens;
+    }
 
     /** Sets the most tokens to generate. */
     public Builder maxNewTokens(int value) {
@@ -136,16 +141,9 @@ public record GenerationConfig(
       return this;
     }
 
-    /** Sets what is asked before each token whether to end. */
-    public Builder cancelled(BooleanSupplier value) {
-      cancelled = value;
-      return this;
-    }
-
     /** Returns what was set, with the defaults for the rest. */
     public GenerationConfig build() {
-      return new GenerationConfig(
-          maxNewTokens, temperature, topK, topP, stop, seed, endTokens, cancelled);
+      return new GenerationConfig(maxNewTokens, temperature, topK, topP, stop, seed, endTokens);
     }
   }
 }

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.tune4j.core.engine.KvCache;
 import org.tune4j.core.engine.Spans;
@@ -27,17 +28,20 @@ final class Generator {
   private final GenerationConfig config;
   private final List<Adapter> adapters;
   private final Consumer<String> stream;
+  private final BooleanSupplier cancelled;
   private final ImmutableSet<Integer> endTokens;
 
   Generator(
       LanguageModel model,
       GenerationConfig config,
       List<? extends Adapter> adapters,
-      Consumer<String> stream) {
+      Consumer<String> stream,
+      BooleanSupplier cancelled) {
     this.model = model.on(adapters);
     this.config = config;
     this.adapters = ImmutableList.copyOf(adapters);
     this.stream = stream;
+    this.cancelled = cancelled;
     this.endTokens = config.endTokens().orElse(model.endTokens());
   }
 
@@ -191,7 +195,7 @@ final class Generator {
   }
 
   private boolean cancelled() {
-    return config.cancelled().getAsBoolean() || Thread.currentThread().isInterrupted();
+    return cancelled.getAsBoolean() || Thread.currentThread().isInterrupted();
   }
 
   /** One prompt and what has been generated from it. */

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.TreeSet;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -565,11 +566,12 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
       List<int[]> prompts,
       GenerationConfig generation,
       List<? extends Adapter> adapters,
-      Consumer<String> stream) {
+      Consumer<String> stream,
+      BooleanSupplier cancelled) {
     checkArgument(
         generation.stop().isEmpty() || files.tokenizer() != null,
         "stop sequences need a tokenizer, the model has none");
-    return new Generator(this, generation, adapters, stream).run(prompts);
+    return new Generator(this, generation, adapters, stream, cancelled).run(prompts);
   }
 
   // ---- saving

@@ -2,13 +2,17 @@ package org.tune4j.core.model;
 
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
-/** What continues texts and answers conversations: a {@link LanguageModel}. */
+/**
+ * What continues texts and answers conversations: a {@link LanguageModel}. Generation ends with
+ * what there is when it is {@linkplain #cancelled cancelled} or the thread is interrupted.
+ */
 public interface TextGenerator {
   /** Returns the tokenizer of its texts. */
   Tokenizer tokenizer();
@@ -30,7 +34,7 @@ public interface TextGenerator {
       List<? extends Adapter> adapters,
       Consumer<String> stream) {
     return generateFromTokens(
-            List.of(tokenizer().encodePrompt(prompt)), generation, adapters, stream)
+            List.of(tokenizer().encodePrompt(prompt)), generation, adapters, stream, () -> false)
         .get(0);
   }
 
@@ -81,7 +85,9 @@ public interface TextGenerator {
             .orElseThrow(
                 () -> new IllegalStateException("the model has no chat template; use generate"));
     int[] prompt = tokenizer().encode(chat.prompt(messages, options), false);
-    return generateFromTokens(List.of(prompt), untilTurnEnds(generation), adapters, stream).get(0);
+    return generateFromTokens(
+            List.of(prompt), untilTurnEnds(generation), adapters, stream, () -> false)
+        .get(0);
   }
 
   /**
@@ -103,21 +109,32 @@ public interface TextGenerator {
         prompts.stream().map(p -> tokenizer().encodePrompt(p)).toList(), generation, adapters);
   }
 
+  /**
+   * Returns a generator of the same texts that ends early, with what there is, when asked to.
+   *
+   * @param cancelled asked before each token whether to end
+   */
+  default TextGenerator cancelled(BooleanSupplier cancelled) {
+    return new CancellableGenerator(this, cancelled);
+  }
+
   /** Continues many sequences of token ids side by side; stop sequences need a tokenizer. */
   default List<Generation> generateFromTokens(
       List<int[]> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
-    return generateFromTokens(prompts, generation, adapters, text -> {});
+    return generateFromTokens(prompts, generation, adapters, text -> {}, () -> false);
   }
 
   /**
    * Continues many sequences of token ids side by side.
    *
    * @param stream receives the text of a single one as it grows
+   * @param cancelled asked before each token whether to end with what there is
    * @throws IllegalArgumentException if there are stop sequences and no tokenizer
    */
   List<Generation> generateFromTokens(
       List<int[]> prompts,
       GenerationConfig generation,
       List<? extends Adapter> adapters,
-      Consumer<String> stream);
+      Consumer<String> stream,
+      BooleanSupplier cancelled);
 }

@@ -225,13 +225,8 @@ class GenerationTest {
       AtomicInteger asked = new AtomicInteger();
       Generation cancelled =
           model
-              .generateFromTokens(
-                  prompt,
-                  GenerationConfig.builder()
-                      .endTokens(Set.of())
-                      .cancelled(() -> asked.incrementAndGet() > 4)
-                      .build(),
-                  List.of())
+              .cancelled(() -> asked.incrementAndGet() > 4)
+              .generateFromTokens(prompt, endless(128), List.of())
               .get(0);
       assertThat(cancelled.finish()).isEqualTo(Finish.CANCELLED);
       assertThat(cancelled.tokens()).isEqualTo(free.subList(0, 4));

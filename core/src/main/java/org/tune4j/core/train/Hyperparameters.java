@@ -346,33 +346,11 @@ public record Hyperparameters(
     return new Builder(this);
   }
 
-  /** Returns what determines a run, as text: a resumed run must have the same. */
+  /**
+   * Returns what determines a run, as text: a resumed run must have the same. When checkpoints are
+   * written, and whether activations are kept, changes no bit.
+   */
   String fingerprint() {
-    return "lr=%s betas=%s,%s eps=%s decay=%s epochs=%s examples=%s tokens=%s clip=%s schedule=%s optimizer=%s length=%s/%s turns=%s validate=%s/%s patience=%s seed=%s"
-        .formatted(
-            learningRate,
-            beta1,
-            beta2,
-            epsilon,
-            weightDecay,
-            epochs,
-            examplesPerStep,
-            tokensPerPass,
-            maxGradientNorm,
-            schedule,
-            optimizer,
-            maxLength,
-            lengthPolicy,
-            learnedTurns,
-            validateEvery,
-            validationExamples,
-            patience,
-            seed);
-  }
-
-  /** Returns the values that determine a run. */
-  @Override
-  public String toString() {
-    return fingerprint();
+    return toBuilder().checkpointEvery(0).activationCheckpointing(false).build().toString();
   }
 }

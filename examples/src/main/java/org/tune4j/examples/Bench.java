@@ -48,8 +48,8 @@ import picocli.CommandLine.Spec;
  * Times training steps and prints one JSON line.
  *
  * <p>Steps on random tokens: AdamW at 1e-4 with weight decay 0.01, clipping at 1, loss on every
- * position. The real workload: tasks with completion-only loss in packed batches of 16 examples.
- * The first two steps are not counted.
+ * position. The real workload: tasks with completion-only loss, all else as the library has it but
+ * for a learning rate of 2e-3. The first two steps are not counted.
  */
 @Command(
     name = "bench",
@@ -164,8 +164,7 @@ public final class Bench implements Callable<Integer> {
     if (workload == null && batch % adapters != 0) {
       throw Main.usage(spec, "--batch must be a multiple of --adapters");
     }
-    Engine chosen =
-        engineName == null ? Engines.create(precision) : Engines.create(engineName, precision);
+    Engine chosen = engine();
     TimedEngine timed = profile ? new TimedEngine(chosen) : null;
     try (Engine engine = timed == null ? chosen : timed.engine()) {
       Map<String, Object> result = new LinkedHashMap<>();
@@ -190,8 +189,16 @@ public final class Bench implements Callable<Integer> {
         model == null ? Bundled.baseModel() : model, LoadOptions.builder().engine(engine).build());
   }
 
-  private LoraConfig lora() {
-    return LoraConfig.builder().rank(rank).alpha(2.0 * rank).targetModules(targets).build();
+  LoraConfig lora() {
+    return LoraConfig.builder().rank(rank).targetModules(targets).build();
+  }
+
+  Engine engine() {
+    return engineName == null ? Engines.create(precision) : Engines.create(engineName, precision);
+  }
+
+  static Hyperparameters workloadHyperparameters() {
+    return Hyperparameters.builder().learningRate(2e-3).build();
   }
 
   // ---- steps on random tokens
@@ -340,7 +347,7 @@ public final class Bench implements Callable<Integer> {
                 .tasks(tasks)
                 .lora(lora())
                 .strategy(independent ? Independent.perTask() : MultiTask.proportional())
-                .hyperparameters(Hyperparameters.builder().learningRate(2e-3).build())
+                .hyperparameters(workloadHyperparameters())
                 .output(output)
                 .listener(
                     new TrainingListener() {

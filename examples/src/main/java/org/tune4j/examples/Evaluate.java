@@ -78,8 +78,7 @@ public final class Evaluate implements Callable<Integer> {
         for (Path a : adapters) {
           loaded.add(PeftFormat.load(m, a.toString(), a));
         }
-        Evaluator evaluator =
-            Evaluator.of(m).classifyBy(scoring).progress(ConsoleProgress.toStandardError());
+        Evaluator evaluator = evaluator(m).progress(ConsoleProgress.toStandardError());
         for (Task t : read) {
           Evaluation e = evaluator.evaluate(t, split, loaded);
           all.add(e);
@@ -95,6 +94,14 @@ public final class Evaluate implements Callable<Integer> {
           json, new ObjectMapper().writerWithDefaultPrettyPrinter().writeValueAsString(json(all)));
     }
     return 0;
+  }
+
+  Evaluator evaluator(LanguageModel m) {
+    return Evaluator.of(m).classifyBy(scoring);
+  }
+
+  Task.Split split() {
+    return split;
   }
 
   private static ArrayNode json(List<Evaluation> all) {

@@ -112,15 +112,7 @@ public final class Generate implements Callable<Integer> {
       throw Main.usage(spec, "--tools, --documents and --template-arg need --chat");
     }
     ChatOptions options = arguments.options(spec);
-    GenerationConfig config =
-        GenerationConfig.builder()
-            .maxNewTokens(maxTokens)
-            .temperature(temperature)
-            .topK(topK)
-            .topP(topP)
-            .stop(stop)
-            .seed(seed)
-            .build();
+    GenerationConfig config = config();
     String text =
         prompt != null ? prompt : new String(System.in.readAllBytes(), StandardCharsets.UTF_8);
     PrintWriter out = spec.commandLine().getOut();
@@ -153,6 +145,17 @@ public final class Generate implements Callable<Integer> {
       }
     }
     return 0;
+  }
+
+  GenerationConfig config() {
+    return GenerationConfig.builder()
+        .maxNewTokens(maxTokens)
+        .temperature(temperature)
+        .topK(topK)
+        .topP(topP)
+        .stop(stop)
+        .seed(seed)
+        .build();
   }
 
   private List<Message> messages(String text) {

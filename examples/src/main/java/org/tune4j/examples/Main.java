@@ -30,6 +30,7 @@ import picocli.CommandLine.ScopeType;
     footer = {
       "",
       "Without a command the quickstart runs. A command's own options: tune4j COMMAND --help",
+      "Where defaults differ from those of PEFT and transformers: docs/formats.md, Defaults",
       "Stack traces of errors: -Dtune4j.trace=true"
     },
     subcommands = {

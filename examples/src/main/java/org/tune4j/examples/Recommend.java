@@ -100,7 +100,7 @@ public final class Recommend implements Callable<Integer> {
     return 0;
   }
 
-  private ComputeBudget budget() {
+  ComputeBudget budget() {
     ComputeBudget b = ComputeBudget.unlimited();
     b = tokens == null ? b : b.withTokens(tokens);
     b = seconds == null ? b : b.withSeconds(seconds);

@@ -18,8 +18,7 @@ import org.tune4j.core.model.Projection;
  * [r, in]} and {@code B [out, r]}. The fields are PEFT's, with PEFT's meanings.
  *
  * <p>Defaults: rank 8 with an alpha of twice the rank, no dropout, all linear layers of the
- * decoder. PEFT's differ in two: an alpha of 8 whatever the rank, and target modules that depend on
- * the model.
+ * decoder. Where these are not PEFT's stands in docs/formats.md.
  *
  * @param rank {@code r}
  * @param alpha {@code lora_alpha}: updates are scaled by alpha / r

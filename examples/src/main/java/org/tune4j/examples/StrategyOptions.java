@@ -123,6 +123,22 @@ final class StrategyOptions {
   private double replay;
 
   @Option(
+      names = "--ewc",
+      paramLabel = "STRENGTH",
+      defaultValue = "0",
+      description =
+          "In sequential, hold what earlier tasks rely on to its values: elastic weight consolidation. Try 100.")
+  private double ewc;
+
+  @Option(
+      names = "--orthogonal",
+      paramLabel = "STRENGTH",
+      defaultValue = "0",
+      description =
+          "In sequential, an adapter for each task on the earlier ones, kept out of their way (O-LoRA). Try 0.5.")
+  private double orthogonal;
+
+  @Option(
       names = "--group",
       showDefaultValue = Visibility.NEVER,
       paramLabel = "TASK[,TASK...]",
@@ -174,6 +190,15 @@ final class StrategyOptions {
     if (!sequential && (!order.isEmpty() || carry != Carry.CONTINUE || replay != 0)) {
       throw Main.usage(spec, "--order, --carry and --replay need --strategy sequential");
     }
+    if (!sequential && (ewc != 0 || orthogonal != 0)) {
+      throw Main.usage(spec, "--ewc and --orthogonal need --strategy sequential");
+    }
+    if (ewc != 0 && (orthogonal != 0 || carry != Carry.CONTINUE)) {
+      throw Main.usage(spec, "--ewc needs the adapter to go on: no --carry, no --orthogonal");
+    }
+    if (orthogonal != 0 && carry == Carry.MERGE) {
+      throw Main.usage(spec, "--orthogonal needs the earlier adapters: no --carry MERGE");
+    }
     if ((strategy == Name.GROUPED) == groups.isEmpty()) {
       throw Main.usage(spec, "--group and --strategy grouped need one another");
     }
@@ -207,11 +232,14 @@ final class StrategyOptions {
       }
       case SEQUENTIAL -> {
         Sequential s = Sequential.inOrder(order).replay(replay);
-        yield switch (carry) {
-          case CONTINUE -> s;
-          case STACK -> s.stacked();
-          case MERGE -> s.merging();
-        };
+        s =
+            switch (carry) {
+              case CONTINUE -> s;
+              case STACK -> s.stacked();
+              case MERGE -> s.merging();
+            };
+        s = ewc != 0 ? s.ewc(ewc) : s;
+        yield orthogonal != 0 ? s.orthogonal(orthogonal) : s;
       }
       case INDEPENDENT -> Independent.perTask();
       case GROUPED ->

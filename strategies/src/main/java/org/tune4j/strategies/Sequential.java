@@ -9,7 +9,9 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.tune4j.core.data.Task;
+import org.tune4j.core.train.GradientHook;
 import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
 
@@ -21,11 +23,16 @@ import org.tune4j.core.train.TrainingPlan;
  * the task is known when serving: a task is served by the stack up to its own stage); or the
  * earlier adapter is merged before a new one starts, into a copy of the base's projections, which
  * is saved under {@code bases} for the later adapters to be loaded on. Replay mixes examples of
- * earlier tasks into later stages.
+ * earlier tasks into later stages; {@linkplain #ewc} holds the adapter that continues to what
+ * earlier tasks made of it, and {@linkplain #orthogonal} keeps stacked ones out of each other's
+ * way.
  */
 public final class Sequential implements TrainingStrategy {
   /** The name of the adapter that continues. */
   public static final String ADAPTER = "sequential";
+
+  /** Examples of a stage that {@link #ewc(double)} measures importances on. */
+  public static final int FISHER_EXAMPLES = 128;
 
   private enum Mode {
     CONTINUING,
@@ -36,11 +43,20 @@ public final class Sequential implements TrainingStrategy {
   private final ImmutableList<String> order;
   private final Mode mode;
   private final double replay;
+  private final Optional<GradientHook> hook;
 
-  private Sequential(List<String> order, Mode mode, double replay) {
+  private Sequential(List<String> order, Mode mode, double replay, Optional<GradientHook> hook) {
+    hook.ifPresent(
+        h ->
+            checkArgument(
+                mode == (h instanceof ElasticWeights ? Mode.CONTINUING : Mode.STACKED),
+                "sequential: ewc is for the adapter that continues, orthogonal for stacked ones; %s was given with %s",
+                h,
+                mode));
     this.order = ImmutableList.copyOf(order);
     this.mode = mode;
     this.replay = replay;
+    this.hook = hook;
   }
 
   /**
@@ -57,17 +73,17 @@ public final class Sequential implements TrainingStrategy {
         ImmutableSet.copyOf(names).size() == names.size(),
         "the order %s names a task twice",
         names);
-    return new Sequential(names, Mode.CONTINUING, 0);
+    return new Sequential(names, Mode.CONTINUING, 0, Optional.empty());
   }
 
   /** Returns this strategy with a new adapter for each stage, on top of the frozen earlier ones. */
   public Sequential stacked() {
-    return new Sequential(order, Mode.STACKED, replay);
+    return new Sequential(order, Mode.STACKED, replay, hook);
   }
 
   /** Returns this strategy with the earlier adapter merged into the base before each new one. */
   public Sequential merging() {
-    return new Sequential(order, Mode.MERGING, replay);
+    return new Sequential(order, Mode.MERGING, replay, hook);
   }
 
   /**
@@ -78,15 +94,76 @@ public final class Sequential implements TrainingStrategy {
    */
   public Sequential replay(double share) {
     checkArgument(share >= 0 && share < 1, "the replay share is %s; it must be in [0, 1)", share);
-    return new Sequential(order, mode, share);
+    return new Sequential(order, mode, share, hook);
+  }
+
+  /**
+   * Like {@link #ewc(double, int)} on {@value #FISHER_EXAMPLES} examples.
+   *
+   * @param strength 0 or more
+   */
+  public Sequential ewc(double strength) {
+    return ewc(strength, FISHER_EXAMPLES);
+  }
+
+  /**
+   * Returns this strategy with elastic weight consolidation (EWC: Kirkpatrick et al. 2017, arXiv
+   * 1612.00796, equation 3): in later stages each parameter of the adapter is drawn back to what
+   * earlier ones left it at, the more the surer these were of it. The penalties of all earlier
+   * stages are added up, each with its own values.
+   *
+   * <p>For one adapter that must serve all tasks when examples of earlier ones may not be kept;
+   * where they may, {@link #replay} keeps more, and where each task may have an adapter, {@link
+   * #stacked} forgets nothing. After each stage but the last, {@code examples} of its examples are
+   * run once more one by one, forward and backward; three copies of the adapter's parameters are
+   * held.
+   *
+   * @param strength 0 or more; of no common scale, as it weighs the Fisher information of an
+   *     example's whole answer against the mean loss of a token: try 10, 100, 1000
+   * @param examples of each stage that importances are measured on, at most; more are more exact
+   */
+  public Sequential ewc(double strength, int examples) {
+    checkArgument(
+        strength >= 0 && Double.isFinite(strength),
+        "the strength of ewc is %s; it must be 0 or more",
+        strength);
+    checkArgument(examples > 0, "ewc on %s examples; it takes at least 1", examples);
+    return new Sequential(order, mode, replay, Optional.of(new ElasticWeights(strength, examples)));
+  }
+
+  /**
+   * Returns this strategy with a new adapter for each stage on the frozen earlier ones, which is to
+   * read other directions of its inputs than they do (O-LoRA: Wang et al. 2023, arXiv 2310.14152,
+   * section 3.2), so that it disturbs what they do little. All tasks are served by the whole stack:
+   * nobody has to know which task a prompt is of.
+   *
+   * <p>For tasks that come one by one and are not told apart when serving; where they are, {@link
+   * #stacked} serves each by the stack up to its own and forgets nothing. It keeps an adapter for
+   * each task, which all are run for every prompt until they are merged, and the penalty takes two
+   * small products for each module and earlier adapter in a step. Adapters that train no {@code
+   * lora_A} are refused.
+   *
+   * @param strength 0 or more; the paper takes 0.5
+   */
+  public Sequential orthogonal(double strength) {
+    checkArgument(
+        strength >= 0 && Double.isFinite(strength),
+        "the strength of orthogonal is %s; it must be 0 or more",
+        strength);
+    checkArgument(
+        mode != Mode.MERGING, "sequential: orthogonal is for stacked adapters, not for merging");
+    return new Sequential(
+        order, Mode.STACKED, replay, Optional.of(new OrthogonalSubspaces(strength)));
   }
 
   @Override
   public String name() {
     String name =
-        mode == Mode.CONTINUING
-            ? "sequential"
-            : "sequential-" + mode.name().toLowerCase(java.util.Locale.ROOT);
+        hook.isPresent()
+            ? "sequential-" + (mode == Mode.STACKED ? "orthogonal" : "ewc")
+            : mode == Mode.CONTINUING
+                ? "sequential"
+                : "sequential-" + mode.name().toLowerCase(java.util.Locale.ROOT);
     return replay > 0 ? name + "-replay" : name;
   }
 
@@ -117,12 +194,14 @@ public final class Sequential implements TrainingStrategy {
       if (mode == Mode.STACKED) {
         stage.on(adapters);
       }
+      if (hook.isPresent() && (mode == Mode.CONTINUING || k > 0)) {
+        stage.gradients(hook.get());
+      }
       adapters.add(adapter);
       for (String t : context.names()) {
-        int place = names.indexOf(t); // a later task is served by what there is
-        stage.serve(
-            t,
-            mode == Mode.STACKED ? adapters.subList(0, Math.min(place, k) + 1) : List.of(adapter));
+        // a later task is served by what there is
+        int last = hook.isPresent() ? k : Math.min(names.indexOf(t), k);
+        stage.serve(t, mode == Mode.STACKED ? adapters.subList(0, last + 1) : List.of(adapter));
       }
       stages.add(stage.build());
     }
@@ -131,6 +210,9 @@ public final class Sequential implements TrainingStrategy {
 
   @Override
   public String toString() {
-    return name() + (order.isEmpty() ? "" : " " + order) + (replay > 0 ? " " + replay : "");
+    return name()
+        + (order.isEmpty() ? "" : " " + order)
+        + (replay > 0 ? " " + replay : "")
+        + hook.map(h -> " with " + h).orElse("");
   }
 }

@@ -66,6 +66,22 @@ class StrategiesContractTest {
   }
 
   @Group
+  class Elastic extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Sequential.inOrder().ewc(100, 5);
+    }
+  }
+
+  @Group
+  class Orthogonal extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Sequential.inOrder().orthogonal(0.5);
+    }
+  }
+
+  @Group
   class MergingWithReplay extends TrainingStrategyContract {
     @Override
     protected TrainingStrategy strategy(List<Task> tasks) {

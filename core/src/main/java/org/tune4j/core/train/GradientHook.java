@@ -38,6 +38,14 @@ public interface GradientHook {
   }
 
   /**
+   * Returns how many examples it {@linkplain State#stageEnds looks at} when a stage has ended, for
+   * the price of a plan; at most those that the stage drew.
+   */
+  default int examplesAtEnd() {
+    return 0;
+  }
+
+  /**
    * Returns its state for an adapter, made when a stage first trains that adapter with this hook,
    * and kept until the run ends.
    *
@@ -59,6 +67,14 @@ public interface GradientHook {
     /** Changes the gradients of a step, in place. */
     void apply(Gradients gradients);
 
+    /**
+     * A stage has trained the adapter, which has the values that it keeps from it; told only if a
+     * later stage trains the adapter with this hook.
+     *
+     * @param examples those that the stage drew
+     */
+    default void stageEnds(Stage stage, Parameters parameters, ExampleGradients examples) {}
+
     /** Returns what must be kept for an exact resume, by name. */
     default Map<String, float[]> save() {
       return Map.of();
@@ -75,6 +91,20 @@ public interface GradientHook {
     /** Frees what it holds outside the heap. */
     @Override
     default void close() {}
+  }
+
+  /** Forms the gradients of single examples at the adapter's present values. */
+  interface ExampleGradients {
+    /**
+     * Runs examples one by one, the first that the stage drew, which are a random sample of its
+     * data. Before each call of {@code then}, {@link Parameters#flatGradients()} holds the gradient
+     * of the sum of an example's losses in nats, over all its learned tokens, with dropout if the
+     * adapter has any.
+     *
+     * @param count at most
+     * @return how many there were
+     */
+    int each(int count, Runnable then);
   }
 
   /**

@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Predicate;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.model.Adapter;
@@ -148,6 +149,19 @@ final class Lane implements AutoCloseable {
   /** Returns where the gradients of each task are kept apart, if a hook asks for that. */
   Optional<TaskGradients> byTask() {
     return byTask;
+  }
+
+  /**
+   * Tells the hooks that go on in later stages that this one has ended; under the engine's lock.
+   *
+   * @param goesOn which
+   */
+  void end(Predicate<GradientHook> goesOn, GradientHook.ExampleGradients examples) {
+    for (GradientHooks.Active a : hooks) {
+      if (goesOn.test(a.hook())) {
+        a.state().stageEnds(stage, parameters(), examples);
+      }
+    }
   }
 
   /** Tells the hooks that the stage begins; under the engine's lock. */

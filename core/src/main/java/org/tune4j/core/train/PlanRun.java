@@ -235,6 +235,11 @@ final class PlanRun {
         losses.putAll(validation.losses(l));
       }
     }
+    for (Lane l : run.lanes()) {
+      if (run.stage().gradients().stream().anyMatch(k -> plan.goesOn(run.index(), k, l.name()))) {
+        steps.end(run, l, k -> plan.goesOn(run.index(), k, l.name()));
+      }
+    }
     ImmutableMap<String, Path> saved = saved(run.stage(), run.index());
     for (Lane lane : run.lanes()) {
       lane.adapter().setTrainable(false);

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Predicate;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
@@ -124,6 +125,32 @@ final class StepRunner {
         items.stream().mapToLong(i -> i.example().ids().length).sum(),
         Arrays.stream(sums.targets).sum(),
         (System.nanoTime() - start) / 1e9);
+  }
+
+  /** Lets a lane's hooks look at single examples, once the stage has trained it. */
+  void end(StageRun run, Lane lane, Predicate<GradientHook> goesOn) {
+    float[] once = new float[run.lanes().size()];
+    Arrays.fill(once, 1);
+    turns.step(
+        () -> {
+          lane.end(
+              goesOn,
+              (count, then) -> {
+                List<Pass.Item> items = lane.items(0, count, data, tasks);
+                for (int i = 0; i < items.size(); i++) {
+                  lane.parameters().zeroGradients();
+                  long seed = (h.seed() * 31 + run.index()) * 1_000_003 - 1 - i; // no step's
+                  Pass pass = new Pass(ImmutableList.of(items.get(i)), run.stacks());
+                  adapters.base().addGradients(pass, once, mode(h), seed, turns::pause);
+                  peakBytes = Math.max(peakBytes, engine.memory().step());
+                  engine.resetArena();
+                  then.run();
+                  turns.pause();
+                }
+                return items.size();
+              });
+          return null;
+        });
   }
 
   private void addGradients(StageRun run, int step, List<Pass.Item> items, Sums sums) {

@@ -215,7 +215,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
   }
 
   /**
-   * Returns the tokens run in all.
+   * Returns the tokens run in all, forward and backward.
    *
    * @param meanTokens mean tokens of an example of each task
    * @throws IllegalArgumentException if that of a task is missing
@@ -224,12 +224,47 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     double sum = 0;
     for (Stage s : stages) {
       for (Map.Entry<String, Integer> e : s.examples().entrySet()) {
-        Double mean = meanTokens.get(e.getKey());
-        checkArgument(mean != null, "the mean tokens of task '%s' are not given", e.getKey());
-        sum += e.getValue() * mean;
+        sum += e.getValue() * mean(e.getKey(), meanTokens);
+      }
+    }
+    return Math.round(sum) + tokensAtEnds(meanTokens);
+  }
+
+  /**
+   * Returns those of {@link #tokens} that train nothing: of the examples that hooks look at when
+   * stages have ended.
+   */
+  public long tokensAtEnds(Map<String, Double> meanTokens) {
+    double sum = 0;
+    for (int i = 0; i < stages.size(); i++) {
+      Stage s = stages.get(i);
+      for (String adapter : s.adapters()) {
+        long drawn = s.examples(adapter);
+        double mean = 0;
+        for (String task : s.tasks(adapter)) {
+          mean += mean(task, meanTokens) * s.examples().get(task) / drawn;
+        }
+        for (GradientHook hook : s.gradients()) {
+          sum += goesOn(i, hook, adapter) ? mean * Math.min(drawn, hook.examplesAtEnd()) : 0;
+        }
       }
     }
     return Math.round(sum);
+  }
+
+  private static double mean(String task, Map<String, Double> meanTokens) {
+    Double mean = meanTokens.get(task);
+    checkArgument(mean != null, "the mean tokens of task '%s' are not given", task);
+    return mean;
+  }
+
+  /** Returns whether a stage after {@code index} trains an adapter with a hook of this name. */
+  boolean goesOn(int index, GradientHook hook, String adapter) {
+    return stages.subList(index + 1, stages.size()).stream()
+        .anyMatch(
+            s ->
+                s.adapters().contains(adapter)
+                    && s.gradients().stream().anyMatch(k -> k.name().equals(hook.name())));
   }
 
   /** Returns the plan in sentences, a line a stage. */

@@ -87,7 +87,15 @@ class HyperparametersTest {
     for (UnaryOperator<Hyperparameters.Builder> option : options) {
       Hyperparameters.Builder b = Hyperparameters.builder().validateEvery(1);
       Hyperparameters without = b.build();
-      assertThat(option.apply(b).build()).isNotEqualTo(without);
+      Hyperparameters changed = option.apply(b).build();
+      assertThat(changed).isNotEqualTo(without);
+      assertThat(changed.toBuilder().build()).isEqualTo(changed);
+      boolean sameBits =
+          changed.checkpointEvery() != without.checkpointEvery()
+              || changed.activationCheckpointing() != without.activationCheckpointing();
+      assertThat(changed.fingerprint().equals(without.fingerprint()))
+          .as("%s is the same run", changed)
+          .isEqualTo(sameBits);
     }
   }
 

@@ -3,6 +3,7 @@ package org.tune4j.strategies;
 import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Maps;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -45,6 +46,35 @@ public final class Grouped implements TrainingStrategy {
       }
     }
     return new Grouped(groups);
+  }
+
+  /**
+   * Returns the strategy for the groups whose tasks are predicted to score the highest sum: of all
+   * divisions of up to twelve tasks, and by joining groups as long as it gains for more (Standley
+   * et al. 2020, section 5; Fifty et al. 2021, section 3.2, choose among subsets likewise). Of
+   * equal sums that with the fewest adapters. A score can charge for adapters, by a part that each
+   * task of a small group bears.
+   *
+   * @param tasks names
+   * @param most groups, at least 1
+   */
+  public static Grouped byScore(List<String> tasks, SubsetScore score, int most) {
+    checkArgument(
+        ImmutableSet.copyOf(tasks).size() == tasks.size(), "grouped: %s names a task twice", tasks);
+    checkArgument(!tasks.isEmpty(), "grouped: there are no tasks");
+    checkArgument(tasks.size() <= 62, "grouped: %s are too many tasks to divide", tasks.size());
+    checkArgument(most > 0, "grouped: %s groups at most; it must be at least 1", most);
+    return new Grouped(Partition.of(ImmutableList.copyOf(tasks), score, most));
+  }
+
+  /**
+   * Returns the strategy for the groups whose tasks gain most from one another. Where all gain,
+   * that is one group.
+   *
+   * @param most groups, at least 1
+   */
+  public static Grouped byAffinity(Affinity affinity, int most) {
+    return byScore(affinity.tasks(), affinity, most);
   }
 
   /** Returns the groups of two and more, and the tasks that were named to be alone. */

@@ -223,6 +223,39 @@ class TrainerTest {
   }
 
   @Test
+  void everyStageStopsByItsOwnValidation() throws IOException {
+    Hyperparameters h =
+        TinyRuns.hyperparameters()
+            .learningRate(0.3)
+            .epochs(40)
+            .validateEvery(1)
+            .patience(2)
+            .build();
+    Map<String, List<Double>> validations = new LinkedHashMap<>();
+    TrainingListener watch =
+        new TrainingListener() {
+          @Override
+          public void onValidation(Stage stage, int step, Map<String, Double> byTask) {
+            assertThat(byTask).containsOnlyKeys(stage.name());
+            validations
+                .computeIfAbsent(stage.name(), s -> new ArrayList<>())
+                .add(byTask.get(stage.name()));
+          }
+        };
+    try (FineTuningResult result = tuner(h, Sequential.inOrder(b, a), a, b).listener(watch).run()) {
+      for (StageResult stage : result.training().stages()) {
+        List<Double> losses = validations.get(stage.stage().name());
+        assertThat(stage.steps()).isEqualTo(losses.size());
+        assertThat((long) stage.steps()).isLessThan(stage.stage().steps(h));
+        double best = Collections.min(losses);
+        assertThat(losses.indexOf(best)).as("%s", losses).isEqualTo(losses.size() - 3);
+        assertThat(stage.validationLoss().values()).containsExactly(best);
+      }
+      assertThat(validations.keySet()).containsExactly("b", "a");
+    }
+  }
+
+  @Test
   void earlyStoppingNeedsValidationExamples() {
     Hyperparameters h = TinyRuns.hyperparameters().validateEvery(2).patience(1).build();
     assertThatThrownBy(() -> tuner(h, Independent.perTask(), a, TinyRuns.task("none", 8, 0)).run())

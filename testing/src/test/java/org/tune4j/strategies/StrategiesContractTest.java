@@ -1,6 +1,7 @@
 package org.tune4j.strategies;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -97,6 +98,31 @@ class StrategiesContractTest {
         earlier++;
       }
       return sum;
+    }
+  }
+
+  /** Affinities of tasks that help all others and of tasks that harm them, by turns. */
+  private static Affinity affinity(List<Task> tasks) {
+    double[][] gains = new double[tasks.size()][tasks.size()];
+    for (int i = 0; i < gains.length; i++) {
+      Arrays.fill(gains[i], i % 2 == 0 ? i : -i);
+    }
+    return Affinity.of(tasks.stream().map(Task::name).toList(), gains);
+  }
+
+  @Group
+  class InTheBestOrder extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Sequential.bestOrder(affinity(tasks));
+    }
+  }
+
+  @Group
+  class GroupedByAffinity extends TrainingStrategyContract {
+    @Override
+    protected TrainingStrategy strategy(List<Task> tasks) {
+      return Grouped.byAffinity(affinity(tasks), 2);
     }
   }
 

@@ -5,12 +5,12 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.JsonValues;
@@ -20,6 +20,7 @@ import picocli.CommandLine.Option;
 
 /** What a chat template is given beside the messages. */
 final class ChatArguments {
+  /** For values on the command line, which are no files, and where {@code NaN} is a text. */
   private static final ObjectMapper JSON =
       new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
@@ -73,21 +74,14 @@ final class ChatArguments {
     } catch (JsonProcessingException e) {
       // most texts are not JSON, but what begins as JSON and is broken is a slip
       if (text.matches("(?s)\\s*[\\[{\"].*")) {
-        throw Main.usage(
-            spec, "--template-arg %s: no valid JSON (%s)".formatted(name, e.getOriginalMessage()));
+        throw Main.usage(spec, "--template-arg %s: %s".formatted(name, JsonFile.problem(e)));
       }
       return text;
     }
   }
 
   private static List<Map<String, Object>> objects(Path file) throws IOException {
-    JsonNode root;
-    try {
-      root = JSON.readTree(Files.readAllBytes(file));
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "a JSON array", e);
-    }
+    JsonNode root = JsonFile.read(file);
     if (!root.isArray()) {
       throw new MalformedFileException(
           file, "", root.getNodeType().toString(), "a JSON array of objects");

@@ -1,7 +1,7 @@
 package org.tune4j.examples;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
@@ -90,8 +90,7 @@ public final class Evaluate implements Callable<Integer> {
       }
     }
     if (json != null) {
-      AtomicFiles.writeString(
-          json, new ObjectMapper().writerWithDefaultPrettyPrinter().writeValueAsString(json(all)));
+      AtomicFiles.writeString(json, json(all).toPrettyString());
     }
     return 0;
   }
@@ -105,7 +104,7 @@ public final class Evaluate implements Callable<Integer> {
   }
 
   private static ArrayNode json(List<Evaluation> all) {
-    ArrayNode array = new ObjectMapper().createArrayNode();
+    ArrayNode array = JsonNodeFactory.instance.arrayNode();
     for (Evaluation e : all) {
       ObjectNode o = array.addObject();
       o.put("task", e.task()).put("split", e.split().name().toLowerCase(Locale.ROOT));

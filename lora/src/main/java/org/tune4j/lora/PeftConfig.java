@@ -1,11 +1,10 @@
 package org.tune4j.lora;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.util.DefaultIndenter;
 import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
-import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
@@ -13,14 +12,13 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.TreeMap;
+import org.tune4j.core.io.JsonFields;
+import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
@@ -34,10 +32,6 @@ final class PeftConfig {
   static final String FILE = "adapter_config.json";
   private static final String PEFT_VERSION = "0.21.0";
   private static final long LONGEST = 4 << 20; // bytes; PEFT's have a few kilobytes
-  private static final ObjectMapper JSON =
-      new ObjectMapper()
-          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
-          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
   /** What is written for options that are off, as PEFT does. */
   private static final ImmutableMap<String, JsonNode> OFF = off();
@@ -113,7 +107,7 @@ final class PeftConfig {
   private static ImmutableMap<String, JsonNode> off() {
     try {
       JsonNode node =
-          JSON.readTree(
+          JsonFile.parse(
               """
               {"alora_invocation_tokens": null, "arrow_config": null, "auto_mapping": null,
                "corda_config": null, "eva_config": null, "kasa_config": null,
@@ -121,11 +115,12 @@ final class PeftConfig {
                "megatron_config": null, "megatron_core": "megatron.core",
                "monteclora_config": null, "qalora_group_size": 16, "revision": null, "target_parameters": null,
                "trainable_token_indices": null, "use_bdlora": null, "use_dora": false, "use_qalora": false, "velora_config": null}
-              """);
+              """,
+              Path.of(FILE));
       ImmutableMap.Builder<String, JsonNode> map = ImmutableMap.builder();
       node.properties().forEach(e -> map.put(e.getKey(), e.getValue()));
       return map.buildOrThrow();
-    } catch (JsonProcessingException e) {
+    } catch (MalformedFileException e) {
       throw new AssertionError(e);
     }
   }
@@ -144,7 +139,7 @@ final class PeftConfig {
   static String json(LoraAdapter adapter, String baseModel) throws IOException {
     LoraConfig c = adapter.plainConfig();
     TreeMap<String, JsonNode> fields = new TreeMap<>(OFF);
-    ObjectNode o = JSON.createObjectNode();
+    ObjectNode o = JsonNodeFactory.instance.objectNode();
     o.put("base_model_name_or_path", baseModel);
     o.put("inference_mode", true);
     o.put("peft_type", "LORA");
@@ -191,13 +186,13 @@ final class PeftConfig {
     }
     o.put("ensure_weight_tying", c.ensureWeightTying());
     o.properties().forEach(e -> fields.put(e.getKey(), e.getValue()));
-    ObjectNode sorted = JSON.createObjectNode();
+    ObjectNode sorted = JsonNodeFactory.instance.objectNode();
     fields.forEach(sorted::set);
     DefaultPrettyPrinter printer = new DefaultPrettyPrinter();
     DefaultIndenter indenter = new DefaultIndenter("  ", "\n");
     printer.indentObjectsWith(indenter);
     printer.indentArraysWith(indenter);
-    return JSON.writer(printer).writeValueAsString(sorted);
+    return new ObjectMapper().writer(printer).writeValueAsString(sorted);
   }
 
   private static void number(ObjectNode o, String field, double value) {
@@ -218,106 +213,80 @@ final class PeftConfig {
     if (!Files.isRegularFile(file)) {
       throw new NoSuchFileException(file.toString(), null, "no such adapter configuration");
     }
-    if (Files.size(file) > LONGEST) {
-      throw new MalformedFileException(file, "", Files.size(file) + " bytes", "at most " + LONGEST);
+    JsonFields fields = JsonFields.of(JsonFile.readUnique(file, LONGEST), file);
+    if (!fields.node().path("peft_type").asText("").equals("LORA")) {
+      throw fields.bad(
+          "peft_type", "\"LORA\": of PEFT's kinds of adapters only this is implemented");
     }
-    JsonNode root;
-    try {
-      root = JSON.readTree(Files.readAllBytes(file));
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
-    }
-    if (!root.path("peft_type").asText("").equals("LORA")) {
-      throw new MalformedFileException(
-          file,
-          "peft_type",
-          text(root.path("peft_type")),
-          "\"LORA\": of PEFT's kinds of adapters only this is implemented");
-    }
-    return new Reader(file, root).read();
+    return new Reader(fields).read();
   }
 
   /** Returns what a configuration that was read before names as the base model; may be empty. */
   static String baseModel(Path directory) throws IOException {
-    return JSON.readTree(Files.readAllBytes(directory.resolve(FILE)))
+    return JsonFile.read(directory.resolve(FILE), LONGEST)
         .path("base_model_name_or_path")
         .asText("");
   }
 
-  private static String text(JsonNode node) {
-    String text = node.isMissingNode() ? "nothing" : node.toString();
-    return text.length() <= 200 ? text : text.substring(0, 200) + "…";
-  }
-
   /** Reads one configuration, field by field. */
-  private record Reader(Path file, JsonNode root) {
+  private record Reader(JsonFields fields) {
     LoraConfig read() throws IOException {
       refuseOthers();
       LoraConfig.Builder b = LoraConfig.builder();
-      b.rank(integer("r", root.path("r"), 8));
-      b.alpha(real("lora_alpha", root.path("lora_alpha"), 8));
-      b.dropout(real("lora_dropout", root.path("lora_dropout"), 0));
-      JsonNode targets = root.path("target_modules");
+      b.rank(fields.integer("r", 8));
+      b.alpha(fields.number("lora_alpha", 8));
+      b.dropout(fields.number("lora_dropout", 0));
+      JsonNode targets = value("target_modules");
       if (targets.isTextual() && targets.asText().equalsIgnoreCase(TargetModules.ALL_LINEAR)) {
         b.targetModules(TargetModules.allLinear());
       } else if (targets.isTextual()) {
         b.targetModules(TargetModules.matching(targets.asText()));
       } else if (targets.isArray() && !targets.isEmpty()) {
-        b.targetModules(texts("target_modules", targets));
+        b.targetModules(fields.strings("target_modules"));
       } else {
-        throw malformed(
-            "target_modules",
-            targets,
-            "a list of module names, a regular expression, or \"all-linear\"");
+        throw fields.bad(
+            "target_modules", "a list of module names, a regular expression, or \"all-linear\"");
       }
-      JsonNode excluded = root.path("exclude_modules");
-      if (excluded.isTextual() && !excluded.asText().isEmpty()) {
+      JsonNode excluded = value("exclude_modules");
+      if (!excluded.isTextual()) {
+        b.excludeModules(TargetModules.named(fields.strings("exclude_modules")));
+      } else if (!excluded.asText().isEmpty()) {
         b.excludeModules(TargetModules.matching(excluded.asText()));
-      } else if (!excluded.isTextual()) {
-        b.excludeModules(TargetModules.named(texts("exclude_modules", excluded)));
       }
-      Map<String, Integer> ranks = new LinkedHashMap<>();
-      for (Map.Entry<String, JsonNode> e : object("rank_pattern")) {
-        ranks.put(e.getKey(), integer("rank_pattern, " + e.getKey(), e.getValue(), 0));
+      if (fields.has("rank_pattern")) {
+        b.rankPattern(fields.integersByName("rank_pattern"));
       }
-      b.rankPattern(ranks);
-      Map<String, Double> alphas = new LinkedHashMap<>();
-      for (Map.Entry<String, JsonNode> e : object("alpha_pattern")) {
-        alphas.put(e.getKey(), real("alpha_pattern, " + e.getKey(), e.getValue(), Double.NaN));
+      if (fields.has("alpha_pattern")) {
+        b.alphaPattern(fields.numbersByName("alpha_pattern"));
       }
-      b.alphaPattern(alphas);
-      JsonNode layers = root.path("layers_to_transform");
-      if (layers.isArray()) {
-        List<Integer> all = new ArrayList<>();
-        for (JsonNode layer : layers) {
-          all.add(integer("layers_to_transform", layer, -1));
-        }
-        b.layersToTransform(all);
-      } else if (!absent(layers)) {
-        b.layersToTransform(List.of(integer("layers_to_transform", layers, -1)));
-      }
-      JsonNode pattern = root.path("layers_pattern");
+      b.layersToTransform(
+          fields.integers("layers_to_transform", "an integer, or an array of integers"));
+      JsonNode pattern = value("layers_pattern");
       if (!pattern.isTextual()) {
-        b.layersPattern(texts("layers_pattern", pattern));
+        b.layersPattern(fields.strings("layers_pattern"));
       } else if (!pattern.asText().isEmpty()) {
         b.layersPattern(List.of(pattern.asText()));
       }
-      b.rslora(flag("use_rslora"));
+      b.rslora(fields.flag("use_rslora", false));
       b.variant(variant());
-      b.initialisation(initialisation(root.path("init_lora_weights")));
-      b.bias(bias(root.path("bias")));
-      b.modulesToSave(texts("modules_to_save", root.path("modules_to_save")));
-      b.ensureWeightTying(flag("ensure_weight_tying"));
+      b.initialisation(initialisation(value("init_lora_weights")));
+      b.bias(bias(value("bias")));
+      b.modulesToSave(fields.strings("modules_to_save"));
+      b.ensureWeightTying(fields.flag("ensure_weight_tying", false));
       try {
         return b.build();
       } catch (IllegalArgumentException e) {
-        throw new MalformedFileException(file, "", e.getMessage(), "a valid LoRA configuration", e);
+        throw new MalformedFileException(
+            fields.origin(), "", e.getMessage(), "a valid LoRA configuration", e);
       }
     }
 
+    private JsonNode value(String field) {
+      return fields.node().path(field);
+    }
+
     private void refuseOthers() throws IOException {
-      for (Map.Entry<String, JsonNode> e : root.properties()) {
+      for (Map.Entry<String, JsonNode> e : fields.node().properties()) {
         String field = e.getKey();
         JsonNode value = e.getValue();
         if (UNDERSTOOD.contains(field)
@@ -327,17 +296,15 @@ final class PeftConfig {
             || switchedOff(value)) {
           continue;
         }
-        throw malformed(
+        throw fields.bad(
             field,
-            value,
             REFUSED.containsKey(field)
                 ? "null or false: this option " + REFUSED.get(field) + ", which is not implemented"
                 : "null or false: this option of PEFT is not implemented");
       }
-      JsonNode task = root.path("task_type");
+      JsonNode task = value("task_type");
       if (!absent(task) && !task.asText().equals("CAUSAL_LM")) {
-        throw malformed(
-            "task_type", task, "\"CAUSAL_LM\": models of other tasks are not implemented");
+        throw fields.bad("task_type", "\"CAUSAL_LM\": models of other tasks are not implemented");
       }
     }
 
@@ -355,9 +322,8 @@ final class PeftConfig {
       if (init.isTextual() && value.matches("pissa_niter_\\d{1,9}")) {
         return Initialisation.PISSA; // which that approximates
       }
-      throw malformed(
+      throw fields.bad(
           "init_lora_weights",
-          init,
           init.isTextual() && MUTATING.containsKey(value)
               ? "an initialisation that needs nothing but the base weights: this one trains on "
                   + MUTATING.get(value)
@@ -371,11 +337,10 @@ final class PeftConfig {
     private LoraVariant variant() throws IOException {
       LoraVariant found = LoraVariant.plain();
       for (LoraVariant v : LoraVariant.all()) {
-        if (v.field().isPresent() && flag(v.field().get())) {
+        if (v.field().isPresent() && fields.flag(v.field().get(), false)) {
           if (found != LoraVariant.plain()) {
-            throw malformed(
+            throw fields.bad(
                 v.field().get(),
-                root.path(v.field().get()),
                 "false, as "
                     + found.field().orElseThrow()
                     + " is true: an adapter is one or the other");
@@ -395,7 +360,7 @@ final class PeftConfig {
           return b;
         }
       }
-      throw malformed("bias", bias, "\"none\", \"all\" or \"lora_only\"");
+      throw fields.bad("bias", "\"none\", \"all\" or \"lora_only\"");
     }
 
     private static boolean absent(JsonNode value) {
@@ -406,66 +371,6 @@ final class PeftConfig {
       return value.isNull()
           || (value.isBoolean() && !value.asBoolean())
           || (value.isContainerNode() && value.isEmpty());
-    }
-
-    private MalformedFileException malformed(String field, JsonNode found, String expected) {
-      return new MalformedFileException(file, field, text(found), expected);
-    }
-
-    private List<String> texts(String field, JsonNode array) throws IOException {
-      List<String> all = new ArrayList<>();
-      if (absent(array)) {
-        return all;
-      }
-      if (!array.isArray()) {
-        throw malformed(field, array, "a list of names");
-      }
-      for (JsonNode t : array) {
-        if (!t.isTextual()) {
-          throw malformed(field, t, "a name");
-        }
-        all.add(t.asText());
-      }
-      return all;
-    }
-
-    private Set<Map.Entry<String, JsonNode>> object(String field) throws IOException {
-      JsonNode v = root.path(field);
-      if (absent(v)) {
-        return Set.of();
-      }
-      if (!v.isObject()) {
-        throw malformed(field, v, "an object of pattern: number");
-      }
-      return v.properties();
-    }
-
-    private int integer(String field, JsonNode v, int otherwise) throws IOException {
-      if (absent(v)) {
-        return otherwise;
-      }
-      if (!v.isInt()) {
-        throw malformed(field, v, "an integer");
-      }
-      return v.asInt();
-    }
-
-    private double real(String field, JsonNode v, double otherwise) throws IOException {
-      if (absent(v)) {
-        return otherwise;
-      }
-      if (!v.isNumber()) {
-        throw malformed(field, v, "a number");
-      }
-      return v.asDouble();
-    }
-
-    private boolean flag(String field) throws IOException {
-      JsonNode v = root.path(field);
-      if (!absent(v) && !v.isBoolean()) {
-        throw malformed(field, v, "true or false");
-      }
-      return v.asBoolean(false);
     }
   }
 }

@@ -283,7 +283,7 @@ class PeftFormatTest {
   static Stream<Arguments> options() {
     return Stream.of(
         Arguments.of("bias", "\"some\"", "\"none\", \"all\" or \"lora_only\""),
-        Arguments.of("modules_to_save", "\"lm_head\"", "a list of names"),
+        Arguments.of("modules_to_save", "\"lm_head\"", "an array of strings"),
         Arguments.of("ensure_weight_tying", "\"yes\"", "true or false"),
         Arguments.of("lora_bias", "true", "adds a bias to B, which is not implemented"),
         Arguments.of("use_qalora", "true", "this option"),
@@ -318,12 +318,12 @@ class PeftFormatTest {
         Arguments.of("use_dora", "1", "true or false"),
         Arguments.of("target_modules", "[]", "a list of module names"),
         Arguments.of("target_modules", "null", "a list of module names"),
-        Arguments.of("target_modules", "[\"q_proj\", 3]", "a name"),
-        Arguments.of("exclude_modules", "3", "a list of names"),
+        Arguments.of("target_modules", "[\"q_proj\", 3]", "an array of strings"),
+        Arguments.of("exclude_modules", "3", "an array of strings"),
         Arguments.of("layers_to_transform", "[\"0\"]", "an integer"),
         Arguments.of("layers_to_transform", "true", "an integer"),
-        Arguments.of("layers_pattern", "5", "a list of names"),
-        Arguments.of("rank_pattern", "[4]", "an object of pattern: number"),
+        Arguments.of("layers_pattern", "5", "an array of strings"),
+        Arguments.of("rank_pattern", "[4]", "an object"),
         Arguments.of("rank_pattern", "{\"q_proj\": \"4\"}", "an integer"),
         Arguments.of("alpha_pattern", "{\"q_proj\": \"4\"}", "a number"));
   }
@@ -337,7 +337,7 @@ class PeftFormatTest {
     CaseFiles.editJson(directory.resolve(PeftFormat.CONFIG), root -> root.set(field, node));
     assertThatThrownBy(() -> PeftFormat.readConfig(directory))
         .isInstanceOf(MalformedFileException.class)
-        .hasMessageContaining(PeftFormat.CONFIG + ", " + field)
+        .hasMessageContaining(PeftFormat.CONFIG + ", field '" + field)
         .hasMessageContaining(expected);
   }
 

@@ -1,8 +1,5 @@
 package org.tune4j.testing;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
@@ -18,7 +15,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.stream.IntStream;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
@@ -99,7 +95,7 @@ public final class ParityCheck {
   private final Path directory;
   private final LanguageModel model;
   private final Safetensors io;
-  private final JsonNode recorded;
+  private final RecordedRun recorded;
   private final Map<String, Double> errors;
   private final List<String> problems;
   private final int sequences;
@@ -149,7 +145,7 @@ public final class ParityCheck {
     this.problems = problems;
     tolerance = ParityTolerance.of(model.engine().precision());
     io = Safetensors.open(directory.resolve("io.safetensors"));
-    recorded = readCase(directory.resolve("case.json"));
+    recorded = RecordedRun.read(directory.resolve("case.json"));
     List<Long> shape = entry("input_ids").shape();
     if (shape.size() != 2) {
       throw malformed("input_ids", "shape " + shape, "[sequences, width]");
@@ -164,46 +160,6 @@ public final class ParityCheck {
       Arrays.fill(mask, 1);
     }
     batch = batch(grid("labels"));
-  }
-
-  private static JsonNode readCase(Path file) throws IOException {
-    if (!Files.isRegularFile(file)) {
-      throw new NoSuchFileException(file.toString(), null, "no such file");
-    }
-    JsonNode root;
-    try {
-      root = new ObjectMapper().readTree(Files.readAllBytes(file));
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
-    }
-    JsonNode steps = root.at("/loss/steps");
-    if (!steps.isArray() || steps.isEmpty()) {
-      throw new MalformedFileException(file, "loss.steps", text(steps), "a loss for each step");
-    }
-    if (root.path("grad_norm").size() != steps.size()) {
-      throw new MalformedFileException(
-          file,
-          "grad_norm",
-          root.path("grad_norm").size() + " values",
-          steps.size() + ", as many as loss.steps");
-    }
-    for (String field : List.of("/lr", "/betas/0", "/betas/1", "/eps", "/weight_decay")) {
-      JsonNode value = root.at("/optimizer" + field);
-      if (!value.isNumber()) {
-        throw new MalformedFileException(
-            file, "optimizer" + field.replace('/', '.'), text(value), "a number");
-      }
-    }
-    String name = root.at("/optimizer/name").asText("AdamW");
-    if (!name.equals("AdamW")) {
-      throw new MalformedFileException(file, "optimizer.name", name, "AdamW");
-    }
-    return root;
-  }
-
-  private static String text(JsonNode node) {
-    return node.isMissingNode() ? "nothing" : node.toString();
   }
 
   private MalformedFileException malformed(String tensor, String found, String expected) {
@@ -307,14 +263,11 @@ public final class ParityCheck {
   private void train(LoraAdapter adapter, Routing routing) {
     Engine e = model.engine();
     Parameters p = adapter.parameters();
-    JsonNode o = recorded.path("optimizer");
-    JsonNode losses = recorded.at("/loss/steps");
-    JsonNode norms = recorded.path("grad_norm");
-    double maxNorm = o.path("max_grad_norm").asDouble(Double.POSITIVE_INFINITY);
+    RecordedRun.AdamW o = recorded.optimizer();
     Tensor m = e.persistent(1, p.size(), DType.F32);
     Tensor v = e.persistent(1, p.size(), DType.F32);
     try {
-      for (int step = 0; step < losses.size(); step++) {
+      for (int step = 0; step < recorded.steps().size(); step++) {
         e.lock().lock();
         try {
           p.zeroGradients();
@@ -328,13 +281,13 @@ public final class ParityCheck {
           compareNumber(
               step == 0 ? "loss" : "training curve",
               "loss of step " + (step + 1),
-              losses.get(step),
+              recorded.steps().get(step),
               loss.mean(),
               step == 0 ? tolerance.loss() : tolerance.curve());
           compareNumber(
               "gradient norms",
               "gradient norm of step " + (step + 1),
-              norms.path(step),
+              recorded.norms().get(step),
               norm,
               tolerance.norms());
           e.adamW(
@@ -342,12 +295,13 @@ public final class ParityCheck {
               p.flatGradients(),
               m,
               v,
-              (float) Math.min(1, maxNorm / (norm + 1e-6)), // as torch.nn.utils.clip_grad_norm_
-              (float) o.path("lr").asDouble(),
-              (float) o.at("/betas/0").asDouble(),
-              (float) o.at("/betas/1").asDouble(),
-              (float) o.path("eps").asDouble(),
-              (float) o.path("weight_decay").asDouble(),
+              (float)
+                  Math.min(1, o.maxGradNorm() / (norm + 1e-6)), // as torch.nn.utils.clip_grad_norm_
+              (float) o.lr(),
+              (float) o.beta1(),
+              (float) o.beta2(),
+              (float) o.eps(),
+              (float) o.weightDecay(),
               step + 1);
           p.changed();
         } finally {
@@ -456,35 +410,13 @@ public final class ParityCheck {
             ? 0
             : agreeing == wanted.size()
                 ? Double.POSITIVE_INFINITY
-                : margin(ints(all, from, end + agreeing), wanted.get(agreeing), adapters);
+                : ParityTolerance.margin(
+                    model, ints(all, from, end + agreeing), wanted.get(agreeing), adapters);
     boolean same = margin <= tolerance.greedy();
     errors.merge("greedy tokens", same ? margin : 1.0, Math::max);
     if (!same) {
       problems.add("%s: continued with %s, expected %s".formatted(key, got, wanted));
     }
-  }
-
-  /**
-   * Returns by how much a token's logit is below the largest one after a prompt, as a share of the
-   * logits' root mean square.
-   */
-  private double margin(int[] prompt, int token, List<? extends Adapter> adapters) {
-    int n = prompt.length;
-    int[] positions = IntStream.range(0, n).toArray();
-    int[] targets = new int[n];
-    Arrays.fill(targets, -1);
-    Batch one = new Batch(prompt, positions, new int[] {0, n}, targets, new int[1], null);
-    float[] logits =
-        model.logits(one, Routing.all(n, List.copyOf(adapters))).dup('c').data().asFloat();
-    int vocabulary = logits.length / n;
-    double most = Double.NEGATIVE_INFINITY;
-    double squares = 0;
-    for (int i = logits.length - vocabulary; i < logits.length; i++) {
-      most = Math.max(most, logits[i]);
-      squares += (double) logits[i] * logits[i];
-    }
-    double below = most - logits[logits.length - vocabulary + token];
-    return below / Math.sqrt(squares / vocabulary);
   }
 
   private static int[] ints(long[] values, int from, int to) {
@@ -495,7 +427,7 @@ public final class ParityCheck {
     compareNumber(
         "loss",
         which + " loss",
-        recorded.path("loss").path(which),
+        recorded.losses().get(which),
         model.loss(batch, routing).mean(),
         tolerance.loss());
   }
@@ -523,12 +455,12 @@ public final class ParityCheck {
   }
 
   private void compareNumber(
-      String group, String what, JsonNode expected, double got, double allowed) {
-    if (!expected.isNumber()) {
+      String group, String what, Double expected, double got, double allowed) {
+    if (expected == null) {
       problems.add("case.json has no %s to compare %s with".formatted(what, got));
       return;
     }
-    float[] wanted = {(float) expected.asDouble()};
+    float[] wanted = {expected.floatValue()};
     compare(group, what, wanted, new float[] {(float) got}, allowed);
   }
 

@@ -1,6 +1,13 @@
 package org.tune4j.testing;
 
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
 import org.tune4j.core.engine.Precision;
+import org.tune4j.core.model.Adapter;
+import org.tune4j.core.model.Batch;
+import org.tune4j.core.model.LanguageModel;
+import org.tune4j.core.model.Routing;
 
 /**
  * How far an engine may be from a run that was recorded in F32: relative errors, each about twice
@@ -32,5 +39,29 @@ record ParityTolerance(
       case BF16 -> new ParityTolerance(3e-2, 4e-3, 0.12, 2e-2, 0.2, 0.12, 0.1);
       case INT8 -> new ParityTolerance(8e-2, 8e-3, 0.3, 2e-2, 0.3, 0.25, 0.2);
     };
+  }
+
+  /**
+   * Returns by how much a token's logit is below the largest one after a prompt, as a share of the
+   * logits' root mean square.
+   */
+  static double margin(
+      LanguageModel model, int[] prompt, int token, List<? extends Adapter> adapters) {
+    int n = prompt.length;
+    int[] positions = IntStream.range(0, n).toArray();
+    int[] targets = new int[n];
+    Arrays.fill(targets, -1);
+    Batch one = new Batch(prompt, positions, new int[] {0, n}, targets, new int[1], null);
+    float[] logits =
+        model.logits(one, Routing.all(n, List.copyOf(adapters))).dup('c').data().asFloat();
+    int vocabulary = logits.length / n;
+    double most = Double.NEGATIVE_INFINITY;
+    double squares = 0;
+    for (int i = logits.length - vocabulary; i < logits.length; i++) {
+      most = Math.max(most, logits[i]);
+      squares += (double) logits[i] * logits[i];
+    }
+    double below = most - logits[logits.length - vocabulary + token];
+    return below / Math.sqrt(squares / vocabulary);
   }
 }

@@ -139,13 +139,13 @@ class ParityCheckTest {
         edit("no input", "tensor 'input_ids': found nothing", without("input_ids")),
         edit(
             "no learning rate",
-            "optimizer.lr: found nothing, expected a number",
+            "field 'optimizer.lr': found nothing, expected a number",
             d ->
                 CaseFiles.editJson(
                     d.resolve("case.json"), r -> ((ObjectNode) r.path("optimizer")).remove("lr"))),
         edit(
             "fewer norms",
-            "grad_norm: found 19 values, expected 20",
+            "field 'grad_norm': found '19 values', expected 20",
             d ->
                 CaseFiles.editJson(
                     d.resolve("case.json"), r -> ((ArrayNode) r.path("grad_norm")).remove(0))),

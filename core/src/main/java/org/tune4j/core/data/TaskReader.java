@@ -32,6 +32,7 @@ import java.util.stream.IntStream;
 import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVParser;
 import org.apache.commons.csv.CSVRecord;
+import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
@@ -273,11 +274,7 @@ public final class TaskReader {
 
     private MalformedFileException notJson(String place, JsonProcessingException e) {
       return new MalformedFileException(
-          file,
-          place,
-          "no valid JSON (" + e.getOriginalMessage() + ")",
-          "a JSON object in one line, or an array of objects",
-          e);
+          file, place, JsonFile.problem(e), "a JSON object in one line, or an array of objects", e);
     }
 
     private void readCsv() throws IOException {

@@ -2,23 +2,28 @@ package org.tune4j.core.io;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.google.common.collect.ImmutableList;
+import com.google.common.collect.ImmutableMap;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.function.Predicate;
 
 /**
  * Typed access to the fields of one JSON object. A field of another type or out of range is a
  * {@link MalformedFileException} that names file, field, what was found and what was expected:
- * nothing is converted. Fields that are absent or null have the default that the caller gives.
+ * nothing is converted. A field that is absent or null has the default that the caller gives, and
+ * is refused by the methods that take none.
  */
 public final class JsonFields {
   private static final int SHOWN = 200;
 
   private final Path origin;
+  private final String place;
   private final String prefix;
   private final JsonNode node;
 
-  private JsonFields(Path origin, String prefix, JsonNode node) {
+  private JsonFields(Path origin, String place, String prefix, JsonNode node) {
     this.origin = origin;
+    this.place = place;
     this.prefix = prefix;
     this.node = node;
   }
@@ -38,16 +43,27 @@ public final class JsonFields {
     return of(JsonFile.parse(text, origin), origin);
   }
 
+  /** Parses a line of a file that has an object in each; {@code number} counts from 1. */
+  public static JsonFields parseLine(String text, Path origin, long number)
+      throws MalformedFileException {
+    return of(JsonFile.parseLine(text, origin, number), origin, "line " + number);
+  }
+
   /** Wraps an object that was parsed before. */
   public static JsonFields of(JsonNode object, Path origin) throws MalformedFileException {
+    return of(object, origin, "");
+  }
+
+  private static JsonFields of(JsonNode object, Path origin, String place)
+      throws MalformedFileException {
     if (!object.isObject()) {
       throw new MalformedFileException(
           origin,
-          "",
+          place,
           "no JSON object" + (object.isMissingNode() ? "" : " but " + shown(object.toString())),
-          "the fields of a configuration");
+          "an object with its fields");
     }
-    return new JsonFields(origin, "", object);
+    return new JsonFields(origin, place, "", object);
   }
 
   /** Returns the object itself, for what has no accessor here; do not change it. */
@@ -64,12 +80,13 @@ public final class JsonFields {
   public MalformedFileException bad(String field, String found, String expected) {
     return new MalformedFileException(
         origin,
-        "field '" + prefix + field + "'",
+        (place.isEmpty() ? "" : place + ", ") + "field '" + prefix + field + "'",
         found.isEmpty() ? "nothing" : "'" + shown(found) + "'",
         expected);
   }
 
-  private MalformedFileException bad(String field, String expected) {
+  /** Describes what is wrong with the value that a field has. */
+  public MalformedFileException bad(String field, String expected) {
     return bad(field, node.path(field).toString(), expected);
   }
 
@@ -110,60 +127,77 @@ public final class JsonFields {
     }
   }
 
+  private JsonNode value(String field, Predicate<JsonNode> fits, String expected)
+      throws MalformedFileException {
+    if (!fits.test(node.path(field))) {
+      throw bad(field, expected);
+    }
+    return node.get(field);
+  }
+
+  /** Returns a string. */
+  public String text(String field) throws MalformedFileException {
+    return value(field, JsonNode::isTextual, "a string").textValue();
+  }
+
   /** Returns a string. */
   public String text(String field, String otherwise) throws MalformedFileException {
-    if (!has(field)) {
-      return otherwise;
-    }
-    if (!node.get(field).isTextual()) {
-      throw bad(field, "a string");
-    }
-    return node.get(field).textValue();
+    return has(field) ? text(field) : otherwise;
+  }
+
+  /** Returns a truth value. */
+  public boolean flag(String field) throws MalformedFileException {
+    return value(field, JsonNode::isBoolean, "true or false").booleanValue();
   }
 
   /** Returns a truth value. */
   public boolean flag(String field, boolean otherwise) throws MalformedFileException {
-    if (!has(field)) {
-      return otherwise;
-    }
-    if (!node.get(field).isBoolean()) {
-      throw bad(field, "true or false");
-    }
-    return node.get(field).booleanValue();
+    return has(field) ? flag(field) : otherwise;
   }
 
-  /** Returns an integer. */
+  /** Returns an integer of 32 bits. */
+  public int integer(String field) throws MalformedFileException {
+    return value(field, JsonFields::isInt, "an integer").intValue();
+  }
+
+  /** Returns an integer of 32 bits. */
   public int integer(String field, int otherwise) throws MalformedFileException {
-    return integer(field, otherwise, Integer.MIN_VALUE, Integer.MAX_VALUE);
+    return has(field) ? integer(field) : otherwise;
   }
 
   /** Returns an integer from {@code least} to {@code most}. */
   public int integer(String field, int otherwise, int least, int most)
       throws MalformedFileException {
-    if (!has(field)) {
-      return otherwise;
-    }
-    JsonNode value = node.get(field);
-    if (!isInt(value) || value.intValue() < least || value.intValue() > most) {
-      throw bad(field, range(least, most));
-    }
-    return value.intValue();
+    return has(field)
+        ? value(
+                field,
+                v -> isInt(v) && v.intValue() >= least && v.intValue() <= most,
+                range(least, most))
+            .intValue()
+        : otherwise;
   }
 
   private static String range(int least, int most) {
     if (most < Integer.MAX_VALUE) {
-      return least == Integer.MIN_VALUE
-          ? "an integer up to " + most
-          : "an integer from " + least + " to " + most;
+      return "an integer from " + least + " to " + most;
     }
-    return least == Integer.MIN_VALUE
-        ? "an integer"
-        : least == 1 ? "a positive integer" : "an integer from " + least + " on";
+    return least == 1 ? "a positive integer" : "an integer from " + least + " on";
+  }
+
+  /** Returns an integer of 64 bits. */
+  public long longInteger(String field) throws MalformedFileException {
+    return value(field, v -> v.isIntegralNumber() && v.canConvertToLong(), "an integer")
+        .longValue();
+  }
+
+  /** Returns a finite number. */
+  public double number(String field) throws MalformedFileException {
+    return value(field, JsonFields::isFinite, "a number that is finite").doubleValue();
   }
 
   /** Returns a finite number. */
   public double number(String field, double otherwise) throws MalformedFileException {
-    return number(field, otherwise, -Double.MAX_VALUE, Double.MAX_VALUE, "a number that is finite");
+    return has(field) ? number(field) : otherwise;
   }
 
   /** Returns a number that is finite and above 0. */
@@ -178,15 +212,13 @@ public final class JsonFields {
    */
   public double number(String field, double otherwise, double least, double most, String expected)
       throws MalformedFileException {
-    if (!has(field)) {
-      return otherwise;
-    }
-    JsonNode value = node.get(field);
-    // not a comparison that NaN passes
-    if (!value.isNumber() || !(value.doubleValue() >= least && value.doubleValue() <= most)) {
-      throw bad(field, expected);
-    }
-    return value.doubleValue();
+    return has(field)
+        ? value(
+                field,
+                v -> isFinite(v) && v.doubleValue() >= least && v.doubleValue() <= most,
+                expected)
+            .doubleValue()
+        : otherwise;
   }
 
   /** Returns an integer, or those of an array; none if the field is absent or null. */
@@ -209,19 +241,15 @@ public final class JsonFields {
     return value.isIntegralNumber() && value.canConvertToInt();
   }
 
+  private static boolean isFinite(JsonNode value) {
+    return value.isNumber() && Double.isFinite(value.doubleValue());
+  }
+
   /** Returns the numbers of an array; none if the field is absent or null. */
   public ImmutableList<Double> numbers(String field) throws MalformedFileException {
     ImmutableList.Builder<Double> numbers = ImmutableList.builder();
-    if (has(field)) {
-      if (!node.get(field).isArray()) {
-        throw bad(field, "an array of numbers");
-      }
-      for (JsonNode element : node.get(field)) {
-        if (!element.isNumber() || !Double.isFinite(element.doubleValue())) {
-          throw bad(field, "an array of numbers");
-        }
-        numbers.add(element.doubleValue());
-      }
+    for (JsonNode element : elements(field, JsonFields::isFinite, "an array of numbers")) {
+      numbers.add(element.doubleValue());
     }
     return numbers.build();
   }
@@ -229,26 +257,66 @@ public final class JsonFields {
   /** Returns the strings of an array; none if the field is absent or null. */
   public ImmutableList<String> strings(String field) throws MalformedFileException {
     ImmutableList.Builder<String> strings = ImmutableList.builder();
-    if (has(field)) {
-      if (!node.get(field).isArray()) {
-        throw bad(field, "an array of strings");
-      }
-      for (JsonNode element : node.get(field)) {
-        if (!element.isTextual()) {
-          throw bad(field, "an array of strings");
-        }
-        strings.add(element.textValue());
-      }
+    for (JsonNode element : elements(field, JsonNode::isTextual, "an array of strings")) {
+      strings.add(element.textValue());
     }
     return strings.build();
   }
 
-  /** Returns the fields of an object inside this one, which must be there. */
-  public JsonFields object(String field) throws MalformedFileException {
-    if (!node.path(field).isObject()) {
-      throw bad(field, "an object");
+  private Iterable<JsonNode> elements(String field, Predicate<JsonNode> fit, String expected)
+      throws MalformedFileException {
+    if (!has(field)) {
+      return ImmutableList.of();
     }
-    return new JsonFields(origin, prefix + field + ".", node.get(field));
+    for (JsonNode element : value(field, JsonNode::isArray, expected)) {
+      if (!fit.test(element)) {
+        throw bad(field, expected);
+      }
+    }
+    return node.get(field);
+  }
+
+  /** Returns the fields of an object inside this one. */
+  public JsonFields object(String field) throws MalformedFileException {
+    return inner(field, value(field, JsonNode::isObject, "an object"));
+  }
+
+  /** Returns the fields of each object of an array. */
+  public ImmutableList<JsonFields> objects(String field) throws MalformedFileException {
+    ImmutableList.Builder<JsonFields> objects = ImmutableList.builder();
+    int i = 0;
+    for (JsonNode element : value(field, JsonNode::isArray, "an array of objects")) {
+      String name = field + "[" + i++ + "]";
+      if (!element.isObject()) {
+        throw bad(name, element.toString(), "an object");
+      }
+      objects.add(inner(name, element));
+    }
+    return objects.build();
+  }
+
+  private JsonFields inner(String field, JsonNode object) {
+    return new JsonFields(origin, place, prefix + field + ".", object);
+  }
+
+  /** Returns the numbers of an object, by name, in the file's order. */
+  public ImmutableMap<String, Double> numbersByName(String field) throws MalformedFileException {
+    JsonFields object = object(field);
+    ImmutableMap.Builder<String, Double> numbers = ImmutableMap.builder();
+    for (String name : object.names()) {
+      numbers.put(name, object.number(name));
+    }
+    return numbers.buildOrThrow();
+  }
+
+  /** Returns the integers of an object, by name, in the file's order. */
+  public ImmutableMap<String, Integer> integersByName(String field) throws MalformedFileException {
+    JsonFields object = object(field);
+    ImmutableMap.Builder<String, Integer> integers = ImmutableMap.builder();
+    for (String name : object.names()) {
+      integers.put(name, object.integer(name));
+    }
+    return integers.buildOrThrow();
   }
 
   /** Returns the fields' names, in the file's order. */

@@ -24,8 +24,8 @@ import java.util.Locale;
  * Reads JSON files that others wrote, and says what is wrong with them: the file, the line, what
  * was found and what was expected. A file is measured before it is read, so that one of any size
  * costs no more than its limit. {@code NaN} and {@code Infinity} are numbers, as Python writes
- * them; of two fields of one name the last counts, as there. An interrupted thread reads as any
- * other.
+ * them; of two fields of one name the last counts, as there, unless they are refused. An
+ * interrupted thread reads as any other.
  *
  * <p>Fields are taken from {@link JsonFields}, which checks their types.
  */
@@ -38,6 +38,9 @@ public final class JsonFile {
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
           .build();
+
+  private static final ObjectMapper UNIQUE =
+      JSON.copy().enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY);
 
   private JsonFile() {}
 
@@ -56,18 +59,38 @@ public final class JsonFile {
     return parse(text(file, limit), file);
   }
 
+  /** As {@link #read(Path, long)}, and refuses a field that is there twice. */
+  public static JsonNode readUnique(Path file, long limit) throws IOException {
+    return parse(UNIQUE, text(file, limit), file, "");
+  }
+
   /** Parses what a file holds; {@code origin} is the file, for messages. */
   public static JsonNode parse(String text, Path origin) throws MalformedFileException {
+    return parse(JSON, text, origin, "");
+  }
+
+  /** Parses a line of a file that has a value in each; {@code number} counts from 1. */
+  public static JsonNode parseLine(String text, Path origin, long number)
+      throws MalformedFileException {
+    return parse(JSON, text, origin, "line " + number);
+  }
+
+  private static JsonNode parse(ObjectMapper mapper, String text, Path origin, String place)
+      throws MalformedFileException {
     try {
-      return JSON.readTree(text);
+      return mapper.readTree(text);
     } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          origin,
-          e.getLocation() == null ? "" : "line " + e.getLocation().getLineNr(),
-          "no valid JSON (" + e.getOriginalMessage() + ")",
-          "JSON",
-          e);
+      String at =
+          place.isEmpty() && e.getLocation() != null
+              ? "line " + e.getLocation().getLineNr()
+              : place;
+      throw new MalformedFileException(origin, at, problem(e), "JSON", e);
     }
+  }
+
+  /** Describes what a parser met, for those that read token by token. */
+  public static String problem(JsonProcessingException e) {
+    return "no valid JSON (" + e.getOriginalMessage() + ")";
   }
 
   /**

@@ -52,8 +52,7 @@ record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, Str
     } catch (CharacterCodingException e) {
       throw new MalformedFileException(file, "header", "bytes that are no UTF-8", "JSON", e);
     } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          file, "header", "no valid JSON (" + e.getOriginalMessage() + ")", "JSON", e);
+      throw new MalformedFileException(file, "header", JsonFile.problem(e), "JSON", e);
     }
   }
 

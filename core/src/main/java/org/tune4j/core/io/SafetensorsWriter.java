@@ -1,11 +1,12 @@
 package org.tune4j.core.io;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -156,7 +157,7 @@ public final class SafetensorsWriter {
    * @throws IOException if it cannot be written; the message names the file
    */
   public void write(Path file) throws IOException {
-    ObjectNode header = new ObjectMapper().createObjectNode();
+    ObjectNode header = JsonNodeFactory.instance.objectNode();
     if (!metadata.isEmpty()) {
       ObjectNode m = header.putObject("__metadata__");
       metadata.forEach(m::put);
@@ -177,7 +178,7 @@ public final class SafetensorsWriter {
       at += item.bytes();
       ordered.add(item);
     }
-    byte[] json = new ObjectMapper().writeValueAsBytes(header);
+    byte[] json = header.toString().getBytes(StandardCharsets.UTF_8);
     int padded = (json.length + 7) / 8 * 8;
     AtomicFiles.write(
         file,

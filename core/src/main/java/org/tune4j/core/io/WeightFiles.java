@@ -65,8 +65,7 @@ public final class WeightFiles implements AutoCloseable {
     JsonFields root = JsonFields.read(index);
     JsonNode map = root.node().path("weight_map");
     if (!map.isObject() || map.isEmpty()) {
-      throw root.bad(
-          "weight_map", map.isMissingNode() ? "" : map.toString(), "an object of tensor: file");
+      throw root.bad("weight_map", "an object of tensor: file");
     }
     Map<String, String> placed = new LinkedHashMap<>();
     for (Map.Entry<String, JsonNode> e : map.properties()) {

@@ -68,7 +68,7 @@ public final class TemplateCheck {
         if (line.isBlank()) {
           continue;
         }
-        JsonNode node = JsonFile.parse(line, file);
+        JsonNode node = JsonFile.parseLine(line, file, number);
         String place = "line " + number;
         if (!node.path("name").isTextual()
             || !node.path("template").isTextual()

@@ -1,5 +1,7 @@
 package org.tune4j.core.text;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
@@ -85,7 +87,7 @@ public final class Tokenizer implements AutoCloseable {
     try {
       tokenizer =
           HuggingFaceTokenizer.newInstance(
-              new ByteArrayInputStream(files.json()),
+              new ByteArrayInputStream(files.json().getBytes(UTF_8)),
               Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
     } catch (EngineException | LinkageError e) {
       throw withoutLibrary(files.file(), e);

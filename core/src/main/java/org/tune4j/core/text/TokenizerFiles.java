@@ -1,9 +1,8 @@
 package org.tune4j.core.text;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
@@ -23,6 +22,8 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeMap;
+import org.tune4j.core.io.JsonFields;
+import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
@@ -44,7 +45,8 @@ import org.tune4j.core.io.MalformedFileException;
  * </ul>
  */
 final class TokenizerFiles {
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
+  private static final long LARGEST = 1 << 30; // bytes; a vocabulary of 262,144 takes 33 million
   private static final ImmutableList<String> NAMED =
       ImmutableList.of(
           "bos_token",
@@ -66,7 +68,7 @@ final class TokenizerFiles {
 
   private final Path file;
   private final Path configFile;
-  private final byte[] original;
+  private final String original;
   private final ObjectNode root;
   private final ObjectNode config;
   private final JsonNode generation;
@@ -85,8 +87,8 @@ final class TokenizerFiles {
           "no such tokenizer; tokenizers saved by transformers' AutoTokenizer have one");
     }
     configFile = directory.resolve("tokenizer_config.json");
-    original = Files.readAllBytes(file);
-    root = object(file, original);
+    original = JsonFile.text(file, LARGEST);
+    root = object(JsonFile.parse(original, file), file);
     config = objectIfPresent(configFile);
     if (!config.has("added_tokens_decoder")) { // else this file is not looked at
       objectIfPresent(directory.resolve("special_tokens_map.json"))
@@ -109,27 +111,12 @@ final class TokenizerFiles {
     return files;
   }
 
-  private static ObjectNode object(Path file, byte[] bytes) throws IOException {
-    JsonNode node;
-    try {
-      node = JSON.readTree(bytes);
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          file,
-          e.getLocation() == null ? "" : "line " + e.getLocation().getLineNr(),
-          "no valid JSON (" + e.getOriginalMessage() + ")",
-          "JSON",
-          e);
-    }
-    if (!(node instanceof ObjectNode object)) {
-      throw new MalformedFileException(
-          file, "", node == null ? "nothing" : node.getNodeType().toString(), "a JSON object");
-    }
-    return object;
+  private static ObjectNode object(JsonNode node, Path file) throws MalformedFileException {
+    return (ObjectNode) JsonFields.of(node, file).node();
   }
 
   private static ObjectNode objectIfPresent(Path file) throws IOException {
-    return Files.exists(file) ? object(file, Files.readAllBytes(file)) : JSON.createObjectNode();
+    return Files.exists(file) ? object(JsonFile.read(file), file) : JSON.objectNode();
   }
 
   // ---- what is known afterwards
@@ -140,8 +127,8 @@ final class TokenizerFiles {
   }
 
   /** Returns the tokenizer as a tokenizer.json. */
-  byte[] json() throws IOException {
-    return changed ? JSON.writeValueAsBytes(root) : original;
+  String json() {
+    return changed ? root.toString() : original;
   }
 
   /** Returns the highest token id plus one. */
@@ -310,7 +297,7 @@ final class TokenizerFiles {
     if (changed) {
       List<ObjectNode> sorted = new ArrayList<>(added.values());
       sorted.sort(Comparator.comparingInt(t -> t.path("id").asInt()));
-      ArrayNode all = JSON.createArrayNode();
+      ArrayNode all = JSON.arrayNode();
       all.addAll(sorted);
       root.set("added_tokens", all);
     }
@@ -323,7 +310,7 @@ final class TokenizerFiles {
       return -1;
     }
     ObjectNode known = added.get(content);
-    ObjectNode wanted = JSON.createObjectNode();
+    ObjectNode wanted = JSON.objectNode();
     int id =
         known != null
             ? known.path("id").asInt()
@@ -431,9 +418,9 @@ final class TokenizerFiles {
       return;
     }
     List<String> around = new ArrayList<>();
-    ObjectNode special = JSON.createObjectNode();
-    ArrayNode single = JSON.createArrayNode();
-    ArrayNode pair = JSON.createArrayNode();
+    ObjectNode special = JSON.objectNode();
+    ArrayNode single = JSON.arrayNode();
+    ArrayNode pair = JSON.arrayNode();
     for (int sequence = 0; sequence < 2; sequence++) {
       List<ArrayNode> into = sequence == 0 ? List.of(single, pair) : List.of(pair);
       piece("add_bos_token", "bos_token", sequence, into, special, around);

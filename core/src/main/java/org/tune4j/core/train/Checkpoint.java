@@ -1,10 +1,7 @@
 package org.tune4j.core.train;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.hash.Hashing;
 import java.io.IOException;
@@ -17,8 +14,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Predicate;
 import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.io.JsonFields;
+import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.SafetensorsWriter;
@@ -51,15 +49,12 @@ record Checkpoint(
     List<Ended> ended,
     List<HookState> hooks,
     Map<String, float[]> tensors) {
-  private static final ObjectMapper JSON =
-      new ObjectMapper()
-          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
-          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
   private static final String STATE = "state.json";
   private static final String TENSORS = "tensors.safetensors";
   private static final String CHECKSUMS = "SHA256SUMS";
   private static final String HOOK = "hook."; // tensors of hooks begin so
   private static final int VERSION = 4;
+  private static final long LARGEST = 1 << 30; // bytes of the state
 
   /**
    * What early stopping and the choice of the best weights know of an adapter.
@@ -99,7 +94,7 @@ record Checkpoint(
   }
 
   void write(Path output) throws IOException {
-    ObjectNode root = JSON.createObjectNode();
+    ObjectNode root = JsonNodeFactory.instance.objectNode();
     root.put("version", VERSION);
     root.put("fingerprint", fingerprint);
     root.put("stage", stage);
@@ -156,7 +151,7 @@ record Checkpoint(
         RunDirectory.checkpoint(output),
         d -> {
           writer.write(d.resolve(TENSORS));
-          AtomicFiles.write(d.resolve(STATE), out -> out.write(JSON.writeValueAsBytes(root)));
+          AtomicFiles.writeString(d.resolve(STATE), root.toString());
           AtomicFiles.writeString(d.resolve(CHECKSUMS), checksums(d));
         });
   }
@@ -225,52 +220,47 @@ record Checkpoint(
 
   private static Checkpoint parse(Path directory) throws IOException {
     Path file = directory.resolve(STATE);
-    JsonNode json;
-    try {
-      json = JSON.readTree(Files.readAllBytes(file));
-    } catch (JsonProcessingException e) {
-      throw new MalformedFileException(
-          file, "", "no valid JSON (" + e.getOriginalMessage() + ")", "a checkpoint", e);
-    }
-    Fields root = new Fields(file, "", json);
+    JsonFields root = JsonFields.of(JsonFile.readUnique(file, LARGEST), file);
     if (root.integer("version") != VERSION) {
-      throw root.malformed("version", String.valueOf(VERSION));
+      throw root.bad("version", String.valueOf(VERSION));
     }
     List<Ended> ended = new ArrayList<>();
-    for (Fields e : root.array("ended")) {
+    for (JsonFields e : root.objects("ended")) {
+      JsonFields measured = e.object("gains");
       Map<String, Gain> gains = new LinkedHashMap<>();
-      for (Map.Entry<String, Fields> g : e.objects("gains").entrySet()) {
-        Fields gain = g.getValue();
+      for (String adapter : measured.names()) {
+        JsonFields gain = measured.object(adapter);
         gains.put(
-            g.getKey(),
+            adapter,
             new Gain(gain.number("mean"), gain.number("standardError"), gain.integer("examples")));
       }
       ended.add(
           new Ended(
               e.integer("steps"),
-              e.whole("examples"),
-              e.whole("tokens"),
+              e.longInteger("examples"),
+              e.longInteger("tokens"),
               e.number("seconds"),
-              e.numbers("validationLoss"),
+              e.numbersByName("validationLoss"),
               gains));
     }
     Map<String, LaneState> lanes = new LinkedHashMap<>();
-    for (Map.Entry<String, Fields> e : root.objects("lanes").entrySet()) {
-      Fields lane = e.getValue();
+    JsonFields known = root.object("lanes");
+    for (String name : known.names()) {
+      JsonFields lane = known.object(name);
       lanes.put(
-          e.getKey(),
+          name,
           new LaneState(
-              lane.truth("stopped"),
+              lane.flag("stopped"),
               lane.integer("badValidations"),
               lane.integer("measuredAt"),
-              lane.numbers("losses"),
-              lane.numbers("bestLosses")));
+              lane.numbersByName("losses"),
+              lane.numbersByName("bestLosses")));
     }
-    Fields steps = root.object("steps");
+    JsonFields steps = root.object("steps");
     int stage = root.integer("stage");
     int step = root.integer("step");
     if (ended.size() != stage) {
-      throw root.malformed("ended", "the " + stage + " stages that ended before stage " + stage);
+      throw root.bad("ended", "the " + stage + " stages that ended before stage " + stage);
     }
     Map<String, float[]> tensors = new LinkedHashMap<>();
     try (Safetensors stored = Safetensors.open(directory.resolve(TENSORS))) {
@@ -279,9 +269,9 @@ record Checkpoint(
       throw e.getCause();
     }
     List<HookState> hooks = new ArrayList<>();
-    for (Fields hook : root.array("hooks")) {
+    for (JsonFields hook : root.objects("hooks")) {
       Map<String, float[]> values = new LinkedHashMap<>();
-      for (Map.Entry<String, Integer> e : hook.integers("values").entrySet()) {
+      for (Map.Entry<String, Integer> e : hook.integersByName("values").entrySet()) {
         String name = hookTensor(hooks.size()) + e.getKey();
         values.put(e.getKey(), sized(tensors.remove(name), name, e.getValue(), directory));
       }
@@ -289,16 +279,17 @@ record Checkpoint(
     }
     for (String name : tensors.keySet()) {
       if (name.startsWith(HOOK)) {
-        throw root.malformed("hooks", "what tensor '" + name + "' belongs to");
+        throw root.bad("hooks", "what tensor '" + name + "' belongs to");
       }
     }
     return new Checkpoint(
         root.text("fingerprint"),
         stage,
         step,
-        root.whole("peakBytes"),
+        root.longInteger("peakBytes"),
         lanes,
-        new StepLog.Position(steps.whole("count"), steps.whole("bytes"), steps.text("sha256")),
+        new StepLog.Position(
+            steps.longInteger("count"), steps.longInteger("bytes"), steps.text("sha256")),
         ended,
         hooks,
         tensors);
@@ -351,82 +342,5 @@ record Checkpoint(
   private static void put(ObjectNode parent, String field, Map<String, Double> values) {
     ObjectNode node = parent.putObject(field);
     values.forEach(node::put);
-  }
-
-  /** The fields of an object, all of which must be there. */
-  record Fields(Path file, String place, JsonNode node) {
-    MalformedFileException malformed(String field, String expected) {
-      JsonNode found = node.path(field);
-      String text = found.isMissingNode() ? "nothing" : found.toString();
-      return new MalformedFileException(
-          file, place + field, text.length() > 100 ? text.substring(0, 100) + "…" : text, expected);
-    }
-
-    private JsonNode field(String field, Predicate<JsonNode> fits, String expected)
-        throws MalformedFileException {
-      if (!fits.test(node.path(field))) {
-        throw malformed(field, expected);
-      }
-      return node.get(field);
-    }
-
-    String text(String field) throws MalformedFileException {
-      return field(field, JsonNode::isTextual, "a text").asText();
-    }
-
-    boolean truth(String field) throws MalformedFileException {
-      return field(field, JsonNode::isBoolean, "true or false").asBoolean();
-    }
-
-    int integer(String field) throws MalformedFileException {
-      return field(field, JsonNode::isInt, "an integer").asInt();
-    }
-
-    long whole(String field) throws MalformedFileException {
-      return field(field, JsonNode::isIntegralNumber, "an integer").asLong();
-    }
-
-    double number(String field) throws MalformedFileException {
-      return field(field, JsonNode::isNumber, "a number").asDouble();
-    }
-
-    Map<String, Double> numbers(String field) throws MalformedFileException {
-      Fields all = object(field);
-      Map<String, Double> map = new LinkedHashMap<>();
-      for (Map.Entry<String, JsonNode> e : all.node.properties()) {
-        map.put(e.getKey(), all.number(e.getKey()));
-      }
-      return map;
-    }
-
-    Fields object(String field) throws MalformedFileException {
-      return new Fields(file, place + field + ".", field(field, JsonNode::isObject, "an object"));
-    }
-
-    Map<String, Integer> integers(String field) throws MalformedFileException {
-      Fields all = object(field);
-      Map<String, Integer> map = new LinkedHashMap<>();
-      for (Map.Entry<String, JsonNode> e : all.node.properties()) {
-        map.put(e.getKey(), all.integer(e.getKey()));
-      }
-      return map;
-    }
-
-    Map<String, Fields> objects(String field) throws MalformedFileException {
-      Map<String, Fields> map = new LinkedHashMap<>();
-      for (Map.Entry<String, JsonNode> e :
-          field(field, JsonNode::isObject, "objects by name").properties()) {
-        map.put(e.getKey(), new Fields(file, place + field + "." + e.getKey() + ".", e.getValue()));
-      }
-      return map;
-    }
-
-    List<Fields> array(String field) throws MalformedFileException {
-      List<Fields> all = new ArrayList<>();
-      for (JsonNode n : field(field, JsonNode::isArray, "a list")) {
-        all.add(new Fields(file, place + field + "[" + all.size() + "].", n));
-      }
-      return all;
-    }
   }
 }

@@ -1,9 +1,8 @@
 package org.tune4j.core.train;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.common.collect.ImmutableList;
-import com.google.common.collect.ImmutableMap;
 import java.io.BufferedReader;
 import java.io.FileInputStream;
 import java.io.IOException;
@@ -14,7 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.tune4j.core.io.JsonFile;
+import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
@@ -25,8 +24,6 @@ import org.tune4j.core.io.MalformedFileException;
  * @param count how many of its lines are the run's
  */
 public record StepRecords(Path file, long count) {
-  private static final ObjectMapper JSON = new ObjectMapper();
-
   /** Returns the steps of a run that is complete or was stopped. */
   public static StepRecords in(Path output) {
     Path file = RunDirectory.steps(output);
@@ -113,7 +110,7 @@ public record StepRecords(Path file, long count) {
 
   /** Returns a step as a line, its end included. */
   static byte[] line(StepRecord r) {
-    ObjectNode s = JSON.createObjectNode();
+    ObjectNode s = JsonNodeFactory.instance.objectNode();
     s.put("stage", r.stage())
         .put("stageIndex", r.stageIndex())
         .put("step", r.step())
@@ -139,19 +136,18 @@ public record StepRecords(Path file, long count) {
    * @throws MalformedFileException if it is something else
    */
   static StepRecord parse(String line, Path file, long number) throws MalformedFileException {
-    Checkpoint.Fields s =
-        new Checkpoint.Fields(file, "line " + number + ", ", JsonFile.parse(line, file));
+    JsonFields s = JsonFields.parseLine(line, file, number);
     return new StepRecord(
         s.text("stage"),
         s.integer("stageIndex"),
         s.integer("step"),
         s.integer("steps"),
-        ImmutableMap.copyOf(s.numbers("loss")),
+        s.numbersByName("loss"),
         s.number("lr"),
-        ImmutableMap.copyOf(s.numbers("gradientNorm")),
+        s.numbersByName("gradientNorm"),
         s.integer("examples"),
-        s.whole("tokens"),
-        s.whole("lossTokens"),
+        s.longInteger("tokens"),
+        s.longInteger("lossTokens"),
         s.number("seconds"));
   }
 }

@@ -11,6 +11,7 @@ import java.nio.charset.Charset;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -58,6 +59,68 @@ class JsonFieldsTest {
     refused("1", f -> f.numbers("f"), "an array of numbers");
     refused("[]", f -> f.object("f"), "an object");
     refused("null", f -> f.object("f"), "an object");
+  }
+
+  @Test
+  void whatHasNoDefaultIsNeeded() throws Exception {
+    for (Getter getter :
+        List.<Getter>of(
+            f -> f.text("f"),
+            f -> f.flag("f"),
+            f -> f.integer("f"),
+            f -> f.longInteger("f"),
+            f -> f.number("f"),
+            f -> f.object("f"),
+            f -> f.objects("f"),
+            f -> f.numbersByName("f"),
+            f -> f.integersByName("f"))) {
+      JsonFields none = JsonFields.parse("{\"f\": null}", FILE);
+      assertThatThrownBy(() -> getter.get(none))
+          .isInstanceOf(MalformedFileException.class)
+          .hasMessageContaining("field 'f': found 'null', expected ");
+      JsonFields empty = JsonFields.parse("{}", FILE);
+      assertThatThrownBy(() -> getter.get(empty))
+          .isInstanceOf(MalformedFileException.class)
+          .hasMessageContaining("field 'f': found nothing, expected ");
+    }
+    refused("9223372036854775808", f -> f.longInteger("f"), "an integer");
+    JsonFields wrong =
+        JsonFields.parse("{\"o\": [{}, 1], \"n\": {\"x\": \"1\"}, \"i\": {\"x\": 1.5}}", FILE);
+    assertThatThrownBy(() -> wrong.objects("o"))
+        .hasMessageContaining("field 'o[1]': found '1', expected an object");
+    assertThatThrownBy(() -> wrong.numbersByName("n"))
+        .hasMessageContaining("field 'n.x': found '\"1\"', expected a number");
+    assertThatThrownBy(() -> wrong.integersByName("i"))
+        .hasMessageContaining("field 'i.x': found '1.5', expected an integer");
+    JsonFields f =
+        JsonFields.parse(
+            "{\"l\": 9223372036854775807, \"o\": [{\"x\": 1}, {\"x\": 2}], \"m\": {\"b\": 1, \"a\": 2.5}}",
+            FILE);
+    assertThat(f.longInteger("l")).isEqualTo(Long.MAX_VALUE);
+    assertThat(f.objects("o").get(1).integer("x")).isEqualTo(2);
+    assertThatThrownBy(() -> f.objects("o").get(1).text("x"))
+        .hasMessageContaining("field 'o[1].x': found '2', expected a string");
+    assertThat(f.numbersByName("m").entrySet()).extracting("key").containsExactly("b", "a");
+  }
+
+  @Test
+  void linesOfAFileAreNamed() throws Exception {
+    assertThatThrownBy(() -> JsonFields.parseLine("{\"a\":", FILE, 12))
+        .hasMessageStartingWith(FILE + ", line 12: found no valid JSON (");
+    assertThatThrownBy(() -> JsonFields.parseLine("[]", FILE, 12))
+        .hasMessageStartingWith(FILE + ", line 12: found no JSON object but []");
+    assertThatThrownBy(() -> JsonFields.parseLine("{\"a\": 1}", FILE, 12).text("a"))
+        .hasMessage(FILE + ", line 12, field 'a': found '1', expected a string");
+  }
+
+  @Test
+  void fieldsThatAreThereTwiceCanBeRefused() throws Exception {
+    Path file = Files.writeString(directory.resolve("twice.json"), "{\"a\": 1, \"a\": 2}");
+    assertThat(JsonFields.read(file).integer("a")).isEqualTo(2);
+    assertThatThrownBy(() -> JsonFile.readUnique(file, 100))
+        .isInstanceOf(MalformedFileException.class)
+        .hasMessageContaining(file.toString())
+        .hasMessageContaining("'a'");
   }
 
   @Test

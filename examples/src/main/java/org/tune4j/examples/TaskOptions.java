@@ -141,16 +141,8 @@ final class TaskOptions {
               + " or "
               + WordNetTasks.NAMES);
     }
-    if (Files.isDirectory(path)) {
-      return equals > 0
-          ? Task.fromDirectory(argument.substring(0, equals), path, reader)
-          : Task.fromDirectory(path, reader);
-    }
-    String name =
-        equals > 0
-            ? argument.substring(0, equals)
-            : com.google.common.io.Files.getNameWithoutExtension(
-                path.getFileName().toString().replaceFirst("\\.gz$", ""));
-    return Task.fromFile(name, path, reader);
+    return equals > 0
+        ? Task.read(argument.substring(0, equals), path, reader)
+        : Task.read(path, reader);
   }
 }

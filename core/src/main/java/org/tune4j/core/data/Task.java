@@ -8,8 +8,6 @@ import com.google.common.collect.ImmutableSortedSet;
 import com.google.common.collect.Streams;
 import com.google.common.primitives.ImmutableIntArray;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -142,7 +140,7 @@ public final class Task {
     return labels ? counts.keySet() : Set.of();
   }
 
-  /** Returns a builder. */
+  /** Returns a builder of a task without examples. */
   public static Builder builder(String name) {
     return new Builder(name);
   }
@@ -270,6 +268,12 @@ public final class Task {
       return this;
     }
 
+    /** Sets what reading the examples' files met. */
+    Builder reports(List<FileReport> value) {
+      reports = ImmutableList.copyOf(value);
+      return this;
+    }
+
     /**
      * Returns the task.
      *
@@ -279,6 +283,22 @@ public final class Task {
     public Task build() {
       return new Task(this);
     }
+  }
+
+  /**
+   * Reads a task wherever it lies: a directory as {@link #fromDirectory(Path)} does, a file as
+   * {@link #fromFile(String, Path)}. Its name is that of the directory, or of the file without its
+   * extension.
+   *
+   * @throws java.nio.file.NoSuchFileException if there is neither
+   */
+  public static Task read(Path path, TaskReader reader) throws IOException {
+    return TaskFiles.read(TaskFiles.name(path), path, reader);
+  }
+
+  /** Like {@link #read(Path, TaskReader)} with a name of the caller's. */
+  public static Task read(String name, Path path, TaskReader reader) throws IOException {
+    return TaskFiles.read(name, path, reader);
   }
 
   /**
@@ -293,61 +313,13 @@ public final class Task {
 
   /** Like {@link #fromDirectory(Path)} with a reader of the caller's. */
   public static Task fromDirectory(Path directory, TaskReader reader) throws IOException {
-    return fromDirectory(
-        directory.toAbsolutePath().normalize().getFileName().toString(), directory, reader);
+    return TaskFiles.directory(TaskFiles.name(directory), directory, reader);
   }
 
   /** Like {@link #fromDirectory(Path, TaskReader)} with a name of the caller's. */
   public static Task fromDirectory(String name, Path directory, TaskReader reader)
       throws IOException {
-    Path train = find(directory, "train");
-    if (train == null) {
-      throw new NoSuchFileException(
-          directory.toString(), null, "it has no train.jsonl, train.json or train.csv");
-    }
-    Builder b = builder(name);
-    Path validation = null;
-    for (String stem : List.of("validation", "valid", "dev")) {
-      validation = validation == null ? find(directory, stem) : validation;
-    }
-    Path test = find(directory, "test");
-    TaskReader.Contents contents = reader.readAll(train);
-    List<FileReport> reports = new ArrayList<>(List.of(contents.report()));
-    List<List<Example>> all = new ArrayList<>(List.of(contents.examples()));
-    if (validation == null) {
-      b.split(contents.examples(), 0.1, 0, 0);
-    } else {
-      TaskReader.Contents read = reader.readAll(validation);
-      b.train(contents.examples()).validation(read.examples());
-      reports.add(read.report());
-      all.add(read.examples());
-    }
-    if (test != null) {
-      TaskReader.Contents read = reader.readAll(test);
-      b.test(read.examples());
-      reports.add(read.report());
-      all.add(read.examples());
-    }
-    b.reports = reports;
-    return (contents.labelled() ? b.labels(completions(all)) : b).build();
-  }
-
-  private static Set<String> completions(List<List<Example>> parts) {
-    return parts.stream()
-        .flatMap(List::stream)
-        .map(Example::completion)
-        .collect(ImmutableSet.toImmutableSet());
-  }
-
-  private static Path find(Path directory, String stem) {
-    for (String extension :
-        List.of(".jsonl", ".json", ".csv", ".jsonl.gz", ".json.gz", ".csv.gz")) {
-      Path file = directory.resolve(stem + extension);
-      if (Files.isRegularFile(file)) {
-        return file;
-      }
-    }
-    return null;
+    return TaskFiles.directory(name, directory, reader);
   }
 
   /** Reads one file and splits it 80 : 10 : 10 by a shuffle with seed 0. */
@@ -357,10 +329,7 @@ public final class Task {
 
   /** Like {@link #fromFile(String, Path)} with a reader of the caller's. */
   public static Task fromFile(String name, Path file, TaskReader reader) throws IOException {
-    TaskReader.Contents contents = reader.readAll(file);
-    Builder b = builder(name).split(contents.examples(), 0.1, 0.1, 0);
-    b.reports = List.of(contents.report());
-    return (contents.labelled() ? b.labels(completions(List.of(contents.examples()))) : b).build();
+    return TaskFiles.file(name, file, reader);
   }
 
   /**

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.common.collect.ImmutableMultiset;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -13,6 +15,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.IntStream;
+import java.util.zip.GZIPOutputStream;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.DoubleRange;
@@ -238,5 +241,30 @@ class TaskTest {
     assertThatThrownBy(() -> Task.fromDirectory(directory))
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining("test.jsonl, line 1");
+  }
+
+  @Test
+  void filesAndDirectoriesNameTheirTasks() throws IOException {
+    String rows = "{\"text\": \"a\"}\n{\"text\": \"b\"}\n";
+    TaskReader reader = TaskReader.detecting();
+    Path folder = Files.createDirectories(directory.resolve("my.task"));
+    Files.writeString(folder.resolve("train.jsonl"), rows);
+    assertThat(Task.read(folder, reader).name()).isEqualTo("my.task");
+    assertThat(Task.read(folder.resolve("../my.task/."), reader).name()).isEqualTo("my.task");
+    assertThat(Task.read("other", folder, reader).name()).isEqualTo("other");
+    Path file = Files.writeString(directory.resolve("reviews.v2.jsonl"), rows);
+    assertThat(Task.read(file, reader).name()).isEqualTo("reviews.v2");
+    Path packed = directory.resolve("packed.jsonl.gz");
+    try (OutputStream out = new GZIPOutputStream(Files.newOutputStream(packed))) {
+      out.write(rows.getBytes(StandardCharsets.UTF_8));
+    }
+    assertThat(Task.read(packed, reader).name()).isEqualTo("packed");
+    assertThat(Task.read("f", file, reader).train())
+        .isEqualTo(Task.fromFile("f", file).train())
+        .isNotEmpty();
+    assertThatThrownBy(() -> Task.read(directory.resolve("none.csv"), reader))
+        .isInstanceOf(NoSuchFileException.class)
+        .hasMessageContaining("none.csv")
+        .hasMessageContaining("no such task file or directory");
   }
 }

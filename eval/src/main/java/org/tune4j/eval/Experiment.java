@@ -75,6 +75,8 @@ import org.tune4j.strategies.TrainingStrategy;
  *
  * <p>Files under the output directory: {@code untuned.json}; for each strategy a folder of its name
  * with the adapters and {@code outcome.json}. Not thread-safe.
+ *
+ * <p>One file, though long: half of it is options and what they mean.
  */
 public final class Experiment {
   private static final Logger LOG = LoggerFactory.getLogger(Experiment.class);

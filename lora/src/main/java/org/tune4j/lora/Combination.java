@@ -54,6 +54,9 @@ import org.tune4j.core.model.Projection;
  * one of the adapters targets; a module that some of them lack is combined from the others. DoRA
  * adapters cannot be combined: their magnitudes do not add up.
  *
+ * <p>One file, though long: half of it is what the methods mean, and each of them is a few of the
+ * same steps, which are here once.
+ *
  * @param method how
  * @param density fraction of the elements that is kept; 1 where the method prunes nothing
  * @param majority how TIES elects a sign

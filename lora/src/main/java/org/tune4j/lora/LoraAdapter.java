@@ -178,7 +178,7 @@ public final class LoraAdapter implements Adapter {
     return weights;
   }
 
-  /** Returns a parameter. */
+  /** Returns a parameter, which must be one of its own. */
   Weight weight(String parameter) {
     Weight found = weights.get(parameter);
     checkArgument(found != null, "no parameter is named '%s'", parameter);
@@ -259,7 +259,7 @@ public final class LoraAdapter implements Adapter {
     return doubled.toBuilder().rankPattern(ranks).alphaPattern(alphas).build();
   }
 
-  /** Returns its configuration. */
+  /** Returns the configuration that it was made from. */
   public LoraConfig config() {
     return config;
   }

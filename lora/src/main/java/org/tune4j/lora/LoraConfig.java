@@ -110,7 +110,7 @@ public record LoraConfig(
         modulesToSave);
   }
 
-  /** Returns the defaults. */
+  /** Returns the defaults, those of {@link #builder()}. */
   public static LoraConfig defaults() {
     return builder().build();
   }
@@ -120,7 +120,7 @@ public record LoraConfig(
     return builder().rank(rank).build();
   }
 
-  /** Returns a builder. */
+  /** Returns a builder with the defaults. */
   public static Builder builder() {
     return new Builder();
   }

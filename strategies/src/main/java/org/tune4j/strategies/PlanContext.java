@@ -25,7 +25,7 @@ public record PlanContext(ImmutableList<Task> tasks, Hyperparameters hyperparame
     Task.requireDistinctNames(tasks);
   }
 
-  /** Returns a context. */
+  /** Returns the context of a run; the names of the tasks must differ. */
   public static PlanContext of(List<Task> tasks, Hyperparameters hyperparameters) {
     return new PlanContext(ImmutableList.copyOf(tasks), hyperparameters);
   }

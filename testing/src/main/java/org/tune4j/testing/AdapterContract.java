@@ -37,7 +37,7 @@ public abstract class AdapterContract {
 
   @TempDir Path folder;
 
-  /** Returns a fresh adapter. */
+  /** Returns a fresh adapter, whose initial values follow from the seed. */
   protected abstract Adapter create(LanguageModel model, String name, long seed);
 
   /** Returns an adapter that {@link Adapter#save} wrote. */

@@ -28,7 +28,7 @@ public record EnginePath(
     return new EnginePath(engine, precision, ImmutableMap.of(), false);
   }
 
-  /** Returns a new engine. */
+  /** Returns a new engine that computes in this way; the caller closes it. */
   public Engine create() {
     return with(() -> Engines.create(engine, precision));
   }

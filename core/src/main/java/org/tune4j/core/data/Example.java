@@ -67,12 +67,12 @@ public record Example(
     return new Example(prompt, completion, ImmutableList.of(), "");
   }
 
-  /** Returns a free text. */
+  /** Returns a text without a prompt: all of it is learned. */
   public static Example text(String text) {
     return of("", text);
   }
 
-  /** Returns a conversation. */
+  /** Returns a conversation, of which the assistant's part is learned. */
   public static Example conversation(Message... messages) {
     return new Example("", "", ImmutableList.copyOf(messages), "");
   }

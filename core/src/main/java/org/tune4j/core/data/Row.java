@@ -107,7 +107,7 @@ final class Row {
     return unused;
   }
 
-  /** Takes note of a field that nothing uses. */
+  /** Counts a field that nothing uses. */
   void countUnused(String name) {
     unused.merge(name, 1, Integer::sum);
   }

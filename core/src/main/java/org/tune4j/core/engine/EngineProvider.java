@@ -16,6 +16,6 @@ public interface EngineProvider {
   /** Returns why it cannot run here in this precision, or nothing if it can. */
   Optional<String> unavailable(Precision precision);
 
-  /** Returns a new engine. */
+  /** Returns a new engine, which the caller closes. */
   Engine create(Precision precision);
 }

@@ -6,10 +6,10 @@ package org.tune4j.core.engine;
  * Engine#freeze}; freed by {@link #close()}.
  */
 public interface FrozenMatrix extends AutoCloseable {
-  /** Returns the output features. */
+  /** Returns the number of output features: the rows. */
   int out();
 
-  /** Returns the input features. */
+  /** Returns the number of input features: the columns, without padding. */
   int in();
 
   /** Returns what it was made from, before conversion; without the bias. */

@@ -47,7 +47,7 @@ public final class Parameters implements AutoCloseable {
             : engine.persistent(1, size, engine.computeType());
   }
 
-  /** Returns a builder. */
+  /** Returns a builder of parameters in the memory of an engine. */
   public static Builder builder(Engine engine) {
     return new Builder(engine);
   }
@@ -151,7 +151,7 @@ public final class Parameters implements AutoCloseable {
     return engine.view(open(gradients), slot.offset(), rows, slot.cols());
   }
 
-  /** Takes note that weights were written. */
+  /** To be called after weights were written: what is computed with follows them. */
   public void changed() {
     version++;
     if (compute != weights) {

@@ -79,7 +79,7 @@ public final class Tape {
     return this;
   }
 
-  /** Returns the engine. */
+  /** Returns the engine that operations run on. */
   public Engine engine() {
     return engine;
   }
@@ -92,7 +92,7 @@ public final class Tape {
     return records() && active.contains(x);
   }
 
-  /** Takes note of the result of an operation. */
+  /** Keeps the result of an operation among the tensors of this tape. */
   private Tensor own(Tensor t) {
     owned.add(t);
     pause.run();

@@ -46,7 +46,7 @@ public abstract class Tensor {
     return stride;
   }
 
-  /** Returns the element type. */
+  /** Returns the type of its elements, all of which have the same. */
   public final DType dtype() {
     return dtype;
   }

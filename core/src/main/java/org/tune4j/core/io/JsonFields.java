@@ -135,32 +135,32 @@ public final class JsonFields {
     return node.get(field);
   }
 
-  /** Returns a string. */
+  /** Returns a string, which must be there. */
   public String text(String field) throws MalformedFileException {
     return value(field, JsonNode::isTextual, "a string").textValue();
   }
 
-  /** Returns a string. */
+  /** Returns a string, which may be absent. */
   public String text(String field, String otherwise) throws MalformedFileException {
     return has(field) ? text(field) : otherwise;
   }
 
-  /** Returns a truth value. */
+  /** Returns a truth value, which must be there. */
   public boolean flag(String field) throws MalformedFileException {
     return value(field, JsonNode::isBoolean, "true or false").booleanValue();
   }
 
-  /** Returns a truth value. */
+  /** Returns a truth value, which may be absent. */
   public boolean flag(String field, boolean otherwise) throws MalformedFileException {
     return has(field) ? flag(field) : otherwise;
   }
 
-  /** Returns an integer of 32 bits. */
+  /** Returns an integer of 32 bits, which must be there. */
   public int integer(String field) throws MalformedFileException {
     return value(field, JsonFields::isInt, "an integer").intValue();
   }
 
-  /** Returns an integer of 32 bits. */
+  /** Returns an integer of 32 bits, which may be absent. */
   public int integer(String field, int otherwise) throws MalformedFileException {
     return has(field) ? integer(field) : otherwise;
   }
@@ -184,18 +184,18 @@ public final class JsonFields {
     return least == 1 ? "a positive integer" : "an integer from " + least + " on";
   }
 
-  /** Returns an integer of 64 bits. */
+  /** Returns an integer of 64 bits, which must be there. */
   public long longInteger(String field) throws MalformedFileException {
     return value(field, v -> v.isIntegralNumber() && v.canConvertToLong(), "an integer")
         .longValue();
   }
 
-  /** Returns a finite number. */
+  /** Returns a finite number, which must be there. */
   public double number(String field) throws MalformedFileException {
     return value(field, JsonFields::isFinite, "a number that is finite").doubleValue();
   }
 
-  /** Returns a finite number. */
+  /** Returns a finite number, which may be absent. */
   public double number(String field, double otherwise) throws MalformedFileException {
     return has(field) ? number(field) : otherwise;
   }

@@ -39,7 +39,7 @@ public final class RecordFile {
     this.size = size;
   }
 
-  /** Returns a writer. */
+  /** Returns a writer into temporary files. */
   public static Writer writer() throws IOException {
     return new Writer(SEGMENT);
   }
@@ -54,7 +54,7 @@ public final class RecordFile {
     return size;
   }
 
-  /** Returns a record. */
+  /** Returns a copy of a record's bytes. */
   public byte[] get(int index) {
     checkArgument(index >= 0 && index < size, "record %s of %s", index, size);
     long entry = (long) index * ENTRY;

@@ -8,7 +8,7 @@ public interface Architecture {
   /** A matrix of a checkpoint: its name, and its shape as stored. */
   record StoredMatrix(String name, int rows, int cols) {}
 
-  /** Returns the family. */
+  /** Returns the family that it belongs to. */
   ModelFamily family();
 
   /** Loads the network, tensors in the order in which data flows. */

@@ -160,7 +160,7 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
     return (LanguageModel) model;
   }
 
-  /** Returns its shape. */
+  /** Returns the sizes of the network, as its files have them: without adapters. */
   public ModelConfig config() {
     return config;
   }

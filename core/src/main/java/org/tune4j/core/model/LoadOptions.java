@@ -40,7 +40,7 @@ public final class LoadOptions {
     return builder().precision(precision).build();
   }
 
-  /** Returns a builder. */
+  /** Returns a builder with the defaults. */
   public static Builder builder() {
     return new Builder();
   }

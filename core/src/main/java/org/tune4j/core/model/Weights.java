@@ -11,7 +11,7 @@ interface Weights extends AutoCloseable {
   /** Returns as {@code [rows, cols]} a matrix stored {@code [cols, rows]}. */
   MatrixSource transposed(String name, int rows, int cols);
 
-  /** Returns a vector. */
+  /** Returns a bias or a norm's weight: {@code [length]}. */
   float[] vector(String name, int length);
 
   /** Lets go of the files; what has not been read no longer can be. */

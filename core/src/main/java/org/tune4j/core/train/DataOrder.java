@@ -42,7 +42,7 @@ final class DataOrder {
       String name = tasks.get(t);
       int count = draws.get(name);
       Random random = new Random((seed * 31 + name.hashCode()) * 31 + stage);
-      picks[t] = rounds(sizes.applyAsInt(name), count, random);
+      picks[t] = drawnInRounds(sizes.applyAsInt(name), count, random);
       Arrays.fill(mixed, at, at + count, t);
       at += count;
       mixing = mixing * 31 + name.hashCode();
@@ -56,7 +56,7 @@ final class DataOrder {
     return new DataOrder(tasks, mixed, example);
   }
 
-  private static int[] rounds(int size, int count, Random random) {
+  private static int[] drawnInRounds(int size, int count, Random random) {
     int[] drawn = new int[count];
     for (int from = 0; from < count; from += size) {
       int[] round = Shuffles.numbers(size, random);

@@ -98,12 +98,12 @@ public record Hyperparameters(
         "a schedule of your own needs a name: schedule(name, schedule)");
   }
 
-  /** Returns the defaults. */
+  /** Returns the defaults, those of {@link #builder()}. */
   public static Hyperparameters defaults() {
     return builder().build();
   }
 
-  /** Returns a builder. */
+  /** Returns a builder with the defaults. */
   public static Builder builder() {
     return new Builder();
   }

@@ -81,7 +81,7 @@ public final class Trainer {
     return RunDirectory.adapter(output, adapter);
   }
 
-  /** Returns a builder. */
+  /** Returns a builder of a trainer that executes a plan. */
   public static Builder builder(
       AdaptableModel model, List<Task> tasks, TrainingPlan plan, AdapterFactory factory) {
     return new Builder(model, tasks, plan, factory);

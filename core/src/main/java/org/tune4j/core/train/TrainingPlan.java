@@ -134,7 +134,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     }
   }
 
-  /** Returns a plan. */
+  /** Returns a plan of stages in their order; {@code strategy} is the name of what planned it. */
   public static TrainingPlan of(String strategy, List<Stage> stages) {
     return new TrainingPlan(strategy, ImmutableList.copyOf(stages));
   }

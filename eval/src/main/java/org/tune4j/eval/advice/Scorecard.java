@@ -254,7 +254,7 @@ public record Scorecard(ImmutableList<Factor> factors) {
     return weights == 0 ? 0 : sum / weights;
   }
 
-  /** Returns a table. */
+  /** Returns a table with a line for each factor. */
   @Override
   public String toString() {
     StringBuilder out =

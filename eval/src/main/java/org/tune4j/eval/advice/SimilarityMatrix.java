@@ -129,7 +129,7 @@ public record SimilarityMatrix(ImmutableList<String> tasks, double[][] values) {
     return 31 * tasks.hashCode() + Arrays.deepHashCode(values);
   }
 
-  /** Returns a table. */
+  /** Returns a table of all pairs, as lines of text. */
   @Override
   public String toString() {
     int width = tasks.stream().mapToInt(String::length).max().orElse(1);

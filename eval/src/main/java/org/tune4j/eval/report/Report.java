@@ -49,7 +49,7 @@ public final class Report {
     this.title = title;
   }
 
-  /** Returns an empty report. */
+  /** Returns a report of a title and nothing else yet. */
   public static Report titled(String title) {
     return new Report(title);
   }

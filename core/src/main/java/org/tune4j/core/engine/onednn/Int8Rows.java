@@ -41,7 +41,7 @@ final class Int8Rows implements AutoCloseable {
   }
 
   /** Returns whether rows of this length can be rounded. */
-  static boolean takes(int cols) {
+  static boolean canRound(int cols) {
     return cols % PARTS == 0;
   }
 

@@ -228,7 +228,7 @@ public final class OneDnnEngine extends BufferEngine {
   public Tensor linear(Tensor x, FrozenMatrix weight, Tensor residual) {
     StoredMatrix w = (StoredMatrix) weight;
     DType wanted = residual == null ? computeType() : DType.F32;
-    return converted(products.forward(x, w, residual, wanted, products.rounds(x, w)), wanted);
+    return converted(products.forward(x, w, residual, wanted, products.roundsInputs(x, w)), wanted);
   }
 
   /** Returns a tensor in another type, handing back what it was in. */
@@ -243,7 +243,7 @@ public final class OneDnnEngine extends BufferEngine {
     StoredMatrix w = (StoredMatrix) weight;
     return w.scales() == null
         ? products.backward(dy, w, computeType(), false)
-        : scaledBackward(dy, w, products.rounds(dy, w));
+        : scaledBackward(dy, w, products.roundsInputs(dy, w));
   }
 
   private Tensor scaledBackward(Tensor dy, StoredMatrix w, boolean rounded) {

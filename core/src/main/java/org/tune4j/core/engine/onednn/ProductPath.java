@@ -18,13 +18,13 @@ import org.tune4j.core.engine.Precision;
  * -Dtune4j.onednn.int8=rounded} or {@code exact}: a run that is to be repeated on another kind of
  * processor says them, and tests run all ways wherever they run.
  *
- * @param widens whether bfloat16 inputs are widened to F32 and only weights kept in bfloat16: where
- *     the processor has no instruction for bfloat16, and on Intel's without AMX, which run theirs
- *     at half the rate of F32
- * @param rounds whether inputs of products with 8-bit weights are rounded to 8 bits: where the
- *     processor has VNNI, which multiplies such four times as fast as F32
+ * @param widensInputs whether bfloat16 inputs are widened to F32 and only weights kept in bfloat16:
+ *     where the processor has no instruction for bfloat16, and on Intel's without AMX, which run
+ *     theirs at half the rate of F32
+ * @param roundsInputs whether inputs of products with 8-bit weights are rounded to 8 bits: where
+ *     the processor has VNNI, which multiplies such four times as fast as F32
  */
-record ProductPath(boolean widens, boolean rounds) {
+record ProductPath(boolean widensInputs, boolean roundsInputs) {
   private static final String BF16 = "tune4j.onednn.bf16";
   private static final String INT8 = "tune4j.onednn.int8";
   private static final int HAS_VNNI =
@@ -41,8 +41,8 @@ record ProductPath(boolean widens, boolean rounds) {
         x86
             ? of(dnnl_get_effective_cpu_isa(), madeByIntel())
             : new ProductPath(false, false); // the engine is not offered without bfloat16 products
-    boolean bf16 = said(BF16, "native", "widened", !here.widens);
-    boolean int8 = said(INT8, "rounded", "exact", here.rounds);
+    boolean bf16 = said(BF16, "native", "widened", !here.widensInputs);
+    boolean int8 = said(INT8, "rounded", "exact", here.roundsInputs);
     return new ProductPath(
         precision.computeType() == DType.BF16 && !bf16, precision == Precision.INT8 && int8);
   }
@@ -84,8 +84,9 @@ record ProductPath(boolean widens, boolean rounds) {
   String describe(Precision precision) {
     return switch (precision) {
       case F32 -> "";
-      case BF16 -> widens ? ", inputs widened" : ", bfloat16 inputs";
-      case INT8 -> describe(Precision.BF16) + (rounds ? ", rounded to 8 bits" : ", not rounded");
+      case BF16 -> widensInputs ? ", inputs widened" : ", bfloat16 inputs";
+      case INT8 ->
+          describe(Precision.BF16) + (roundsInputs ? ", rounded to 8 bits" : ", not rounded");
     };
   }
 }

@@ -31,8 +31,8 @@ final class Products {
   Products(OneDnnEngine engine, Dnnl dnnl, ProductPath path) {
     this.engine = engine;
     this.dnnl = dnnl;
-    this.entering = path.widens() ? DType.F32 : engine.computeType();
-    this.roundInputs = path.rounds();
+    this.entering = path.widensInputs() ? DType.F32 : engine.computeType();
+    this.roundInputs = path.roundsInputs();
   }
 
   void gemm(
@@ -131,17 +131,17 @@ final class Products {
   }
 
   /** Returns whether rows are rounded to 8 bits before they are multiplied. */
-  boolean rounds(Tensor x, StoredMatrix w) {
+  boolean roundsInputs(Tensor x, StoredMatrix w) {
     return roundInputs
         && w.scales() != null
         && x.rows() >= LEAST_ROUNDED
-        && Int8Rows.takes(x.cols());
+        && Int8Rows.canRound(x.cols());
   }
 
   /** Returns {@code h W'}: F32 {@code [n, vocabulary]}. */
   Tensor logits(Tensor h, FrozenMatrix head) {
     StoredMatrix w = (StoredMatrix) head;
-    return forward(h, w, null, DType.F32, rounds(h, w));
+    return forward(h, w, null, DType.F32, roundsInputs(h, w));
   }
 
   /** Returns {@code x W' + bias (+ residual)}: F32 if the weights have scales, else as wanted. */

@@ -44,9 +44,9 @@ class ProductPathTest {
   void propertiesDecideOtherwise() {
     String before = System.setProperty("tune4j.onednn.bf16", "widened");
     try {
-      assertThat(ProductPath.of(Precision.BF16).widens()).isTrue();
+      assertThat(ProductPath.of(Precision.BF16).widensInputs()).isTrue();
       System.setProperty("tune4j.onednn.bf16", "native");
-      assertThat(ProductPath.of(Precision.BF16).widens()).isFalse();
+      assertThat(ProductPath.of(Precision.BF16).widensInputs()).isFalse();
       System.setProperty("tune4j.onednn.bf16", "fast");
       assertThatThrownBy(() -> ProductPath.of(Precision.BF16))
           .hasMessage("-Dtune4j.onednn.bf16=fast: expected 'native' or 'widened'");

@@ -32,6 +32,7 @@ import org.tune4j.core.train.StageResult;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
 import org.tune4j.core.train.TrainingPlan;
+import org.tune4j.lora.Combination;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.lora.PeftFormat;
@@ -314,6 +315,46 @@ class ExperimentTest {
     assertThat(experiment.test(stacked).get("a").predictions())
         .isEqualTo(stacked.evaluations().get("a").predictions());
     assertThatThrownBy(() -> stacked.adaptersFor("c")).hasMessageContaining("no task is named 'c'");
+  }
+
+  @Test
+  void whatServesIsTestedWhatWasNotKeptIsNot() throws IOException {
+    Task sameForTest =
+        Task.builder("a")
+            .labels(A.labels())
+            .train(A.train())
+            .validation(A.validation())
+            .test(A.validation())
+            .build();
+    Experiment experiment =
+        experiment(directory.resolve("kept"))
+            .tasks(sameForTest, B)
+            .strategies(
+                MultiTask.proportional().thenSpecialise(),
+                Independent.merged(Combination.dareTiesSvd(0.5, 1)));
+    experiment.run();
+    ExperimentResult again = experiment.resume().run(); // as it was read
+    for (Outcome o : again.outcomes()) {
+      assertThat(o.adaptersFor("a"))
+          .containsExactlyElementsOf(
+              o.serving().get("a").stream()
+                  .map(name -> o.output().resolve("adapters").resolve(name))
+                  .toList())
+          .allMatch(Files::isDirectory);
+      assertThat(experiment.test(o).get("a").predictions())
+          .isEqualTo(o.evaluations().get("a").predictions());
+      nothingIsLeft();
+    }
+    Outcome merged = again.outcome("merged-dare-ties-svd");
+    assertThat(merged.serving()).isEqualTo(Map.of("a", List.of("merged"), "b", List.of("merged")));
+    assertThat(merged.plan().describe()).contains("dare_ties_svd of density 0.5, seed 1");
+    Outcome own = again.outcome("multi-task-specialised");
+    own.serving()
+        .forEach(
+            (task, adapters) ->
+                assertThat(List.of("multi-task", "own-" + task))
+                    .startsWith(adapters.get(0))
+                    .containsAll(adapters));
   }
 
   @Test

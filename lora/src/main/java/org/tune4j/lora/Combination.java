@@ -50,6 +50,10 @@ import org.tune4j.core.model.Projection;
  * <p>PEFT counts an adapter's scale twice where it decomposes (in the update and in its weight);
  * here it counts once. Weights times scale give PEFT's result.
  *
+ * <p>Methods on updates hold those of all adapters in one module at a time, in the heap, and
+ * decompose their sum: a fraction of a second for a matrix of some hundred features, seconds for
+ * some thousands.
+ *
  * <p>The result has scale 1 everywhere, no rank-stabilised scaling, and targets every module that
  * one of the adapters targets; a module that some of them lack is combined from the others. DoRA
  * adapters cannot be combined: their magnitudes do not add up.

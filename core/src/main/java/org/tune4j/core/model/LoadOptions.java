@@ -85,7 +85,8 @@ public final class LoadOptions {
 
     /**
      * Sets what is asked after each weight matrix whether to stop, with a {@link
-     * java.util.concurrent.CancellationException}; interrupting the thread stops, too.
+     * java.util.concurrent.CancellationException}. Interrupting the thread does not stop it: an
+     * interrupted thread loads as any other.
      */
     public Builder cancelled(BooleanSupplier value) {
       cancelled = value;

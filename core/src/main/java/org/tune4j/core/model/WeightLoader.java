@@ -204,7 +204,8 @@ public final class WeightLoader implements AutoCloseable {
         .progress()
         .onProgress(
             new Progress(work, Math.min(done, totalBytes), totalBytes, Progress.Unit.BYTES));
-    if (options.cancelled().getAsBoolean() || Thread.currentThread().isInterrupted()) {
+    // an interrupt is the caller's to act on: readers of files go on whatever it is meant for
+    if (options.cancelled().getAsBoolean()) {
       throw new CancellationException(work + " was cancelled");
     }
   }

@@ -257,6 +257,18 @@ class ResumeTest {
   }
 
   @Example
+  void hooksOfAdaptersThatWereNotKeptAreLeftOutWhenTheRunIsTakenOver() throws IOException {
+    Setting setting =
+        new Setting(MultiTask.uniform().thenSpecialise().size(0.5), false, true, true);
+    Outcome whole = whole(setting);
+    assertThat(whole.stages().get(1).gains().values())
+        .as("some adapter was not kept")
+        .anyMatch(g -> !g.kept());
+    // never stopped: the second run finds it complete
+    assertThat(run(setting, List.of(Integer.MAX_VALUE))).isEqualTo(whole);
+  }
+
+  @Example
   void completeRunsGiveTheirResultAgain() throws IOException {
     Path output = directory.resolve("complete");
     Setting setting = new Setting(Sequential.inOrder().merging(), false, true);

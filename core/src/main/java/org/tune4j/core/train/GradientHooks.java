@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.core.model.Adapter;
 
 /** The states of a run's gradient hooks, one for each hook and adapter. */
 final class GradientHooks implements AutoCloseable {
@@ -78,13 +79,18 @@ final class GradientHooks implements AutoCloseable {
   }
 
   /**
-   * Returns what they found out, those of a run that was complete before included; under the lock.
+   * Returns what they found out about the adapters that there are, those of a run that was complete
+   * before included; under the lock. One that was not kept is not made anew, and nothing is told of
+   * it.
    */
   ImmutableList<HookFigures> figures(TrainingPlan plan, RunAdapters adapters) {
+    Map<String, Adapter> there = adapters.all();
     for (Stage stage : plan.stages()) {
       for (String name : stage.adapters()) {
-        if (stage.gradients().stream().anyMatch(h -> kept.containsKey(new Key(h.name(), name)))) {
-          of(stage, name, adapters.all().get(name).parameters());
+        if (there.containsKey(name)
+            && stage.gradients().stream()
+                .anyMatch(h -> kept.containsKey(new Key(h.name(), name)))) {
+          of(stage, name, there.get(name).parameters());
         }
       }
     }
@@ -92,7 +98,7 @@ final class GradientHooks implements AutoCloseable {
     states.forEach(
         (key, state) -> {
           ImmutableList<GradientHook.Figure> figures = state.figures();
-          if (!figures.isEmpty()) {
+          if (there.containsKey(key.adapter) && !figures.isEmpty()) {
             all.add(new HookFigures(key.hook, key.adapter, figures));
           }
         });

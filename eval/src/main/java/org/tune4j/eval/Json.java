@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Function;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
@@ -36,9 +37,12 @@ final class Json {
                   .addSerializer(Path.class, ToStringSerializer.instance)
                   .addDeserializer(Path.class, new PathDeserializer())
                   .addSerializer(GradientHook.class, ToStringSerializer.instance)
-                  .addDeserializer(GradientHook.class, new HookDeserializer())
+                  .addDeserializer(
+                      GradientHook.class, new Recorded<>(GradientHook.class, RecordedHook::new))
                   .addSerializer(AdapterCombination.class, ToStringSerializer.instance)
-                  .addDeserializer(AdapterCombination.class, new CombinationDeserializer()));
+                  .addDeserializer(
+                      AdapterCombination.class,
+                      new Recorded<>(AdapterCombination.class, RecordedCombination::new)));
 
   private Json() {}
 
@@ -70,20 +74,6 @@ final class Json {
     }
   }
 
-  private static final class HookDeserializer extends StdDeserializer<GradientHook> {
-    private static final long serialVersionUID = 1L;
-
-    HookDeserializer() {
-      super(GradientHook.class);
-    }
-
-    @Override
-    public GradientHook deserialize(JsonParser parser, DeserializationContext context)
-        throws IOException {
-      return new RecordedHook(parser.getText());
-    }
-  }
-
   /** A combination of a run before, of which only what it was is known. */
   private record RecordedCombination(String name) implements AdapterCombination {
     @Override
@@ -108,17 +98,20 @@ final class Json {
     }
   }
 
-  private static final class CombinationDeserializer extends StdDeserializer<AdapterCombination> {
+  /** Reads what was written as its text. */
+  private static final class Recorded<T> extends StdDeserializer<T> {
     private static final long serialVersionUID = 1L;
 
-    CombinationDeserializer() {
-      super(AdapterCombination.class);
+    private final transient Function<String, T> of;
+
+    Recorded(Class<T> type, Function<String, T> of) {
+      super(type);
+      this.of = of;
     }
 
     @Override
-    public AdapterCombination deserialize(JsonParser parser, DeserializationContext context)
-        throws IOException {
-      return new RecordedCombination(parser.getText());
+    public T deserialize(JsonParser parser, DeserializationContext context) throws IOException {
+      return of.apply(parser.getText());
     }
   }
 

@@ -288,18 +288,15 @@ class ExperimentTest {
         .isEqualTo(whole.outcome("independent").matrix());
   }
 
+  /** Task a, tested on what it is validated on. */
+  private static final Task VALIDATED_ON_TEST =
+      A.withExamples(A.train(), A.validation(), A.validation());
+
   @Test
   void whatIsMergedIsMergedForTestingToo() throws IOException {
-    Task sameForTest =
-        Task.builder("a")
-            .labels(A.labels())
-            .train(A.train())
-            .validation(A.validation())
-            .test(A.validation())
-            .build();
     Experiment experiment =
         experiment(directory.resolve("merging"))
-            .tasks(sameForTest, B)
+            .tasks(VALIDATED_ON_TEST, B)
             .strategies(Sequential.inOrder(A, B).merging(), Sequential.inOrder(A, B).stacked());
     ExperimentResult result = experiment.run();
     nothingIsLeft();
@@ -319,16 +316,9 @@ class ExperimentTest {
 
   @Test
   void whatServesIsTestedWhatWasNotKeptIsNot() throws IOException {
-    Task sameForTest =
-        Task.builder("a")
-            .labels(A.labels())
-            .train(A.train())
-            .validation(A.validation())
-            .test(A.validation())
-            .build();
     Experiment experiment =
         experiment(directory.resolve("kept"))
-            .tasks(sameForTest, B)
+            .tasks(VALIDATED_ON_TEST, B)
             .strategies(
                 MultiTask.proportional().thenSpecialise(),
                 Independent.merged(Combination.dareTiesSvd(0.5, 1)));

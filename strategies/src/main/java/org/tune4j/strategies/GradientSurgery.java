@@ -74,7 +74,7 @@ record GradientSurgery(ImmutableList<String> tasks, long seed) implements Gradie
               new SplittableRandom(
                   (seed * 31 + g.stage().name().hashCode()) * 1_000_003 + g.step()));
       if (Arrays.stream(factors).anyMatch(f -> f != 1)) {
-        combine(g, factors);
+        g.combine(factors);
       }
     }
 
@@ -169,17 +169,5 @@ record GradientSurgery(ImmutableList<String> tasks, long seed) implements Gradie
       }
     }
     return sum;
-  }
-
-  /** Makes the gradients of each task so many times what they are, and the whole their sum. */
-  static void combine(GradientHook.Gradients g, double[] factors) {
-    Parameters parameters = g.parameters();
-    Engine engine = parameters.engine();
-    parameters.zeroGradients();
-    int i = 0;
-    for (Tensor own : g.byTask().values()) {
-      engine.scale(own, (float) factors[i++]);
-      engine.add(own, parameters.flatGradients());
-    }
   }
 }

@@ -58,7 +58,7 @@ record UncertaintyWeighting(ImmutableList<String> tasks) implements GradientHook
         weights[i] = Math.exp(-s[task]);
         s[task] -= (float) (RATE * gradient(s[task], g.lossByTask().get(names.get(i))));
       }
-      GradientSurgery.combine(g, weights);
+      g.combine(weights);
     }
 
     @Override

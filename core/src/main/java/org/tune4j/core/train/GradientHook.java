@@ -3,6 +3,7 @@ package org.tune4j.core.train;
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
 import java.util.Map;
+import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tensor;
 
@@ -128,7 +129,22 @@ public interface GradientHook {
       Parameters parameters,
       ImmutableList<Parameters> below,
       ImmutableMap<String, Tensor> byTask,
-      ImmutableMap<String, Double> lossByTask) {}
+      ImmutableMap<String, Double> lossByTask) {
+    /**
+     * Makes the gradients of each task so many times what they are, and the whole their sum.
+     *
+     * @param factors in the order of {@link #byTask}
+     */
+    public void combine(double[] factors) {
+      Engine engine = parameters.engine();
+      parameters.zeroGradients();
+      int i = 0;
+      for (Tensor own : byTask.values()) {
+        engine.scale(own, (float) factors[i++]);
+        engine.add(own, parameters.flatGradients());
+      }
+    }
+  }
 
   /**
    * A number that a hook found out.

@@ -10,7 +10,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Predicate;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.model.Adapter;
@@ -154,11 +153,11 @@ final class Lane implements AutoCloseable {
   /**
    * Tells the hooks that go on in later stages that this one has ended; under the engine's lock.
    *
-   * @param goesOn which
+   * @param goOn which
    */
-  void end(Predicate<GradientHook> goesOn, GradientHook.ExampleGradients examples) {
+  void end(List<GradientHook> goOn, GradientHook.ExampleGradients examples) {
     for (GradientHooks.Active a : hooks) {
-      if (goesOn.test(a.hook())) {
+      if (goOn.contains(a.hook())) {
         a.state().stageEnds(stage, parameters(), examples);
       }
     }

@@ -236,8 +236,12 @@ final class PlanRun {
       }
     }
     for (Lane l : run.lanes()) {
-      if (run.stage().gradients().stream().anyMatch(k -> plan.goesOn(run.index(), k, l.name()))) {
-        steps.end(run, l, k -> plan.goesOn(run.index(), k, l.name()));
+      List<GradientHook> goOn =
+          run.stage().gradients().stream()
+              .filter(hook -> plan.goesOn(run.index(), hook, l.name()))
+              .toList();
+      if (!goOn.isEmpty()) {
+        steps.end(run, l, goOn);
       }
     }
     ImmutableMap<String, Path> saved = saved(run.stage(), run.index());

@@ -8,7 +8,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Predicate;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tape;
@@ -128,13 +127,13 @@ final class StepRunner {
   }
 
   /** Lets a lane's hooks look at single examples, once the stage has trained it. */
-  void end(StageRun run, Lane lane, Predicate<GradientHook> goesOn) {
+  void end(StageRun run, Lane lane, List<GradientHook> goOn) {
     float[] once = new float[run.lanes().size()];
     Arrays.fill(once, 1);
     turns.step(
         () -> {
           lane.end(
-              goesOn,
+              goOn,
               (count, then) -> {
                 List<Pass.Item> items = lane.items(0, count, data, tasks);
                 for (int i = 0; i < items.size(); i++) {

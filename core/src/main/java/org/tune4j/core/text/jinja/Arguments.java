@@ -1,20 +1,14 @@
 package org.tune4j.core.text.jinja;
 
-import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.LinkedHashMap;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
 /** What a function is called with, by position and by name. */
 record Arguments(List<Object> positional, Map<String, Object> named) {
-  static final Arguments NONE = new Arguments(List.of(), Map.of());
-
   static Arguments of(Object... values) {
-    List<Object> all = new ArrayList<>();
-    Collections.addAll(all, values);
-    return new Arguments(all, Map.of());
+    return new Arguments(Arrays.asList(values), Map.of());
   }
 
   /** Returns these with one value more in front. */
@@ -25,9 +19,9 @@ record Arguments(List<Object> positional, Map<String, Object> named) {
     return new Arguments(all, named);
   }
 
-  /** Returns the rest after some positional values. */
-  Arguments drop(int count) {
-    return new Arguments(positional.subList(count, positional.size()), named);
+  /** Returns the rest after the first positional value. */
+  Arguments rest() {
+    return new Arguments(positional.subList(1, positional.size()), named);
   }
 
   /**
@@ -35,74 +29,49 @@ record Arguments(List<Object> positional, Map<String, Object> named) {
    * question mark may be absent, after a leading slash all are by position only.
    */
   static final class Signature {
-    private final ImmutableList<String> names;
-    private final int required;
+    private final String function;
+    private final List<String> names;
+    private final long required;
     private final boolean positionalOnly;
 
-    Signature(String description) {
+    Signature(String function, String description) {
+      this.function = function;
       positionalOnly = description.startsWith("/");
-      ImmutableList.Builder<String> all = ImmutableList.builder();
-      int needed = 0;
-      for (Object word : Text.words(description.replace("/", " "), -1)) {
-        String name = (String) word;
-        all.add(name.replace("?", ""));
-        needed += name.endsWith("?") ? 0 : 1;
-      }
-      names = all.build();
-      required = needed;
+      List<String> words =
+          Arrays.stream(description.replace("/", "").strip().split(" ", -1))
+              .filter(w -> !w.isEmpty())
+              .toList();
+      names = words.stream().map(w -> w.replace("?", "")).toList();
+      required = words.stream().filter(w -> !w.endsWith("?")).count();
     }
 
-    /** Returns the values in the order of the parameters; {@link Frame#MISSING} if absent. */
-    Object[] bind(String function, Arguments arguments) {
+    /** Returns the values in the order of the parameters; {@link Scope#MISSING} if absent. */
+    Object[] bind(Arguments arguments) {
       int count = arguments.positional.size();
       if (count > names.size()) {
         throw Failure.type(
             "%s() takes at most %d arguments (%d given)", function, names.size(), count);
       }
       Object[] values = new Object[names.size()];
-      for (int i = 0; i < values.length; i++) {
-        values[i] = i < count ? arguments.positional.get(i) : Frame.MISSING;
+      Arrays.fill(values, Scope.MISSING);
+      for (int i = 0; i < count; i++) {
+        values[i] = arguments.positional.get(i);
       }
       for (Map.Entry<String, Object> e : arguments.named.entrySet()) {
         int at = positionalOnly ? -1 : names.indexOf(e.getKey());
-        if (at < 0) {
+        if (at < 0 || values[at] != Scope.MISSING) {
           throw Failure.type(
-              "%s() got an unexpected keyword argument %s", function, Values.quoted(e.getKey()));
-        }
-        if (values[at] != Frame.MISSING) {
-          throw Failure.type(
-              "%s() got multiple values for argument %s", function, Values.quoted(e.getKey()));
+              "%s() got %s argument '%s'",
+              function, at < 0 ? "an unexpected keyword" : "multiple values for", e.getKey());
         }
         values[at] = e.getValue();
       }
       for (int i = 0; i < required; i++) {
-        if (values[i] == Frame.MISSING) {
-          throw Failure.type(
-              "%s() missing required argument %s", function, Values.quoted(names.get(i)));
+        if (values[i] == Scope.MISSING) {
+          throw Failure.type("%s() misses the argument '%s'", function, names.get(i));
         }
       }
       return values;
-    }
-  }
-
-  /** Collects arguments of a call, refusing a name given twice. */
-  static final class Builder {
-    private final List<Object> positional = new ArrayList<>();
-    private final Map<String, Object> named = new LinkedHashMap<>();
-
-    void add(Object value) {
-      positional.add(value);
-    }
-
-    void add(String name, Object value) {
-      if (named.containsKey(name)) {
-        throw Failure.type("got multiple values for keyword argument %s", Values.quoted(name));
-      }
-      named.put(name, value);
-    }
-
-    Arguments build() {
-      return new Arguments(positional, named);
     }
   }
 }

@@ -1,15 +1,17 @@
 package org.tune4j.core.text.jinja;
 
+import java.util.Map;
+
 /** A function that the interpreter provides: a global, a method, a filter or a test. */
-final class Builtin implements Values.Function1 {
-  /** What a function does with its parameters' values; {@link Frame#MISSING} if absent. */
+final class Builtin implements Callable {
+  /** What a function does with its parameters' values; {@link Scope#MISSING} if absent. */
   interface Body {
-    Object call(Run run, Object[] values);
+    Object call(Object[] values);
   }
 
   /** What a function does that takes any arguments. */
   interface FreeBody {
-    Object call(Run run, Arguments arguments);
+    Object call(Arguments arguments);
   }
 
   private final String type;
@@ -22,9 +24,18 @@ final class Builtin implements Values.Function1 {
     this.body = body;
   }
 
+  /** Returns a function with parameters as {@link Arguments.Signature} has them. */
   static Builtin function(String name, String signature, Body body) {
-    Arguments.Signature parameters = new Arguments.Signature(signature);
-    return free(name, (run, a) -> body.call(run, parameters.bind(name, a)));
+    Arguments.Signature parameters = new Arguments.Signature(name, signature);
+    return free(name, a -> body.call(parameters.bind(a)));
+  }
+
+  static void add(Map<String, Builtin> into, String name, String signature, Body body) {
+    into.put(name, function(name, signature, body));
+  }
+
+  static Object absent(Object value, Object otherwise) {
+    return value == Scope.MISSING ? otherwise : value;
   }
 
   static Builtin free(String name, FreeBody body) {
@@ -33,13 +44,12 @@ final class Builtin implements Values.Function1 {
 
   /** Returns a method of one object. */
   Builtin bind(Object receiver) {
-    return new Builtin(
-        "builtin_function_or_method", name, (run, a) -> body.call(run, a.prepend(receiver)));
+    return new Builtin("builtin_function_or_method", name, a -> body.call(a.prepend(receiver)));
   }
 
   @Override
-  public Object call(Run run, Arguments arguments) {
-    return body.call(run, arguments);
+  public Object call(Arguments arguments) {
+    return body.call(arguments);
   }
 
   @Override
@@ -49,8 +59,6 @@ final class Builtin implements Values.Function1 {
 
   @Override
   public String toString() {
-    return type.equals("function")
-        ? "<function %s>".formatted(name)
-        : "<built-in method %s>".formatted(name);
+    return "<%s %s>".formatted(type.equals("function") ? type : "built-in method", name);
   }
 }

@@ -1,519 +1,412 @@
 package org.tune4j.core.text.jinja;
 
-import com.google.common.collect.ImmutableSet;
-import com.google.errorprone.annotations.FormatMethod;
+import com.google.common.collect.ImmutableMap;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.function.Supplier;
-import org.tune4j.core.text.jinja.Expression.Binary;
-import org.tune4j.core.text.jinja.Expression.Call;
-import org.tune4j.core.text.jinja.Expression.CallArguments;
-import org.tune4j.core.text.jinja.Expression.Concat;
-import org.tune4j.core.text.jinja.Expression.Const;
-import org.tune4j.core.text.jinja.Expression.Filter;
-import org.tune4j.core.text.jinja.Expression.Logical;
-import org.tune4j.core.text.jinja.Expression.Name;
-import org.tune4j.core.text.jinja.Expression.Not;
-import org.tune4j.core.text.jinja.Expression.Sequence;
-import org.tune4j.core.text.jinja.Expression.Unary;
+import org.tune4j.core.text.jinja.CallArguments.CallStep;
+import org.tune4j.core.text.jinja.Expression.Step;
+import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** Parses expressions, by Jinja's grammar and precedence. */
-class ExpressionParser {
-  /** Python's stack ends Jinja's own parser at about 70 levels of parentheses. */
-  private static final int MAX_NESTING = 100;
+/** Parses expressions, by Jinja's grammar and precedence, into what evaluates them. */
+class ExpressionParser extends Cursor {
+  /** Most operations on one value, such as {@code a.b.c|d}. */
+  private static final int MAX_STEPS = 400;
 
-  private static final ImmutableSet<String> COMPARISONS =
-      ImmutableSet.of("==", "!=", "<", "<=", ">", ">=");
-  private static final ImmutableSet<TokenType> ARGUMENT_STARTS =
-      ImmutableSet.of(TokenType.NAME, TokenType.STRING, TokenType.INTEGER, TokenType.FLOAT);
+  /** Names that stand for values; of nothing, for none. */
+  static final ImmutableMap<String, Optional<Object>> CONSTANTS =
+      ImmutableMap.of(
+          "true", Optional.of(true),
+          "True", Optional.of(true),
+          "false", Optional.of(false),
+          "False", Optional.of(false),
+          "none", Optional.empty(),
+          "None", Optional.empty());
 
-  private final List<Token> tokens;
-  private int next;
-  private int nesting;
+  private static final Set<String> COMPARISONS = Set.of("==", "!=", "<", "<=", ">", ">=", "in");
+  private static final Set<String> PRODUCTS = Set.of("*", "/", "//", "%");
+
+  /** The names of the scope that is parsed. */
+  Names names = new Names(null);
+
+  /** Filters and tests that are not known, which is an error unless they stand in a condition. */
+  private final List<Failure> unknown = new ArrayList<>();
+
+  /** Whether a condition is parsed. */
+  boolean soft;
 
   ExpressionParser(List<Token> tokens) {
-    this.tokens = tokens;
+    super(tokens);
   }
 
-  // ---- tokens
-
-  final Token current() {
-    return tokens.get(next);
-  }
-
-  private Token look() {
-    return tokens.get(Math.min(next + 1, tokens.size() - 1));
-  }
-
-  final Token advance() {
-    Token token = current();
-    if (!token.is(TokenType.EOF)) {
-      next++;
-    }
-    return token;
-  }
-
-  final boolean skip(String operator) {
-    if (current().isOperator(operator)) {
-      advance();
-      return true;
-    }
-    return false;
-  }
-
-  final boolean skipName(String name) {
-    if (current().isName(name)) {
-      advance();
-      return true;
-    }
-    return false;
-  }
-
-  final Token expect(TokenType type) {
-    if (!current().is(type)) {
-      throw unexpected(type.description);
-    }
-    return advance();
-  }
-
-  final Token expect(String operator) {
-    if (!current().isOperator(operator)) {
-      throw unexpected(operator);
-    }
-    return advance();
-  }
-
-  final Token expectName(String name) {
-    if (!current().isName(name)) {
-      throw unexpected(name);
-    }
-    return advance();
-  }
-
-  private Failure unexpected(String expected) {
-    return current().is(TokenType.EOF)
-        ? failure(current(), "unexpected end of template, expected '%s'.", expected)
-        : failure(current(), "expected token '%s', got '%s'", expected, current().describe());
-  }
-
-  @FormatMethod
-  static Failure failure(Token at, String format, Object... arguments) {
-    return new Failure(
-        TemplateException.Kind.SYNTAX, format.formatted(arguments), new Const(at, null));
-  }
-
-  /** Parses one level deeper. */
-  final <T> T nested(Supplier<T> parser) {
-    if (++nesting > MAX_NESTING) {
-      throw new Failure(
-          TemplateException.Kind.LIMIT,
-          "expressions and statements are nested more than %d deep".formatted(MAX_NESTING),
-          new Const(current(), null));
-    }
+  /** Parses what a statement holds: filters and tests have to be known, but in a condition. */
+  final <T> T checked(Supplier<T> parser) {
     T result = parser.get();
-    nesting--;
+    if (!soft && !unknown.isEmpty()) {
+      throw unknown.get(0);
+    }
+    unknown.clear();
     return result;
   }
 
   // ---- from loose to tight
 
   final Expression expression() {
-    return expression(true);
-  }
-
-  private Expression expression(boolean conditional) {
-    return nested(() -> conditional ? conditional() : or());
+    return nested(this::conditional);
   }
 
   private Expression conditional() {
-    Token at = current();
+    int known = unknown.size();
     Expression result = or();
-    while (skipName("if")) {
+    for (int count = 1; current().isName("if"); count++) {
+      checkNesting(count, MAX_NESTING);
+      Token at = advance();
+      Expression then = result;
       Expression test = or();
-      Expression otherwise = skipName("else") ? nested(this::conditional) : null;
-      result = new Expression.Conditional(at, test, result, otherwise);
-      at = current();
+      Expression otherwise =
+          skipName("else")
+              ? nested(this::conditional)
+              : s ->
+                  Undefined.because(
+                      "the condition on line %d does not hold, and has no else"
+                          .formatted(at.line()));
+      result = s -> Values.truth(test.eval(s)) ? then.eval(s) : otherwise.eval(s);
+      unknown.subList(known, unknown.size()).clear();
     }
     return result;
   }
 
   private Expression or() {
-    Token at = current();
-    Expression left = and();
-    while (skipName("or")) {
-      left = new Logical(at, left, and(), false);
-      at = current();
-    }
-    return left;
+    return chain(() -> take(Set.of("or")), this::and, Combination::or);
   }
 
   private Expression and() {
-    Token at = current();
-    Expression left = not();
-    while (skipName("and")) {
-      left = new Logical(at, left, not(), true);
-      at = current();
-    }
-    return left;
+    return chain(() -> take(Set.of("and")), this::not, Combination::and);
   }
 
   private Expression not() {
-    Token at = current();
-    return skipName("not") ? new Not(at, nested(this::not)) : comparison();
+    if (!skipName("not")) {
+      return chain(this::comparison, this::sum, Combination::compare);
+    }
+    Expression of = nested(this::not);
+    return s -> !Values.truth(of.eval(s));
   }
 
-  private Expression comparison() {
-    Token at = current();
-    Expression first = sum();
-    List<String> operators = new ArrayList<>();
-    List<Expression> others = new ArrayList<>();
-    while (true) {
-      Token token = current();
-      if (token.is(TokenType.OPERATOR) && COMPARISONS.contains(token.text())) {
-        operators.add(advance().text());
-      } else if (skipName("in")) {
-        operators.add("in");
-      } else if (token.isName("not") && look().isName("in")) {
-        advance();
-        advance();
-        operators.add("not in");
-      } else {
-        break;
-      }
-      others.add(sum());
+  /** Reads an operator that compares; null if there is none. */
+  private Token comparison() {
+    if (!current().isName("not") || !look().isName("in")) {
+      return take(COMPARISONS);
     }
-    return others.isEmpty() ? first : new Expression.Compare(at, first, operators, others);
+    advance();
+    return advance().renamed("not in");
   }
 
   private Expression sum() {
-    Expression left = concat();
-    while (current().isOperator("+") || current().isOperator("-")) {
-      Token operator = advance();
-      left = new Binary(operator, operator.text(), left, concat());
-    }
-    return left;
+    return chain(() -> take(Set.of("+", "-")), this::concatenation, Combination::compute);
   }
 
-  private Expression concat() {
-    Token at = current();
-    Expression first = product();
-    if (!current().isOperator("~")) {
-      return first;
-    }
-    List<Expression> parts = new ArrayList<>(List.of(first));
-    while (skip("~")) {
-      parts.add(product());
-    }
-    return new Concat(at, parts);
+  private Expression concatenation() {
+    return chain(() -> take(Set.of("~")), this::product, Combination::join);
   }
 
   private Expression product() {
-    Expression left = power();
-    while (current().isOperator("*")
-        || current().isOperator("/")
-        || current().isOperator("//")
-        || current().isOperator("%")) {
-      Token operator = advance();
-      left = new Binary(operator, operator.text(), left, power());
-    }
-    return left;
+    return chain(() -> take(PRODUCTS), this::power, Combination::compute);
   }
 
-  /** In Jinja, powers of powers are taken from the left. */
+  /** In Jinja, powers of powers are taken from the left, as all operators are. */
   private Expression power() {
-    Expression left = unary(true);
-    while (current().isOperator("**")) {
-      Token operator = advance();
-      left = new Binary(operator, "**", left, unary(true));
+    return chain(() -> take(Set.of("**")), () -> unary(true), Combination::compute);
+  }
+
+  private static Expression chain(
+      Supplier<Token> operator, Supplier<Expression> operand, Combination combination) {
+    Expression first = operand.get();
+    List<Token> operators = new ArrayList<>();
+    List<Expression> others = new ArrayList<>();
+    for (Token o = operator.get(); o != null; o = operator.get()) {
+      operators.add(o);
+      others.add(operand.get());
     }
-    return left;
+    return others.isEmpty() ? first : s -> combination.eval(s, first, operators, others);
   }
 
   private Expression unary(boolean filters) {
     Token at = current();
-    Expression e;
-    if (skip("-")) {
-      e = new Unary(at, "-", nested(() -> unary(false)));
-    } else if (skip("+")) {
-      e = new Unary(at, "+", nested(() -> unary(false)));
-    } else {
-      e = primary(false);
+    if (!at.isOperator("-") && !at.isOperator("+")) {
+      return steps(primary(), filters);
     }
-    e = postfix(e);
-    return filters ? filters(e) : e;
+    advance();
+    Expression of = nested(() -> unary(/* filters= */ false));
+    Expression signed =
+        s -> {
+          Object v = of.eval(s);
+          s.run.at = at;
+          return Operators.unary(at.text(), v);
+        };
+    return steps(signed, filters);
   }
 
-  /**
-   * Parses a name or a literal.
-   *
-   * @param attributes whether a name may be followed by an attribute, to assign to
-   */
-  final Expression primary(boolean attributes) {
+  // ---- names and literals
+
+  private Expression primary() {
     Token token = current();
     if (token.is(TokenType.NAME)) {
-      advance();
-      return name(token, attributes);
+      return name(advance());
     }
     if (token.is(TokenType.STRING)) {
       StringBuilder text = new StringBuilder();
       while (current().is(TokenType.STRING)) {
         text.append((String) advance().value());
       }
-      return new Const(token, text.toString());
+      return constant(text.toString());
     }
-    if (token.is(TokenType.INTEGER) || token.is(TokenType.FLOAT)) {
-      return new Const(token, advance().value());
+    if (token.is(TokenType.NUMBER)) {
+      return constant(advance().value());
     }
     if (skip("(")) {
-      Expression inside = nested(() -> tuple(false, true, List.of(), true, false));
+      Expression inside =
+          current().isOperator(")")
+              ? constant(Tuple.of())
+              : nested(() -> tuple(this::expression, ""));
       expect(")");
       return inside;
     }
-    if (token.isOperator("[")) {
-      return list();
+    if (skip("[")) {
+      return list(items("]", this::expression), /* tuple= */ false);
     }
-    if (token.isOperator("{")) {
-      return dict();
+    if (skip("{")) {
+      return dict(token);
     }
-    throw failure(token, "unexpected '%s'", token.describe());
+    throw Failure.syntax(token, "unexpected '%s'", token.describe());
   }
 
-  private Expression name(Token token, boolean attributes) {
-    return switch (token.text()) {
-      case "true", "True" -> new Const(token, true);
-      case "false", "False" -> new Const(token, false);
-      case "none", "None" -> new Const(token, null);
-      default ->
-          attributes && skip(".")
-              ? new Expression.NamespaceAttribute(
-                  token, token.text(), expect(TokenType.NAME).text())
-              : new Name(token, token.text());
+  private static Expression constant(Object value) {
+    return s -> value;
+  }
+
+  final Expression name(Token at) {
+    String name = at.text();
+    if (CONSTANTS.containsKey(name)) {
+      return constant(CONSTANTS.get(name).orElse(null));
+    }
+    names.read(name);
+    return s -> {
+      s.run.at = at;
+      return s.get(name);
     };
   }
 
   /**
    * Parses expressions with commas between them: a tuple, or without a comma the expression itself.
    *
-   * @param simple whether only names and literals are allowed, as in targets
-   * @param conditional whether {@code a if b} is an expression here
-   * @param ends names that end it
-   * @param parentheses whether it stands in parentheses, and so may be empty
-   * @param attributes as in {@link #primary}
+   * @param end a name that ends it
    */
-  final Expression tuple(
-      boolean simple,
-      boolean conditional,
-      List<String> ends,
-      boolean parentheses,
-      boolean attributes) {
-    Token at = current();
+  final Expression tuple(Supplier<Expression> item, String end) {
     List<Expression> items = new ArrayList<>();
+    items.add(item.get());
     boolean isTuple = false;
-    while (true) {
-      if (!items.isEmpty()) {
-        expect(",");
-      }
+    while (skip(",")) {
+      isTuple = true;
       Token token = current();
       if (token.is(TokenType.VARIABLE_END)
           || token.is(TokenType.BLOCK_END)
           || token.isOperator(")")
-          || (token.is(TokenType.NAME) && ends.contains(token.text()))) {
+          || token.isName(end)) {
         break;
       }
-      items.add(simple ? primary(attributes) : expression(conditional));
-      if (!current().isOperator(",")) {
-        break;
-      }
-      isTuple = true;
+      items.add(item.get());
     }
-    if (!isTuple) {
+    return isTuple ? list(items, /* tuple= */ true) : items.get(0);
+  }
+
+  /** Parses an expression that is no condition, {@code a if b}. */
+  final Expression unconditional() {
+    return nested(this::or);
+  }
+
+  private static Expression list(List<Expression> items, boolean tuple) {
+    return s -> {
+      List<Object> values = new ArrayList<>(items.size());
+      for (Expression item : items) {
+        values.add(item.eval(s));
+      }
+      s.run.madeElements(values.size(), values.size());
+      return tuple ? Tuple.of(values) : values;
+    };
+  }
+
+  /** Parses items with commas between them, and perhaps after the last, up to a bracket. */
+  private <T> List<T> items(String end, Supplier<T> item) {
+    List<T> items = new ArrayList<>();
+    while (!skip(end)) {
       if (!items.isEmpty()) {
-        return items.get(0);
-      }
-      if (!parentheses) {
-        throw failure(current(), "Expected an expression, got '%s'", current().describe());
-      }
-    }
-    return new Sequence(at, items, true);
-  }
-
-  private Expression list() {
-    Token at = expect("[");
-    List<Expression> items = new ArrayList<>();
-    while (!current().isOperator("]")) {
-      if (!items.isEmpty()) {
         expect(",");
+        if (skip(end)) {
+          break;
+        }
       }
-      if (current().isOperator("]")) {
-        break;
-      }
-      items.add(expression());
+      items.add(item.get());
     }
-    expect("]");
-    return new Sequence(at, items, false);
+    return items;
   }
 
-  private Expression dict() {
-    Token at = expect("{");
+  private Expression dict(Token at) {
     List<Expression> keys = new ArrayList<>();
-    List<Expression> values = new ArrayList<>();
-    while (!current().isOperator("}")) {
-      if (!keys.isEmpty()) {
-        expect(",");
+    List<Expression> values =
+        items(
+            "}",
+            () -> {
+              keys.add(expression());
+              expect(":");
+              return expression();
+            });
+    return s -> {
+      Map<Object, Object> map = new LinkedHashMap<>();
+      for (int i = 0; i < keys.size(); i++) {
+        Object key = keys.get(i).eval(s);
+        Object value = values.get(i).eval(s);
+        s.run.at = at;
+        map.put(Values.key(key), value);
       }
-      if (current().isOperator("}")) {
-        break;
-      }
-      keys.add(expression());
-      expect(":");
-      values.add(expression());
-    }
-    expect("}");
-    return new Expression.Dict(at, keys, values);
+      s.run.madeElements(map.size(), map.size());
+      return map;
+    };
   }
 
-  private Expression postfix(Expression e) {
-    Expression result = e;
+  // ---- attributes, items, calls, filters and tests
+
+  /** An expression whose last step is a call. */
+  record Call(Expression callee, CallStep step) {}
+
+  private record Chain(Expression first, List<Step> steps) implements Expression {
+    @Override
+    public Object eval(Scope s) {
+      Object v = first.eval(s);
+      for (Step step : steps) {
+        v = step.apply(s, v);
+      }
+      return v;
+    }
+  }
+
+  /** Parses an expression that has to be a call. */
+  final Call call(Token at) {
+    if (expression() instanceof Chain c
+        && c.steps.get(c.steps.size() - 1) instanceof CallStep call) {
+      return new Call(new Chain(c.first, c.steps.subList(0, c.steps.size() - 1)), call);
+    }
+    throw Failure.syntax(at, "expected a call");
+  }
+
+  private Expression steps(Expression of, boolean filters) {
+    List<Step> steps = new ArrayList<>();
+    boolean filtered = false; // after a filter there are only calls, filters and tests
     while (true) {
-      if (current().isOperator(".") || current().isOperator("[")) {
-        result = subscript(result);
-      } else if (current().isOperator("(")) {
-        result = new Call(current(), result, arguments());
+      checkNesting(steps.size(), MAX_STEPS);
+      Token token = current();
+      if (token.isOperator("(")) {
+        steps.add(new CallStep(token, arguments()));
+      } else if (!filtered && skip(".")) {
+        steps.add(attribute(token));
+      } else if (!filtered && skip("[")) {
+        steps.add(subscript(token));
+      } else if (filters && skip("|")) {
+        steps.add(filter());
+        filtered = true;
+      } else if (filters && skipName("is")) {
+        steps.add(test());
+        filtered = true;
       } else {
-        return result;
+        return steps.isEmpty() ? of : new Chain(of, List.copyOf(steps));
       }
     }
   }
 
-  private Expression filters(Expression e) {
-    Expression result = e;
-    while (true) {
-      if (current().isOperator("|")) {
-        result = filter(result, false);
-      } else if (current().isName("is")) {
-        result = test(result);
-      } else if (current().isOperator("(")) {
-        result = new Call(current(), result, arguments());
+  private Step attribute(Token dot) {
+    Token name = advance();
+    if (!name.is(TokenType.NAME)
+        && !(name.is(TokenType.NUMBER) && Numbers.isInteger(name.value()))) {
+      throw Failure.syntax(name, "expected a name or a number");
+    }
+    boolean number = name.is(TokenType.NUMBER);
+    Token at = number ? dot : name;
+    return (s, v) -> {
+      s.run.at = at;
+      return number ? Attributes.item(v, name.value()) : Attributes.get(v, name.text());
+    };
+  }
+
+  private Step subscript(Token at) {
+    Expression[] bounds = new Expression[3];
+    int colons = 0;
+    while (!skip("]")) {
+      if (colons < 2 && skip(":")) {
+        colons++;
+      } else if (bounds[colons] == null) {
+        bounds[colons] = expression();
       } else {
-        return result;
+        throw Failure.syntax(current(), "several keys in brackets are not supported");
       }
     }
-  }
-
-  private Expression subscript(Expression owner) {
-    Token token = advance();
-    if (token.isOperator(".")) {
-      Token attribute = advance();
-      if (attribute.is(TokenType.NAME)) {
-        return new Expression.Attribute(attribute, owner, attribute.text());
-      }
-      if (!attribute.is(TokenType.INTEGER)) {
-        throw failure(attribute, "expected name or number");
-      }
-      return new Expression.Item(token, owner, new Const(attribute, attribute.value()));
+    if (colons == 0) {
+      Expression key = bounds[0] == null ? constant(Tuple.of()) : bounds[0];
+      return (s, v) -> {
+        Object k = key.eval(s);
+        s.run.at = at;
+        return Attributes.item(v, k);
+      };
     }
-    List<Expression> keys = new ArrayList<>();
-    while (!current().isOperator("]")) {
-      if (!keys.isEmpty()) {
-        expect(",");
+    return (s, v) -> {
+      Object[] of = new Object[3];
+      for (int i = 0; i < 3; i++) {
+        of[i] = bounds[i] == null ? null : bounds[i].eval(s);
       }
-      Expression slice = slice(owner, token, keys);
-      if (slice != null) {
-        return slice;
-      }
-    }
-    expect("]");
-    return new Expression.Item(
-        token, owner, keys.size() == 1 ? keys.get(0) : new Sequence(token, keys, true));
-  }
-
-  /** Parses a key into the list, or returns a slice. */
-  private Expression slice(Expression owner, Token at, List<Expression> keys) {
-    Expression start = null;
-    if (!current().isOperator(":")) {
-      start = expression();
-      if (!current().isOperator(":")) {
-        keys.add(start);
-        return null;
-      }
-    }
-    expect(":");
-    Expression stop = bound();
-    Expression step = skip(":") ? bound() : null;
-    if (!keys.isEmpty() || !current().isOperator("]")) {
-      throw failure(current(), "a slice among several keys is not known");
-    }
-    expect("]");
-    return new Expression.Slice(at, owner, start, stop, step);
-  }
-
-  private Expression bound() {
-    Token token = current();
-    boolean absent = token.isOperator(":") || token.isOperator("]") || token.isOperator(",");
-    return absent ? null : expression();
+      s.run.at = at;
+      return Attributes.slice(v, of[0], of[1], of[2]);
+    };
   }
 
   private CallArguments arguments() {
     Token open = expect("(");
-    List<Expression> positional = new ArrayList<>();
-    Map<String, Expression> named = new LinkedHashMap<>();
-    Expression spread = null;
-    Expression spreadNamed = null;
-    boolean first = true;
-    while (!current().isOperator(")")) {
-      if (!first) {
-        expect(",");
-        if (current().isOperator(")")) {
-          break;
-        }
-      }
-      first = false;
-      boolean valid;
-      if (skip("*")) {
-        valid = spread == null && spreadNamed == null;
-        spread = expression();
-      } else if (skip("**")) {
-        valid = spreadNamed == null;
-        spreadNamed = expression();
-      } else if (current().is(TokenType.NAME) && look().isOperator("=")) {
-        Token name = advance();
-        advance();
-        valid = spreadNamed == null;
-        if (named.put(name.text(), expression()) != null) {
-          throw failure(name, "keyword argument repeated: %s", name.text());
-        }
-      } else {
-        valid = spread == null && spreadNamed == null && named.isEmpty();
-        positional.add(expression());
-      }
-      if (!valid) {
-        throw failure(open, "invalid syntax for function call expression");
-      }
-    }
-    expect(")");
-    return new CallArguments(positional, named, spread, spreadNamed);
+    CallArguments arguments = new CallArguments();
+    items(
+        ")",
+        () -> {
+          if (skip("*")) {
+            arguments.spread(open, expression());
+          } else if (skip("**")) {
+            arguments.spreadNamed(open, expression());
+          } else if (current().is(TokenType.NAME) && look().isOperator("=")) {
+            Token name = advance();
+            advance();
+            arguments.add(name, name.text(), expression());
+          } else {
+            arguments.add(open, expression());
+          }
+          return open;
+        });
+    return arguments;
   }
 
-  /**
-   * Parses filters, one after the other.
-   *
-   * @param named whether a filter's name comes first, without the bar before it
-   */
-  final Filter filter(Expression of, boolean named) {
-    boolean inline = named;
-    Filter result = null;
-    Expression value = of;
-    while (inline || skip("|")) {
-      inline = false;
-      Token at = current();
-      String name = dottedName();
-      CallArguments arguments = current().isOperator("(") ? arguments() : CallArguments.NONE;
-      result = new Filter(at, name, false, value, arguments);
-      value = result;
+  /** Parses filters, one after the other, each with the bar before it. */
+  final List<Step> filters() {
+    List<Step> filters = new ArrayList<>();
+    while (skip("|")) {
+      filters.add(filter());
     }
-    return result;
+    return filters;
+  }
+
+  /** Parses a filter's name and arguments. */
+  final Step filter() {
+    Token at = current();
+    String name = dottedName();
+    CallArguments arguments = current().isOperator("(") ? arguments() : new CallArguments();
+    return application(at, "filter", Filters.ALL.get(name), name, arguments);
   }
 
   private String dottedName() {
@@ -524,27 +417,43 @@ class ExpressionParser {
     return name.toString();
   }
 
-  private Expression test(Expression of) {
-    Token is = advance();
+  private Step application(
+      Token at, String what, Builtin function, String name, CallArguments arguments) {
+    if (function == null) {
+      unknown.add(Globals.unknown(at, what, "'" + name + "'"));
+    }
+    return (s, v) -> {
+      s.run.at = at;
+      Arguments values = arguments.eval(s).prepend(v);
+      s.run.at = at;
+      s.run.step();
+      if (function == null) {
+        throw Globals.unknown(null, what, "'" + name + "'");
+      }
+      return function.call(values);
+    };
+  }
+
+  private Step test() {
     boolean negated = skipName("not");
     Token at = current();
     String name = dottedName();
-    CallArguments arguments = CallArguments.NONE;
+    CallArguments arguments = new CallArguments();
     Token token = current();
+    boolean word = token.is(TokenType.NAME) && !Set.of("else", "or", "and").contains(token.text());
     if (token.isOperator("(")) {
       arguments = arguments();
-    } else if ((ARGUMENT_STARTS.contains(token.type())
-            || token.isOperator("[")
-            || token.isOperator("{"))
-        && !token.isName("else")
-        && !token.isName("or")
-        && !token.isName("and")) {
+    } else if (word
+        || token.is(TokenType.STRING)
+        || token.is(TokenType.NUMBER)
+        || token.isOperator("[")
+        || token.isOperator("{")) {
       if (token.isName("is")) {
-        throw failure(token, "You cannot chain multiple tests with is");
+        throw Failure.syntax(token, "tests cannot be chained with is");
       }
-      arguments = new CallArguments(List.of(postfix(primary(false))), Map.of(), null, null);
+      arguments.add(at, steps(primary(), /* filters= */ false));
     }
-    Filter test = new Filter(at, name, true, of, arguments);
-    return negated ? new Not(is, test) : test;
+    Step test = application(at, "test", Tests.ALL.get(name), name, arguments);
+    return negated ? (s, v) -> !Values.truth(test.apply(s, v)) : test;
   }
 }

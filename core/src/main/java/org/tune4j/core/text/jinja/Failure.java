@@ -3,24 +3,34 @@ package org.tune4j.core.text.jinja;
 import com.google.errorprone.annotations.FormatMethod;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
 
-/** An error without its place yet; {@link Template} adds that. */
+/** An error without the template's name, which {@link Template} adds. */
 final class Failure extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
   final Kind kind;
 
-  /** The place where it is not that of the running node; null else. */
-  final transient Node at;
+  /** Where it is; null where {@link Run#at} tells. */
+  final transient Token at;
 
-  Failure(Kind kind, String message, Node at) {
+  private Failure(Kind kind, Token at, String message) {
     super(message, null, false, false);
     this.kind = kind;
     this.at = at;
   }
 
   @FormatMethod
+  static Failure at(Token at, Kind kind, String format, Object... arguments) {
+    return new Failure(kind, at, format.formatted(arguments));
+  }
+
+  @FormatMethod
   static Failure of(Kind kind, String format, Object... arguments) {
-    return new Failure(kind, format.formatted(arguments), /* at= */ null);
+    return new Failure(kind, /* at= */ null, format.formatted(arguments));
+  }
+
+  @FormatMethod
+  static Failure syntax(Token at, String format, Object... arguments) {
+    return new Failure(Kind.SYNTAX, at, format.formatted(arguments));
   }
 
   @FormatMethod
@@ -39,12 +49,13 @@ final class Failure extends RuntimeException {
   }
 
   @FormatMethod
-  static Failure overflow(String format, Object... arguments) {
-    return of(Kind.OVERFLOW, format, arguments);
-  }
-
-  @FormatMethod
   static Failure limit(String format, Object... arguments) {
     return of(Kind.LIMIT, format, arguments);
+  }
+
+  /** What Jinja or Python knows and this interpreter leaves out, rather than do it otherwise. */
+  @FormatMethod
+  static Failure unsupported(String format, Object... arguments) {
+    return runtime("%s is not supported in chat templates", format.formatted(arguments));
   }
 }

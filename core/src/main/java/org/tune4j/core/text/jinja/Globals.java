@@ -1,117 +1,128 @@
 package org.tune4j.core.text.jinja;
 
 import com.google.common.collect.ImmutableMap;
-import java.math.BigInteger;
-import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
+import org.tune4j.core.text.jinja.Values.Namespace;
+import org.tune4j.core.text.jinja.Values.Tuple;
 
 /** The functions that every template has, with transformers' two. */
 final class Globals {
-  static final ImmutableMap<String, Builtin> ALL =
-      ImmutableMap.<String, Builtin>builder()
-          .put("range", Builtin.free("range", (run, a) -> range(a)))
-          .put("dict", Builtin.free("dict", Globals::dict))
-          .put("namespace", Builtin.free("namespace", (run, a) -> new Namespace(dict(run, a))))
-          .put("cycler", Builtin.free("cycler", (run, a) -> new Cycler(a.positional())))
-          .put(
-              "joiner",
-              Builtin.function("joiner", "sep?", (run, v) -> new Joiner(absent(v[0], ", "))))
-          .put(
-              "lipsum",
-              Builtin.free(
-                  "lipsum",
-                  (run, a) -> {
-                    throw Failure.runtime("lipsum makes random text, which no prompt can need");
-                  }))
-          .put(
-              "raise_exception",
-              Builtin.function(
-                  "raise_exception",
-                  "message",
-                  (run, v) -> {
-                    throw new Failure(Kind.RAISE, Values.str(run, v[0]), /* at= */ null);
-                  }))
-          .put(
-              "strftime_now",
-              Builtin.function(
-                  "strftime_now",
-                  "format",
-                  (run, v) -> {
-                    if (!Values.isText(v[0])) {
-                      throw Failure.type(
-                          "strftime() argument 1 must be str, not %s", Values.typeName(v[0]));
-                    }
-                    return Strftime.format(Values.text(v[0]), run.clock);
-                  }))
-          .buildOrThrow();
+  private static final ImmutableMap<String, Builtin> ALL = all();
+
+  /** What Jinja has and this interpreter does not. */
+  private static final Set<String> UNSUPPORTED =
+      Set.of("variable self", "variable lipsum", "filter urlize", "filter random");
 
   private Globals() {}
 
-  private static Object absent(Object value, Object otherwise) {
-    return value == Frame.MISSING ? otherwise : value;
+  private static ImmutableMap<String, Builtin> all() {
+    Map<String, Builtin> g = new HashMap<>();
+    g.put(
+        "range",
+        Builtin.free(
+            "range",
+            a -> {
+              if (!a.named().isEmpty()) {
+                throw Failure.type("range() takes no keyword arguments");
+              }
+              return Range.of(a.positional());
+            }));
+    g.put("dict", Builtin.free("dict", Globals::dict));
+    g.put("namespace", Builtin.free("namespace", a -> new Namespace(dict(a))));
+    g.put("cycler", Builtin.free("cycler", a -> new Cycler(a.positional())));
+    Builtin.add(g, "joiner", "sep?", v -> joiner(Builtin.absent(v[0], ", ")));
+    Builtin.add(
+        g,
+        "raise_exception",
+        "message",
+        v -> {
+          throw Failure.of(Kind.RAISE, "%s", Printing.str(v[0]));
+        });
+    Builtin.add(
+        g,
+        "strftime_now",
+        "format",
+        v -> {
+          if (!Values.isText(v[0])) {
+            throw Failure.type("strftime_now() needs a str, not %s", Values.typeName(v[0]));
+          }
+          return Strftime.format(v[0].toString(), Run.now().clock);
+        });
+    return ImmutableMap.copyOf(g);
   }
 
-  private static Object range(Arguments a) {
-    List<Object> n = a.positional();
-    if (!a.named().isEmpty()) {
-      throw Failure.type("range() takes no keyword arguments");
+  /** Returns a global; undefined if there is none of that name. */
+  static Object get(String name) {
+    if (UNSUPPORTED.contains("variable " + name)) {
+      throw Failure.unsupported("the variable '%s'", name);
     }
-    if (n.isEmpty() || n.size() > 3) {
-      throw Failure.type("range expected 1 to 3 arguments, got %d", n.size());
-    }
-    List<BigInteger> of = new ArrayList<>();
-    for (Object v : n) {
-      of.add(Numbers.big(Arithmetic.index(v)));
-    }
-    return Range.of(
-        n.size() == 1 ? BigInteger.ZERO : of.get(0),
-        of.get(n.size() == 1 ? 0 : 1),
-        n.size() == 3 ? of.get(2) : BigInteger.ONE);
+    Builtin global = ALL.get(name);
+    return global == null ? Undefined.name(name) : global;
   }
 
-  private static Map<Object, Object> dict(Run run, Arguments a) {
+  /**
+   * Returns the error that there is no filter or test of a name.
+   *
+   * @param at where it is named; null while rendering
+   */
+  static Failure unknown(Token at, String what, String name) {
+    String message =
+        UNSUPPORTED.contains(what + " " + name.replace("'", ""))
+            ? "the %s %s is not supported in chat templates".formatted(what, name)
+            : "No %s named %s.".formatted(what, name);
+    return at == null ? Failure.runtime("%s", message) : Failure.syntax(at, "%s", message);
+  }
+
+  private static Map<Object, Object> dict(Arguments a) {
     if (a.positional().size() > 1) {
       throw Failure.type("dict expected at most 1 argument, got %d", a.positional().size());
     }
     Map<Object, Object> map = new LinkedHashMap<>();
-    if (a.positional().size() == 1) {
+    if (!a.positional().isEmpty()) {
       Object from = a.positional().get(0);
       if (from instanceof Map<?, ?> m) {
         map.putAll(m);
       } else {
-        pairs(run, from, map);
+        addPairs(from, map);
       }
     }
     map.putAll(a.named());
-    run.madeElements(map.size(), map.size());
+    Run.now().madeElements(map.size(), map.size());
     return map;
   }
 
-  private static void pairs(Run run, Object from, Map<Object, Object> into) {
-    int index = 0;
-    for (Iterator<Object> i = Values.iterator(from); i.hasNext(); index++) {
-      Object item = i.next();
-      run.step();
-      if (Values.iteratorOrNull(item) == null) {
-        throw Failure.type(
-            "cannot convert dictionary update sequence element #%d to a sequence", index);
-      }
-      List<Object> pair = Values.list(run, item);
+  private static void addPairs(Object from, Map<Object, Object> into) {
+    for (Iterator<Object> i = Values.iterator(from); i.hasNext(); ) {
+      List<Object> pair = Values.list(i.next());
       if (pair.size() != 2) {
-        throw Failure.value(
-            "dictionary update sequence element #%d has length %d; 2 is required",
-            index, pair.size());
+        throw Failure.value("dict() needs pairs, not sequences of %d", pair.size());
       }
       into.put(Values.key(pair.get(0)), pair.get(1));
+      Run.now().step();
     }
   }
 
+  /** Returns what gives nothing the first time, then a separator. */
+  private static Builtin joiner(Object separator) {
+    boolean[] used = {false};
+    return Builtin.function(
+        "joiner",
+        "",
+        v -> {
+          boolean first = !used[0];
+          used[0] = true;
+          return first ? "" : separator;
+        });
+  }
+
   /** Gives its items in turn, over and over. */
-  static final class Cycler {
+  private static final class Cycler implements Attributes.Owner {
     private final List<Object> items;
     private int at;
 
@@ -122,28 +133,23 @@ final class Globals {
       this.items = items;
     }
 
-    /** Returns an attribute; {@link Frame#MISSING} if there is none of that name. */
-    Object attribute(String name) {
+    @Override
+    public Object attribute(String name) {
       return switch (name) {
-        case "items" -> new Values.Tuple(items);
+        case "items" -> Tuple.of(items);
         case "pos" -> (long) at;
         case "current" -> items.get(at);
-        case "next" -> Builtin.function("next", "", (run, v) -> next());
+        case "next" -> Builtin.function("next", "", v -> next());
         case "reset" ->
             Builtin.function(
                 "reset",
                 "",
-                (run, v) -> {
+                v -> {
                   at = 0;
                   return null;
                 });
-        default -> Frame.MISSING;
+        default -> Scope.MISSING;
       };
-    }
-
-    @Override
-    public String toString() {
-      return "<Cycler object>";
     }
 
     private Object next() {
@@ -151,46 +157,10 @@ final class Globals {
       at = (at + 1) % items.size();
       return item;
     }
-  }
-
-  /** Gives nothing the first time, then a separator. */
-  static final class Joiner implements Values.Function1 {
-    private final Object separator;
-    private boolean used;
-
-    Joiner(Object separator) {
-      this.separator = separator;
-    }
-
-    @Override
-    public Object call(Run run, Arguments arguments) {
-      NO_PARAMETERS.bind("__call__", arguments);
-      if (used) {
-        return separator;
-      }
-      used = true;
-      return "";
-    }
-
-    private static final Arguments.Signature NO_PARAMETERS = new Arguments.Signature("");
-
-    @Override
-    public String typeName() {
-      return "Joiner";
-    }
 
     @Override
     public String toString() {
-      return "<Joiner object>";
-    }
-
-    /** Returns an attribute; {@link Frame#MISSING} if there is none of that name. */
-    Object attribute(String name) {
-      return switch (name) {
-        case "sep" -> separator;
-        case "used" -> used;
-        default -> Frame.MISSING;
-      };
+      return "<Cycler object>";
     }
   }
 }

@@ -4,11 +4,10 @@ import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import org.tune4j.core.text.jinja.Values.Tuple;
 
 /** Python's {@code json.dumps}, as transformers' filter {@code tojson} calls it. */
 final class Json {
-  private final Run run;
+  private final Run run = Run.now();
   private final boolean ascii;
   private final String indent;
   private final String itemSeparator;
@@ -16,41 +15,38 @@ final class Json {
   private final boolean sortKeys;
   private final StringBuilder out = new StringBuilder();
 
-  private Json(Run run, boolean ascii, String indent, String item, String key, boolean sortKeys) {
-    this.run = run;
+  private Json(boolean ascii, String indent, List<Object> separators, boolean sortKeys) {
     this.ascii = ascii;
     this.indent = indent;
-    this.itemSeparator = item;
-    this.keySeparator = key;
+    this.itemSeparator = separators.get(0).toString();
+    this.keySeparator = separators.get(1).toString();
     this.sortKeys = sortKeys;
   }
 
-  static String dump(
-      Run run, Object v, boolean ascii, Object indent, Object separators, boolean sortKeys) {
-    String indention = null;
-    if (Values.isText(indent)) {
-      indention = Values.text(indent);
-    } else if (indent != null) {
-      indention = (String) Arithmetic.binary(run, "*", " ", Arithmetic.index(indent));
+  /** Dumps the first of the filter's values as the others tell. */
+  static String dump(Object[] v) {
+    Object indent = Builtin.absent(v[2], null);
+    if (indent != null && !Values.isText(indent)) {
+      Numbers.index(indent);
+      indent = Operators.binary("*", " ", indent);
     }
-    String item = indention == null ? ", " : ",";
-    String key = ": ";
-    if (separators != null) {
-      List<Object> two = Values.list(run, separators);
-      if (two.size() != 2) {
-        throw Failure.value("expected 2 separators, found %d", two.size());
-      }
-      for (Object s : two) {
-        if (!Values.isText(s)) {
-          throw Failure.type("a separator must be str, not %s", Values.typeName(s));
-        }
-      }
-      item = Values.text(two.get(0));
-      key = Values.text(two.get(1));
+    Object separators = Builtin.absent(v[3], null);
+    List<Object> two =
+        separators == null ? List.of(indent == null ? ", " : ",", ": ") : Values.list(separators);
+    if (two.size() != 2) {
+      throw Failure.value("expected 2 separators, found %d", two.size());
     }
-    Json json = new Json(run, ascii, indention, item, key, sortKeys);
-    json.value(v, 0);
-    run.made(json.out.length());
+    if (!two.stream().allMatch(Values::isText)) {
+      throw Failure.type("a separator must be str");
+    }
+    Json json =
+        new Json(
+            Filters.truth(v[1]),
+            indent == null ? null : indent.toString(),
+            two,
+            Filters.truth(v[4]));
+    json.value(v[0], 0);
+    json.run.made(json.out.length());
     return json.out.toString();
   }
 
@@ -58,34 +54,26 @@ final class Json {
     Values.checkDepth(depth);
     run.step();
     run.checkSize(out.length());
-    if (v == null) {
-      out.append("null");
-    } else if (v instanceof Boolean) {
-      out.append(v);
-    } else if (v instanceof BigInteger n) {
-      out.append(Numbers.text(n));
-    } else if (v instanceof Long) {
-      out.append(v);
-    } else if (v instanceof Double d) {
-      out.append(number(d));
-    } else if (Values.isText(v)) {
-      text(Values.text(v));
+    if (Values.isText(v)) {
+      text(v.toString());
+    } else if (v == null || Numbers.isNumber(v)) {
+      out.append(plain(v));
     } else if (v instanceof Map<?, ?> map) {
       object(map, depth);
-    } else if (v instanceof List<?> list) {
-      array(list, depth);
-    } else if (v instanceof Tuple t) {
-      array(t.items(), depth);
+    } else if (v instanceof List<?> l && !(v instanceof Range)) {
+      array(l, depth);
     } else {
       throw Failure.type("Object of type %s is not JSON serializable", Values.typeName(v));
     }
   }
 
-  private static String number(double d) {
-    if (Double.isNaN(d)) {
-      return "NaN";
+  private static String plain(Object v) {
+    if (v instanceof Double d) {
+      return Double.isNaN(d)
+          ? "NaN"
+          : Double.isInfinite(d) ? (d > 0 ? "Infinity" : "-Infinity") : Numbers.text(d);
     }
-    return Double.isInfinite(d) ? (d > 0 ? "Infinity" : "-Infinity") : Numbers.text(d);
+    return v instanceof BigInteger n ? Numbers.text(n) : String.valueOf(v);
   }
 
   private void array(List<?> items, int depth) {
@@ -102,36 +90,21 @@ final class Json {
     List<Object[]> entries = new ArrayList<>();
     map.forEach((k, v) -> entries.add(new Object[] {Values.unkey(k), v}));
     if (sortKeys) {
-      entries.sort((a, b) -> Values.less(a[0], b[0]) ? -1 : Values.less(b[0], a[0]) ? 1 : 0);
+      entries.sort((a, b) -> Values.order(a[0], b[0]));
     }
     out.append('{');
     for (int i = 0; i < entries.size(); i++) {
+      Object key = entries.get(i)[0];
+      if (!Values.isText(key) && key != null && !Numbers.isNumber(key)) {
+        throw Failure.type("%s cannot be a key in JSON", Values.typeName(key));
+      }
       separate(i, depth);
-      text(key(entries.get(i)[0]));
+      text(Values.isText(key) ? key.toString() : plain(key));
       out.append(keySeparator);
       value(entries.get(i)[1], depth + 1);
     }
     end(!entries.isEmpty(), depth);
     out.append('}');
-  }
-
-  private static String key(Object k) {
-    if (Values.isText(k)) {
-      return Values.text(k);
-    }
-    if (k == null) {
-      return "null";
-    }
-    if (k instanceof Boolean) {
-      return k.toString();
-    }
-    if (k instanceof Double d) {
-      return number(d);
-    }
-    if (Numbers.isInteger(k)) {
-      return Numbers.text(Numbers.big(k));
-    }
-    throw Failure.type("keys must be str, int, float, bool or None, not %s", Values.typeName(k));
   }
 
   private void separate(int index, int depth) {
@@ -167,7 +140,7 @@ final class Json {
         case '\f' -> out.append("\\f");
         default -> {
           if (c < ' ' || (ascii && c > '~')) {
-            out.append("\\u").append(Text.hex(c, 4));
+            out.append("\\u").append(Escapes.hex(4, c));
           } else {
             out.append(c);
           }

@@ -1,10 +1,13 @@
 package org.tune4j.core.text.jinja;
 
-import com.google.errorprone.annotations.FormatMethod;
+import java.math.BigInteger;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * Splits a template into text, tags and the tokens within tags, and applies whitespace control:
@@ -16,6 +19,13 @@ final class Lexer {
       List.of(
           "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{",
           "}", ">", "<", "=", ".", ":", "|", ",", ";");
+  private static final String CLOSING = ")]}";
+
+  private static final Pattern NUMBER =
+      Pattern.compile(
+          "0[bB][01_]++|0[oO][0-7_]++|0[xX][0-9a-fA-F_]++"
+              + "|[0-9][0-9_]*+(\\.[0-9][0-9_]*+)?([eE][+-]?[0-9][0-9_]*+)?");
+  private static final Pattern DIGITS = Pattern.compile("[0-9][0-9_]*+");
 
   private final String source;
   private final List<Token> tokens = new ArrayList<>();
@@ -36,15 +46,12 @@ final class Lexer {
 
   /** Returns the tokens of a template; the last is {@link TokenType#EOF}. */
   static List<Token> lex(String template) {
-    String lines = normalizeNewlines(template);
+    String lines =
+        template.indexOf('\r') < 0 ? template : template.replace("\r\n", "\n").replace('\r', '\n');
     // a file's last newline is not part of its text
     Lexer lexer = new Lexer(lines.endsWith("\n") ? lines.substring(0, lines.length() - 1) : lines);
     lexer.root();
     return lexer.tokens;
-  }
-
-  private static String normalizeNewlines(String text) {
-    return text.indexOf('\r') < 0 ? text : text.replace("\r\n", "\n").replace('\r', '\n');
   }
 
   private void root() {
@@ -52,35 +59,31 @@ final class Lexer {
       int tag = nextTag(pos);
       if (tag < 0) {
         add(TokenType.DATA, source.substring(pos), null, pos);
-        pos = source.length();
         break;
       }
       char kind = source.charAt(tag + 1);
-      int after = tag + 2;
-      char sign = after < source.length() ? source.charAt(after) : ' ';
-      boolean signed = sign == '-' || sign == '+';
-      addText(pos, tag, signed ? sign : ' ', kind == '{');
-      pos = signed ? after + 1 : after;
+      boolean signed = isSign(tag + 2);
+      addText(pos, tag, signed ? source.charAt(tag + 2) : ' ', kind == '{');
+      pos = tag + (signed ? 3 : 2);
       lineStarting = false;
-      switch (kind) {
-        case '#' -> comment(tag);
-        case '{' -> {
-          add(TokenType.VARIABLE_BEGIN, "", null, tag);
-          tag("}}", TokenType.VARIABLE_END);
-        }
-        default -> {
-          int raw = rawBegin(pos);
-          if (raw >= 0) {
-            moveTo(raw);
-            raw(tag);
-          } else {
-            add(TokenType.BLOCK_BEGIN, "", null, tag);
-            tag("%}", TokenType.BLOCK_END);
-          }
-        }
+      if (kind == '#') {
+        comment(tag);
+      } else if (kind == '{') {
+        add(TokenType.VARIABLE_BEGIN, "", null, tag);
+        tag("}}", TokenType.VARIABLE_END);
+      } else if (rawBegin() >= 0) {
+        moveTo(rawBegin());
+        raw(tag);
+      } else {
+        add(TokenType.BLOCK_BEGIN, "", null, tag);
+        tag("%}", TokenType.BLOCK_END);
       }
     }
     add(TokenType.EOF, "", null, source.length());
+  }
+
+  private boolean isSign(int at) {
+    return at < source.length() && "+-".indexOf(source.charAt(at)) >= 0;
   }
 
   private int nextTag(int from) {
@@ -107,9 +110,7 @@ final class Lexer {
         blank--;
       }
       boolean wholeLine = blank > from ? source.charAt(blank - 1) == '\n' : lineStarting;
-      if (wholeLine) {
-        end = blank;
-      }
+      end = wholeLine ? blank : to;
     }
     if (end > from) {
       add(TokenType.DATA, source.substring(from, end), null, from);
@@ -122,19 +123,17 @@ final class Lexer {
     }
     int end = source.indexOf("#}", pos);
     if (end < 0) {
-      throw failure(start, "Missing end of comment tag");
+      throw failure(start, "a comment without an end");
     }
-    boolean signed = end > pos && (source.charAt(end - 1) == '-' || source.charAt(end - 1) == '+');
-    moveTo(afterEnd(end + 2, signed ? source.charAt(end - 1) : ' ', true));
+    moveTo(afterTag(end + 2, end > pos && isSign(end - 1) ? source.charAt(end - 1) : ' '));
   }
 
-  /** Returns where the rest begins after a tag that ends at {@code end}. */
-  private int afterEnd(int end, char sign, boolean trimNewline) {
+  /** Returns where the rest begins after a block or comment that ends here. */
+  private int afterTag(int end, char sign) {
     if (sign == '-') {
       return skipSpace(end);
     }
-    boolean newline = end < source.length() && source.charAt(end) == '\n';
-    return sign != '+' && trimNewline && newline ? end + 1 : end;
+    return sign != '+' && source.startsWith("\n", end) ? end + 1 : end;
   }
 
   private int skipSpace(int from) {
@@ -146,8 +145,8 @@ final class Lexer {
   }
 
   /** Returns where raw text begins if the tag is {@code raw}, else -1. */
-  private int rawBegin(int from) {
-    int i = skipSpace(from);
+  private int rawBegin() {
+    int i = skipSpace(pos);
     if (!source.startsWith("raw", i)) {
       return -1;
     }
@@ -163,24 +162,21 @@ final class Lexer {
       return; // as with comments
     }
     for (int i = source.indexOf("{%", pos); i >= 0; i = source.indexOf("{%", i + 2)) {
-      int at = i + 2;
-      char sign = at < source.length() ? source.charAt(at) : ' ';
-      boolean signed = sign == '-' || sign == '+';
-      at = skipSpace(signed ? at + 1 : at);
+      char sign = isSign(i + 2) ? source.charAt(i + 2) : ' ';
+      int at = skipSpace(sign == ' ' ? i + 2 : i + 3);
       if (!source.startsWith("endraw", at)) {
         continue;
       }
       at = skipSpace(at + 6);
-      char endSign = at < source.length() ? source.charAt(at) : ' ';
-      boolean endSigned = endSign == '-' || endSign == '+';
-      if (!source.startsWith("%}", endSigned ? at + 1 : at)) {
-        continue;
+      char endSign = isSign(at) ? source.charAt(at) : ' ';
+      at += endSign == ' ' ? 0 : 1;
+      if (source.startsWith("%}", at)) {
+        addText(pos, i, sign, /* variable= */ false);
+        moveTo(afterTag(at + 2, endSign));
+        return;
       }
-      addText(pos, i, signed ? sign : ' ', /* variable= */ false);
-      moveTo(afterEnd(at + (endSigned ? 3 : 2), endSigned ? endSign : ' ', true));
-      return;
     }
-    throw failure(start, "Missing end of raw directive");
+    throw failure(start, "a raw block without an end");
   }
 
   private void moveTo(int to) {
@@ -196,15 +192,13 @@ final class Lexer {
     Deque<Character> open = new ArrayDeque<>();
     while (pos < source.length()) {
       char c = source.charAt(pos);
-      if (open.isEmpty()) {
-        boolean signed = c == '-' || (block && c == '+');
-        if (source.startsWith(end, signed ? pos + 1 : pos)) {
-          add(endType, "", null, pos);
-          moveTo(afterEnd(pos + (signed ? 3 : 2), signed ? c : ' ', block));
-          return;
-        }
+      boolean signed = c == '-' || (block && c == '+');
+      if (open.isEmpty() && source.startsWith(end, signed ? pos + 1 : pos)) {
+        add(endType, "", null, pos);
+        int after = pos + (signed ? 3 : 2);
+        moveTo(block || signed ? afterTag(after, signed ? c : ' ') : after);
+        return;
       }
-      int start = pos;
       if (Text.isSpace(c)) {
         pos = skipSpace(pos);
       } else if (c >= '0' && c <= '9') {
@@ -217,9 +211,6 @@ final class Lexer {
         operator(open);
       }
       lineStarting = source.charAt(pos - 1) == '\n';
-      if (pos == start) {
-        throw new AssertionError("no progress at " + pos);
-      }
     }
   }
 
@@ -232,107 +223,48 @@ final class Lexer {
 
   private void name() {
     int start = pos;
-    boolean valid = true;
     while (pos < source.length() && isNamePart(source.codePointAt(pos))) {
-      int c = source.codePointAt(pos);
-      valid &=
-          c == '_'
-              || (pos == start
-                  ? Character.isUnicodeIdentifierStart(c)
-                  : Character.isUnicodeIdentifierPart(c));
-      pos += Character.charCount(c);
+      pos += Character.charCount(source.codePointAt(pos));
     }
-    if (!valid) {
-      throw failure(start, "Invalid character in identifier");
+    String name = source.substring(start, pos);
+    if (!Text.isIdentifier(name)) {
+      throw failure(start, "a name with a character that names do not have");
     }
-    add(TokenType.NAME, source.substring(start, pos), null, start);
+    add(TokenType.NAME, name.intern(), null, start);
   }
 
   private void number() {
-    int start = pos;
-    boolean afterDot = start > 0 && source.charAt(start - 1) == '.';
-    int end = afterDot ? -1 : floatEnd(start);
-    if (end >= 0) {
-      String digits = source.substring(start, end).replace("_", "");
-      add(TokenType.FLOAT, "", Double.parseDouble(digits), start);
-      pos = end;
-      return;
+    boolean afterDot = pos > 0 && source.charAt(pos - 1) == '.';
+    Matcher m = (afterDot ? DIGITS : NUMBER).matcher(source).region(pos, source.length());
+    if (!m.lookingAt()) {
+      throw new AssertionError("no number at " + pos);
     }
-    int radix = 10;
-    if (source.charAt(start) == '0' && start + 1 < source.length()) {
-      radix =
-          switch (source.charAt(start + 1)) {
-            case 'b', 'B' -> 2;
-            case 'o', 'O' -> 8;
-            case 'x', 'X' -> 16;
-            default -> 10;
-          };
+    String text = m.group();
+    String digits = text.replace("_", "").toLowerCase(Locale.ROOT);
+    boolean prefixed =
+        digits.length() > 1 && Character.isLetter(digits.charAt(1)) && !digits.startsWith("e", 1);
+    boolean real = !afterDot && !prefixed && (m.group(1) != null || m.group(2) != null);
+    boolean zero = digits.chars().allMatch(c -> c == '0');
+    boolean separated =
+        !text.endsWith("_") && !text.contains("__") && !(real && text.matches(".*_[.eE].*"));
+    if (!separated || (!real && !prefixed && digits.startsWith("0") && !zero)) {
+      throw failure(pos, "'" + text + "' is no number");
     }
-    int from = start;
-    if (radix != 10) {
-      end = digits(start + 2, radix, /* underscoreFirst= */ true);
-      from = start + 2;
-      if (end == start + 2) {
-        radix = 10;
-        from = start;
+    Object value;
+    if (real) {
+      value = Double.parseDouble(digits);
+    } else if (prefixed) {
+      int radix = digits.charAt(1) == 'b' ? 2 : digits.charAt(1) == 'o' ? 8 : 16;
+      value = Numbers.normal(new BigInteger(digits.substring(2), radix));
+    } else {
+      if (digits.length() > Numbers.MAX_DIGITS) {
+        throw Failure.at(
+            place(pos), TemplateException.Kind.VALUE, "an integer of %d digits", digits.length());
       }
+      value = Numbers.normal(new BigInteger(digits));
     }
-    if (radix == 10) {
-      // a number that begins with 0 is zero
-      end = source.charAt(start) == '0' ? digits(start, 1, false) : digits(start, 10, false);
-    }
-    String digits = source.substring(from, end).replace("_", "");
-    if (radix == 10 && digits.length() > Numbers.MAX_DIGITS) {
-      throw new Failure(
-          TemplateException.Kind.VALUE,
-          "an integer of %d digits; at most %d are read"
-              .formatted(digits.length(), Numbers.MAX_DIGITS),
-          place(start));
-    }
-    add(TokenType.INTEGER, "", Numbers.normal(new java.math.BigInteger(digits, radix)), start);
-    pos = end;
-  }
-
-  /** Returns the end of digits with single underscores between them; radix 1 knows zero only. */
-  private int digits(int from, int radix, boolean underscoreFirst) {
-    int i = from;
-    boolean first = !underscoreFirst;
-    while (true) {
-      int d = i;
-      if (!first && d < source.length() && source.charAt(d) == '_') {
-        d++;
-      }
-      if (d >= source.length() || !isDigit(source.charAt(d), radix)) {
-        return i;
-      }
-      i = d + 1;
-      first = false;
-    }
-  }
-
-  private static boolean isDigit(char c, int radix) {
-    return radix == 1 ? c == '0' : c < 128 && Character.digit(c, radix) >= 0;
-  }
-
-  /** Returns the end of a float literal that begins here, or -1. */
-  private int floatEnd(int start) {
-    int i = digits(start, 10, false);
-    boolean fraction = false;
-    if (i + 1 < source.length() && source.charAt(i) == '.' && isDigit(source.charAt(i + 1), 10)) {
-      i = digits(i + 1, 10, false);
-      fraction = true;
-    }
-    if (i < source.length() && (source.charAt(i) == 'e' || source.charAt(i) == 'E')) {
-      int e = i + 1;
-      if (e < source.length() && (source.charAt(e) == '+' || source.charAt(e) == '-')) {
-        e++;
-      }
-      int end = digits(e, 10, false);
-      if (end > e) {
-        return end;
-      }
-    }
-    return fraction ? i : -1;
+    add(TokenType.NUMBER, "", value, pos);
+    pos = m.end();
   }
 
   private void string(char quote) {
@@ -342,13 +274,12 @@ final class Lexer {
       i += source.charAt(i) == '\\' ? 2 : 1;
     }
     if (i >= source.length()) {
-      throw failure(start, "unexpected char %s at %d", Values.quoted(String.valueOf(quote)), start);
+      throw failure(start, "a string without an end");
     }
-    String text = source.substring(start + 1, i);
     try {
-      add(TokenType.STRING, "", Text.unescape(text), start);
+      add(TokenType.STRING, "", Escapes.resolve(source.substring(start + 1, i)), start);
     } catch (Failure e) {
-      throw failure(start, "%s", e.getMessage());
+      throw failure(start, e.getMessage());
     }
     pos = i + 1;
   }
@@ -358,61 +289,34 @@ final class Lexer {
     String operator =
         OPERATORS.stream().filter(o -> source.startsWith(o, start)).findFirst().orElse(null);
     if (operator == null) {
-      throw failure(
-          start,
-          "unexpected char %s at %d",
-          Values.quoted(Character.toString(source.codePointAt(start))),
-          source.codePointCount(0, start));
+      throw failure(start, "unexpected '" + Character.toString(source.codePointAt(start)) + "'");
     }
-    switch (operator) {
-      case "{" -> open.push('}');
-      case "(" -> open.push(')');
-      case "[" -> open.push(']');
-      case "}", ")", "]" -> {
-        if (open.isEmpty()) {
-          throw failure(start, "unexpected '%s'", operator);
-        }
-        char expected = open.pop();
-        if (expected != operator.charAt(0)) {
-          throw failure(start, "unexpected '%s', expected '%s'", operator, expected);
-        }
-      }
-      default -> {
-        // no bracket
-      }
+    int bracket = "([{".indexOf(operator);
+    if (bracket >= 0) {
+      open.push(CLOSING.charAt(bracket));
+    } else if (CLOSING.contains(operator) && (open.isEmpty() || open.pop() != operator.charAt(0))) {
+      throw failure(start, "unexpected '" + operator + "'");
     }
     add(TokenType.OPERATOR, operator, null, start);
     pos = start + operator.length();
   }
 
   private void add(TokenType type, String text, Object value, int at) {
-    count(at);
-    tokens.add(new Token(type, text, value, line, at - lineStart + 1));
+    Token place = place(at);
+    tokens.add(new Token(type, text, value, place.line(), place.column()));
   }
 
-  private void count(int at) {
+  private Token place(int at) {
     for (; counted < at; counted++) {
       if (source.charAt(counted) == '\n') {
         line++;
         lineStart = counted + 1;
       }
     }
+    return new Token(TokenType.EOF, "", null, line, at - lineStart + 1);
   }
 
-  private Node place(int at) {
-    count(at);
-    return new Place(new Token(TokenType.EOF, "", null, line, at - lineStart + 1));
-  }
-
-  @FormatMethod
-  private Failure failure(int at, String format, Object... arguments) {
-    return new Failure(TemplateException.Kind.SYNTAX, format.formatted(arguments), place(at));
-  }
-
-  /** A place without anything. */
-  private static final class Place extends Node {
-    Place(Token at) {
-      super(at);
-    }
+  private Failure failure(int at, String message) {
+    return Failure.syntax(place(at), "%s", message);
   }
 }

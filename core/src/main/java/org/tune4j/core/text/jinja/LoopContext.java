@@ -1,137 +1,115 @@
 package org.tune4j.core.text.jinja;
 
-import com.google.common.collect.Iterators;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
-import java.util.Objects;
+import org.tune4j.core.text.jinja.Values.Lazy;
+import org.tune4j.core.text.jinja.Values.Tuple;
 
 /** The variable {@code loop} within a loop. */
-final class LoopContext implements Values.Function1 {
+final class LoopContext implements Callable, Attributes.Owner {
+  /** Renders the body of a recursive loop for other items. */
+  interface Recursion {
+    String render(Object items, int depth);
+  }
+
   private final Object iterable;
-  private final Values.Function1 recurse;
+  private final Recursion recursion;
   private final int depth0;
   private Iterator<Object> items;
-  private Integer length;
+  private int length = -1;
   private int index0 = -1;
-  private Object before = Frame.MISSING;
-  private Object current = Frame.MISSING;
-  private Object after = Frame.MISSING;
-  private Object changed = Frame.MISSING;
+  private Object before = Scope.MISSING;
+  private Object current = Scope.MISSING;
+  private Object after = Scope.MISSING;
+  private Object changed = Scope.MISSING;
 
   /**
    * Begins a loop.
    *
-   * @param recurse renders the loop's body for other items; null if the loop is not recursive
+   * @param recursion null if the loop is not recursive
    */
-  LoopContext(Object iterable, Values.Function1 recurse, int depth0) {
+  LoopContext(Object iterable, Recursion recursion, int depth0) {
     this.iterable = iterable;
-    this.recurse = recurse;
+    this.recursion = recursion;
     this.depth0 = depth0;
     items = Values.iterator(iterable);
   }
 
   boolean hasNext() {
-    return after != Frame.MISSING || items.hasNext();
+    return after != Scope.MISSING || items.hasNext();
   }
 
   Object next() {
     before = current;
-    current = after != Frame.MISSING ? after : items.next();
-    after = Frame.MISSING;
+    current = after != Scope.MISSING ? after : items.next();
+    after = Scope.MISSING;
     index0++;
     return current;
   }
 
-  /** Iterates over the rest together with this loop, as Python's object does. */
-  Iterator<Object> iterator() {
-    LoopContext loop = this;
-    return new Iterator<>() {
-      @Override
-      public boolean hasNext() {
-        return loop.hasNext();
-      }
-
-      @Override
-      public Object next() {
-        return Values.Tuple.of(loop.next(), loop);
-      }
-    };
-  }
-
-  int length() {
-    if (length == null) {
-      Integer size = Values.size(iterable);
-      if (size == null) {
-        List<Object> rest = new ArrayList<>();
-        Iterators.addAll(rest, items);
-        items = rest.iterator();
-        size = rest.size() + index0 + 1 + (after == Frame.MISSING ? 0 : 1);
-      }
-      length = size;
+  private long length() {
+    if (length < 0 && iterable instanceof Lazy) {
+      List<Object> rest = new ArrayList<>(Values.list(new Lazy("generator", items)));
+      items = rest.iterator();
+      length = rest.size() + index0 + 1 + (after == Scope.MISSING ? 0 : 1);
+    } else if (length < 0) {
+      length = Values.length(iterable);
     }
     return length;
   }
 
+  /** Looks at the next item without taking it. */
   private boolean peek() {
-    if (after == Frame.MISSING && items.hasNext()) {
+    if (after == Scope.MISSING && items.hasNext()) {
       after = items.next();
     }
-    return after != Frame.MISSING;
+    return after != Scope.MISSING;
   }
 
-  /** Returns an attribute; {@link Frame#MISSING} if there is none of that name. */
-  Object attribute(String name) {
+  @Override
+  public Object attribute(String name) {
     return switch (name) {
       case "index" -> index0 + 1L;
       case "index0" -> (long) index0;
-      case "revindex" -> (long) length() - index0;
-      case "revindex0" -> (long) length() - index0 - 1;
+      case "revindex" -> length() - index0;
+      case "revindex0" -> length() - index0 - 1;
       case "first" -> index0 == 0;
       case "last" -> !peek();
-      case "length" -> (long) length();
+      case "length" -> length();
       case "depth" -> depth0 + 1L;
       case "depth0" -> (long) depth0;
       case "previtem" -> index0 == 0 ? Undefined.because("there is no previous item") : before;
       case "nextitem" -> peek() ? after : Undefined.because("there is no next item");
-      case "cycle" -> Builtin.free("cycle", (run, a) -> cycle(a));
-      case "changed" -> Builtin.free("changed", (run, a) -> changed(a));
-      default -> Frame.MISSING;
+      case "cycle" -> Builtin.free("cycle", a -> cycle(a.positional()));
+      case "changed" -> Builtin.free("changed", a -> changed(Tuple.of(a.positional())));
+      default -> Scope.MISSING;
     };
   }
 
-  private Object cycle(Arguments arguments) {
-    List<Object> values = arguments.positional();
+  private Object cycle(List<Object> values) {
     if (values.isEmpty()) {
       throw Failure.type("no items for cycling given");
     }
     return values.get(index0 % values.size());
   }
 
-  private Object changed(Arguments arguments) {
-    Object value = new Values.Tuple(List.copyOf(nonNull(arguments.positional())));
-    if (changed == Frame.MISSING || !Values.equal(changed, value)) {
-      changed = value;
-      return true;
-    }
-    return false;
-  }
-
-  private static List<Object> nonNull(List<Object> values) {
-    // List.copyOf takes no null; a null equals only itself, as does this
-    return values.stream().map(v -> Objects.requireNonNullElse(v, Frame.MISSING)).toList();
+  private boolean changed(Tuple value) {
+    boolean same = changed != Scope.MISSING && Values.equal(changed, value);
+    changed = value;
+    return !same;
   }
 
   @Override
-  public Object call(Run run, Arguments arguments) {
-    if (recurse == null) {
-      throw Failure.type("The loop must have the 'recursive' marker to be called recursively.");
+  public Object call(Arguments arguments) {
+    if (recursion == null) {
+      throw Failure.type("the loop must have the 'recursive' marker to be called recursively");
     }
-    Object[] values = RECURSION.bind("__call__", arguments);
-    return recurse.call(run, Arguments.of(values[0], (long) depth0 + 1));
+    Object[] values = PARAMETERS.bind(arguments);
+    return recursion.render(values[0], depth0 + 1);
   }
 
-  private static final Arguments.Signature RECURSION = new Arguments.Signature("iterable");
+  private static final Arguments.Signature PARAMETERS = new Arguments.Signature("loop", "iterable");
 
   @Override
   public String typeName() {

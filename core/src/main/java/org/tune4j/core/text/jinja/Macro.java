@@ -1,86 +1,105 @@
 package org.tune4j.core.text.jinja;
 
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** A macro, or the body of a call block, with the frame that it was defined in. */
-final class Macro implements Values.Function1 {
+/** A macro, or the body of a call block, with the scope that it was defined in. */
+final class Macro implements Callable, Attributes.Owner {
   /**
    * What is fixed about a macro.
    *
    * @param name null for a call block's body
-   * @param caller whether the body uses {@code caller} without declaring it
+   * @param defaults of the last parameters
+   * @param levels how deeply the body is nested
    */
-  record Shape(
-      String name, List<String> parameters, boolean caller, boolean kwargs, boolean varargs) {}
-
-  /** Renders the body with the values of the parameters, then caller, kwargs, varargs if used. */
-  interface Body {
-    String render(List<Object> values);
+  record Definition(
+      String name,
+      List<String> parameters,
+      List<Expression> defaults,
+      Names names,
+      Statement body,
+      int levels) {
+    /** Returns the default value of a parameter; null if it has none. */
+    Expression defaultOf(int parameter) {
+      int at = parameter - (parameters.size() - defaults.size());
+      return at < 0 ? null : defaults.get(at);
+    }
   }
 
-  private final Shape shape;
-  private final Body body;
+  private final Definition of;
+  private final Scope outer;
 
-  Macro(Shape shape, Body body) {
-    this.shape = shape;
-    this.body = body;
+  Macro(Definition of, Scope outer) {
+    this.of = of;
+    this.outer = outer;
   }
 
   @Override
-  public Object call(Run run, Arguments arguments) {
-    List<String> parameters = shape.parameters;
-    List<Object> given = arguments.positional();
-    Map<String, Object> named = new LinkedHashMap<>(arguments.named());
-    List<Object> values =
-        new ArrayList<>(given.subList(0, Math.min(given.size(), parameters.size())));
-    boolean foundCaller = parameters.contains("caller");
-    if (values.size() < parameters.size()) {
-      foundCaller = false;
-      for (String p : parameters.subList(values.size(), parameters.size())) {
-        values.add(named.containsKey(p) ? named.remove(p) : Frame.MISSING);
-        foundCaller |= p.equals("caller");
-      }
-    }
-    if (shape.caller && !foundCaller) {
-      Object caller = named.remove("caller");
-      values.add(caller == null ? Undefined.because("No caller defined") : caller);
-    }
-    if (shape.kwargs) {
-      values.add(named);
-    } else if (named.containsKey("caller")) {
-      throw Failure.type(
-          "macro %s was invoked with two values for the special caller argument."
-              + " This is most likely a bug.",
-          Values.quoted(shape.name));
-    } else if (!named.isEmpty()) {
-      throw Failure.type(
-          "macro %s takes no keyword argument %s",
-          Values.quoted(shape.name), Values.quoted(named.keySet().iterator().next()));
-    }
-    List<Object> rest = given.subList(Math.min(given.size(), parameters.size()), given.size());
-    if (shape.varargs) {
-      values.add(new Values.Tuple(rest));
-    } else if (!rest.isEmpty()) {
-      throw Failure.type(
-          "macro %s takes not more than %d argument(s)",
-          Values.quoted(shape.name), parameters.size());
-    }
-    return body.render(values);
+  public Object call(Arguments arguments) {
+    return outer.run.call(of.levels, () -> of.body.exec(scope(arguments)));
   }
 
-  /** Returns an attribute; {@link Frame#MISSING} if there is none of that name. */
-  Object attribute(String attribute) {
+  private Scope scope(Arguments arguments) {
+    List<Object> given = arguments.positional();
+    Map<String, Object> named = new LinkedHashMap<>(arguments.named());
+    Map<String, Object> values = new HashMap<>();
+    int taken = Math.min(given.size(), of.parameters.size());
+    for (int i = 0; i < of.parameters.size(); i++) {
+      String p = of.parameters.get(i);
+      boolean byName = i >= taken && named.containsKey(p);
+      values.put(p, i < taken ? given.get(i) : byName ? named.remove(p) : Scope.MISSING);
+    }
+    Set<String> special = new HashSet<>(of.parameters);
+    if (of.names.uses("caller") && special.add("caller")) {
+      Object caller = named.remove("caller");
+      values.put("caller", caller == null ? Undefined.because("there is no caller") : caller);
+    }
+    if (of.names.uses("kwargs") && special.add("kwargs")) {
+      values.put("kwargs", named);
+    } else if (!named.isEmpty()) {
+      throw Failure.type(
+          "macro '%s' takes no keyword argument '%s'", of.name, named.keySet().iterator().next());
+    }
+    List<Object> rest = new ArrayList<>(given.subList(taken, given.size()));
+    if (of.names.uses("varargs") && special.add("varargs")) {
+      values.put("varargs", Tuple.of(rest));
+    } else if (!rest.isEmpty()) {
+      throw Failure.type(
+          "macro '%s' takes not more than %d argument(s)", of.name, of.parameters.size());
+    }
+    Scope scope = outer.inner(of.names);
+    values.forEach(scope::set);
+    for (int i = 0; i < of.parameters.size(); i++) {
+      String p = of.parameters.get(i);
+      if (values.get(p) == Scope.MISSING) {
+        Expression otherwise = of.defaultOf(i);
+        scope.set(
+            p,
+            otherwise != null
+                ? otherwise.eval(scope)
+                : Undefined.because("parameter '%s' was not provided".formatted(p)));
+      }
+    }
+    return scope;
+  }
+
+  @Override
+  public Object attribute(String attribute) {
+    List<String> parameters = of.parameters;
     return switch (attribute) {
-      case "name" -> shape.name;
-      case "arguments" -> new Values.Tuple(new ArrayList<>(shape.parameters));
-      case "catch_kwargs" -> shape.kwargs;
-      case "catch_varargs" -> shape.varargs;
-      case "caller" -> shape.caller;
-      case "explicit_caller" -> shape.parameters.contains("caller");
-      default -> Frame.MISSING;
+      case "name" -> of.name;
+      case "arguments" -> Tuple.of(new ArrayList<>(parameters));
+      case "catch_kwargs" -> of.names.uses("kwargs") && !parameters.contains("kwargs");
+      case "catch_varargs" -> of.names.uses("varargs") && !parameters.contains("varargs");
+      case "caller" -> of.names.uses("caller");
+      case "explicit_caller" -> parameters.contains("caller");
+      default -> Scope.MISSING;
     };
   }
 
@@ -91,8 +110,6 @@ final class Macro implements Values.Function1 {
 
   @Override
   public String toString() {
-    return shape.name == null
-        ? "<Macro anonymous>"
-        : "<Macro %s>".formatted(Values.quoted(shape.name));
+    return of.name == null ? "<Macro anonymous>" : "<Macro '%s'>".formatted(of.name);
   }
 }

@@ -1,334 +1,440 @@
 package org.tune4j.core.text.jinja;
 
-import com.google.common.collect.ImmutableSet;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.stream.Collectors;
-import org.tune4j.core.text.jinja.Expression.Call;
-import org.tune4j.core.text.jinja.Expression.Const;
-import org.tune4j.core.text.jinja.Expression.Filter;
-import org.tune4j.core.text.jinja.Expression.Name;
-import org.tune4j.core.text.jinja.Expression.Sequence;
-import org.tune4j.core.text.jinja.MacroStatement.CallBlock;
-import org.tune4j.core.text.jinja.MacroStatement.Definition;
-import org.tune4j.core.text.jinja.MacroStatement.Generation;
+import java.util.function.Supplier;
+import org.tune4j.core.text.jinja.Expression.Step;
+import org.tune4j.core.text.jinja.Statement.End;
 
-/** Parses the statements of a template. */
+/** Parses a template, into what renders it. */
 final class Parser extends ExpressionParser {
-  private static final ImmutableSet<String> LOADING =
-      ImmutableSet.of("include", "import", "from", "extends");
+  private final Set<String> blocks = new HashSet<>();
 
-  /** The tags that are open, and which ends each waits for. */
-  private final Deque<String> open = new ArrayDeque<>();
+  /** Whether there is a loop to leave. */
+  private boolean inLoop;
 
-  private final Deque<List<String>> ends = new ArrayDeque<>();
+  private boolean generation;
 
   private Parser(List<Token> tokens) {
     super(tokens);
   }
 
-  static List<Statement> parse(List<Token> tokens) {
-    return new Parser(tokens).statements(List.of());
+  /**
+   * A template, parsed.
+   *
+   * @param generation whether it has blocks of what the assistant generates
+   */
+  record Parsed(Names names, Statement body, boolean generation) {}
+
+  static Parsed parse(List<Token> tokens) {
+    Parser parser = new Parser(tokens);
+    Statement body = parser.statements(Set.of());
+    return new Parsed(parser.names, body, parser.generation);
   }
 
   /** Parses up to a tag of one of some names, which is left to be read, or to the end. */
-  private List<Statement> statements(List<String> until) {
+  private Statement statements(Set<String> until) {
     List<Statement> body = new ArrayList<>();
     while (!current().is(TokenType.EOF)) {
       Token token = advance();
-      switch (token.type()) {
-        case DATA -> body.add(new Statement.Output(token, List.of(new Const(token, token.text()))));
-        case VARIABLE_BEGIN -> {
-          Expression value = tuple(false, true, List.of(), false, false);
-          body.add(new Statement.Output(token, List.of(value)));
-          expect(TokenType.VARIABLE_END);
-        }
-        default -> {
-          if (current().is(TokenType.NAME) && until.contains(current().text())) {
-            return body;
-          }
-          body.add(nested(this::statement));
-          expect(TokenType.BLOCK_END);
-        }
+      if (token.is(TokenType.DATA)) {
+        body.add(output(s -> token.text()));
+      } else if (token.is(TokenType.VARIABLE_BEGIN)) {
+        body.add(output(tuple(this::expression)));
+        expect(TokenType.VARIABLE_END);
+      } else if (current().is(TokenType.NAME) && until.contains(current().text())) {
+        return Statement.all(body);
+      } else {
+        body.add(nested(this::statement));
+        expect(TokenType.BLOCK_END);
       }
     }
-    return body;
+    if (!until.isEmpty()) {
+      throw Failure.syntax(current(), "the template ends before %s", until);
+    }
+    return Statement.all(body);
   }
 
-  /** Parses the rest of a tag and what follows it up to one of its ends. */
-  private List<Statement> body(String... until) {
+  private static Statement output(Expression e) {
+    return s -> {
+      s.run.write(Printing.str(e.eval(s)));
+      return End.NORMAL;
+    };
+  }
+
+  private Expression tuple(Supplier<Expression> item) {
+    return checked(() -> tuple(item, ""));
+  }
+
+  /** Parses a body after the rest of its tag, up to one of the ends. */
+  private Statement body(String... until) {
     skip(":");
     expect(TokenType.BLOCK_END);
-    ends.push(List.of(until));
-    List<Statement> body = statements(List.of(until));
-    if (current().is(TokenType.EOF)) {
-      throw unfinished(current(), "Unexpected end of template.");
-    }
-    ends.pop();
-    return body;
+    return statements(Set.of(until));
   }
 
-  private List<Statement> bodyTo(String end) {
-    List<Statement> body = body(end);
+  /** Parses a body, and its end. */
+  private Statement whole(String end) {
+    Statement body = body(end);
     advance();
     return body;
   }
 
-  private Failure unfinished(Token at, String message) {
-    StringBuilder text = new StringBuilder(message);
-    if (!ends.isEmpty()) {
-      text.append(" Jinja was looking for the following tags: ")
-          .append(ends.peek().stream().map(Values::quoted).collect(Collectors.joining(" or ")))
-          .append('.');
-    }
-    if (!open.isEmpty()) {
-      text.append(" The innermost block that needs to be closed is ")
-          .append(Values.quoted(open.peek()))
-          .append('.');
-    }
-    return failure(at, "%s", text);
+  /** Parses something that has variables of its own. */
+  private <T> T scoped(Names inner, boolean loop, Supplier<T> parser) {
+    Names outer = names;
+    boolean outerLoop = inLoop;
+    boolean outerSoft = soft;
+    names = inner;
+    inLoop = loop;
+    soft = false;
+    T result = parser.get();
+    names = outer;
+    inLoop = outerLoop;
+    soft = outerSoft;
+    return result;
   }
 
   private Statement statement() {
-    Token tag = current();
-    if (!tag.is(TokenType.NAME)) {
-      throw failure(tag, "tag name expected");
-    }
-    open.push(tag.text());
-    Statement statement =
-        switch (tag.text()) {
-          case "for" -> loop(advance());
-          case "if" -> condition(advance());
-          case "set" -> set(advance());
-          case "with" -> with(advance());
-          case "macro" -> macro(advance());
-          case "call" -> callBlock(advance());
-          case "filter" -> filterBlock(advance());
-          case "print" -> print(advance());
-          case "block" -> block(advance());
-          case "generation" -> new Generation(advance(), bodyTo("endgeneration"));
-          case "break" -> new Statement.Jump(advance(), Statement.End.BREAK);
-          case "continue" -> new Statement.Jump(advance(), Statement.End.CONTINUE);
-          case "autoescape" ->
-              throw failure(tag, "automatic escaping is for web pages; prompts have none");
-          default -> {
-            if (LOADING.contains(tag.text())) {
-              yield load(advance());
-            }
-            open.pop();
-            throw unfinished(
-                tag, "Encountered unknown tag %s.".formatted(Values.quoted(tag.text())));
-          }
-        };
-    open.pop();
-    return statement;
+    Token tag = expect(TokenType.NAME);
+    return switch (tag.text()) {
+      case "for" -> loop(tag);
+      case "if" -> condition();
+      case "set" -> set(tag);
+      case "with" -> with();
+      case "macro" -> macro();
+      case "call" -> callBlock(tag);
+      case "filter" -> filterBlock();
+      case "print" -> print();
+      case "block" -> block(tag);
+      case "generation" -> generation();
+      case "break", "continue" -> jump(tag);
+      case "include", "import", "from", "extends" -> load(tag);
+      case "autoescape" ->
+          throw Failure.syntax(tag, "the tag 'autoescape' is not supported in chat templates");
+      default -> throw Failure.syntax(tag, "Encountered unknown tag '%s'.", tag.text());
+    };
   }
 
-  /** Parses what is assigned to. */
-  private Expression target(List<String> until, boolean attributes) {
+  private Statement print() {
+    List<Statement> outputs = new ArrayList<>();
+    while (!current().is(TokenType.BLOCK_END)) {
+      if (!outputs.isEmpty()) {
+        expect(",");
+      }
+      outputs.add(output(checked(this::expression)));
+    }
+    return Statement.all(outputs);
+  }
+
+  private Statement load(Token at) {
+    Expression template = checked(this::expression);
+    while (!current().is(TokenType.BLOCK_END) && !current().is(TokenType.EOF)) {
+      advance();
+    }
+    return s -> {
+      template.eval(s);
+      s.run.at = at;
+      throw Failure.type("{%% %s %%}: a chat template has no other templates", at.text());
+    };
+  }
+
+  // ---- assignments
+
+  /** Parses one or several targets with commas between them. */
+  private Target target(boolean attributes) {
     Token at = current();
-    Expression target = tuple(true, true, until, false, attributes);
-    if (target.notAssignable() != null) {
-      throw failure(at, "can't assign to '%s'", target.notAssignable());
-    }
-    return used(target, Name.Use.STORE);
-  }
-
-  private static Expression used(Expression target, Name.Use use) {
-    if (target instanceof Name n) {
-      n.use = use;
-    } else if (target instanceof Sequence s) {
-      s.items.forEach(i -> used(i, use));
-    }
-    return target;
-  }
-
-  private Name name(Name.Use use) {
-    Token token = expect(TokenType.NAME);
-    if (Set.of("true", "True", "false", "False", "none", "None").contains(token.text())) {
-      throw failure(token, "can't assign to 'name'");
-    }
-    Name name = new Name(token, token.text());
-    name.use = use;
-    return name;
-  }
-
-  private Statement loop(Token at) {
-    Expression target = target(List.of("in"), false);
-    expectName("in");
-    Expression items = tuple(false, false, List.of("recursive"), false, false);
-    Expression test = skipName("if") ? expression() : null;
-    boolean recursive = skipName("recursive");
-    List<Statement> body = body("endfor", "else");
-    List<Statement> otherwise = advance().isName("else") ? bodyTo("endfor") : List.of();
-    Expression testTarget = test == null ? null : copy(target);
-    return new Loop(at, target, testTarget, items, test, recursive, body, otherwise);
-  }
-
-  private static Expression copy(Expression target) {
-    Token at = new Token(TokenType.NAME, "", null, target.line, target.column);
-    if (target instanceof Name n) {
-      Name copy = new Name(at, n.name);
-      copy.use = n.use;
-      return copy;
-    }
-    return new Sequence(at, ((Sequence) target).items.stream().map(Parser::copy).toList(), true);
-  }
-
-  private Statement condition(Token at) {
-    Statement.If first =
-        new Statement.If(
-            at, tuple(false, false, List.of(), false, false), body("elif", "else", "endif"));
-    for (Token end = advance(); !end.isName("endif"); end = advance()) {
-      if (end.isName("else")) {
-        first.otherwise(bodyTo("endif"));
+    List<Target> targets = new ArrayList<>(List.of(single(attributes)));
+    boolean several = false;
+    while (skip(",")) {
+      several = true;
+      if (current().isName("in")) {
         break;
       }
-      first.elif(
-          new Statement.If(
-              end, tuple(false, false, List.of(), false, false), body("elif", "else", "endif")));
+      targets.add(single(attributes));
     }
-    return first;
+    return several ? Target.several(at, targets) : targets.get(0);
+  }
+
+  private Target single(boolean attributes) {
+    if (skip("(")) {
+      Target inside = nested(() -> target(/* attributes= */ false));
+      expect(")");
+      return inside;
+    }
+    Token token = variable();
+    return attributes && skip(".")
+        ? Target.attribute(name(token), expect(TokenType.NAME).text())
+        : Target.name(token.text());
+  }
+
+  private Token variable() {
+    Token token = expect(TokenType.NAME);
+    if (CONSTANTS.containsKey(token.text())) {
+      throw Failure.syntax(token, "can't assign to '%s'", token.text());
+    }
+    return token;
   }
 
   private Statement set(Token at) {
-    Expression target = target(List.of(), true);
-    if (skip("=")) {
-      return new Statement.Assign(at, target, tuple(false, true, List.of(), false, false));
+    Target target = target(/* attributes= */ true);
+    if (!skip("=")) {
+      target.names().forEach(names::set);
+      return captured(
+          this::filters,
+          "endset",
+          (s, v) -> {
+            target.check(s);
+            target.assign(s, v);
+          });
     }
-    Filter filter = filter(null, false);
-    return new Statement.AssignBlock(at, target, filter, bodyTo("endset"));
+    Expression value = tuple(this::expression);
+    target.names().forEach(names::set);
+    return s -> {
+      s.run.at = at;
+      target.check(s);
+      target.assign(s, value.eval(s));
+      return End.NORMAL;
+    };
   }
 
-  private Statement with(Token at) {
-    List<Expression> targets = new ArrayList<>();
+  /** Parses filters and a body, whose text the filters change before it is used. */
+  private Statement captured(Supplier<List<Step>> filters, String end, Target.Assignment use) {
+    Names inner = new Names(names);
+    return scoped(
+        inner,
+        inLoop,
+        () -> {
+          List<Step> steps = checked(filters);
+          Statement body = whole(end);
+          return s -> {
+            Scope scope = s.inner(inner);
+            StringBuilder text = new StringBuilder();
+            End how = s.run.capture(text, () -> body.exec(scope));
+            if (how == End.NORMAL) {
+              Object v = text.toString();
+              for (Step step : steps) {
+                v = step.apply(scope, v);
+              }
+              use.assign(s, v);
+              scope.end();
+            }
+            return how;
+          };
+        });
+  }
+
+  private Statement filterBlock() {
+    return captured(
+        () -> {
+          List<Step> all = new ArrayList<>(List.of(filter()));
+          all.addAll(filters());
+          return all;
+        },
+        "endfilter",
+        Parser::writeText);
+  }
+
+  /** Writes what a filter or call block results in, which has to be text. */
+  private static void writeText(Scope s, Object v) {
+    if (!Values.isText(v)) {
+      throw Failure.type("expected str instance, %s found", Values.typeName(v));
+    }
+    s.run.write(v.toString());
+  }
+
+  private Statement with() {
+    Names inner = new Names(names);
+    List<Target> targets = new ArrayList<>();
     List<Expression> values = new ArrayList<>();
     while (!current().is(TokenType.BLOCK_END)) {
       if (!targets.isEmpty()) {
         expect(",");
       }
-      targets.add(used(target(List.of(), false), Name.Use.PARAMETER));
+      Target target = target(/* attributes= */ false);
+      target.names().forEach(inner::given);
+      targets.add(target);
       expect("=");
-      values.add(expression());
+      values.add(checked(this::expression));
     }
-    return new Statement.With(at, targets, values, bodyTo("endwith"));
+    Statement body = scoped(inner, inLoop, () -> whole("endwith"));
+    return s -> {
+      Scope scope = s.inner(inner);
+      for (int i = 0; i < targets.size(); i++) {
+        targets.get(i).assign(scope, values.get(i).eval(s));
+      }
+      End end = body.exec(scope);
+      scope.end();
+      return end;
+    };
   }
 
-  private void signature(List<Name> parameters, List<Expression> defaults) {
+  // ---- conditions and loops
+
+  private Statement condition() {
+    boolean outer = soft;
+    soft = true;
+    List<Expression> tests = new ArrayList<>();
+    List<Statement> bodies = new ArrayList<>();
+    Token end;
+    do {
+      tests.add(tuple(this::unconditional));
+      names.conditions++;
+      bodies.add(body("elif", "else", "endif"));
+      names.conditions--;
+      end = advance();
+    } while (end.isName("elif"));
+    names.conditions++;
+    Statement otherwise = end.isName("else") ? whole("endif") : s -> End.NORMAL;
+    names.conditions--;
+    soft = outer;
+    return s -> {
+      for (int i = 0; i < tests.size(); i++) {
+        if (Values.truth(tests.get(i).eval(s))) {
+          return bodies.get(i).exec(s);
+        }
+      }
+      return otherwise.exec(s);
+    };
+  }
+
+  private Statement loop(Token at) {
+    Target target = target(/* attributes= */ false);
+    if (target.names().contains("loop")) {
+      throw Failure.syntax(at, "the variable 'loop' is the loop's own");
+    }
+    expectName("in");
+    Expression items = checked(() -> tuple(this::unconditional, "recursive"));
+    Names ofTest = new Names(names);
+    Names ofBody = new Names(names);
+    Names ofElse = new Names(names);
+    target.names().forEach(ofTest::given);
+    target.names().forEach(ofBody::given);
+    ofBody.given("loop");
+    Expression test =
+        skipName("if") ? scoped(ofTest, false, () -> checked(this::expression)) : null;
+    boolean recursive = skipName("recursive");
+    Statement[] bodies = {null, s -> End.NORMAL};
+    int levels =
+        depth(
+            () -> {
+              bodies[0] = scoped(ofBody, true, () -> body("endfor", "else"));
+              if (advance().isName("else")) {
+                bodies[1] = scoped(ofElse, inLoop, () -> whole("endfor"));
+              }
+            });
+    Loop loop = new Loop(at, target, test, ofTest, ofBody, ofElse, bodies[0], bodies[1], levels);
+    return s -> {
+      Object values = items.eval(s);
+      if (!recursive) {
+        return loop.iterate(s, values, null, 0);
+      }
+      s.run.write(loop.render(s, values, 0));
+      return End.NORMAL;
+    };
+  }
+
+  private Statement jump(Token at) {
+    if (!inLoop) {
+      throw Failure.syntax(at, "'%s' outside of a loop", at.text());
+    }
+    End end = at.text().equals("break") ? End.BREAK : End.CONTINUE;
+    return s -> end;
+  }
+
+  // ---- macros and blocks
+
+  private Statement macro() {
+    String name = variable().text();
+    names.set(name);
+    Names inner = new Names(names);
+    List<Expression> defaults = new ArrayList<>();
+    List<String> parameters = scoped(inner, false, () -> signature(defaults));
+    Macro.Definition macro = definition(name, inner, parameters, defaults, "endmacro");
+    return s -> {
+      s.set(name, new Macro(macro, s));
+      return End.NORMAL;
+    };
+  }
+
+  private List<String> signature(List<Expression> defaults) {
+    List<String> parameters = new ArrayList<>();
     expect("(");
-    Set<String> names = new HashSet<>();
-    while (!current().isOperator(")")) {
+    while (!skip(")")) {
       if (!parameters.isEmpty()) {
         expect(",");
       }
-      Token at = current();
-      Name parameter = name(Name.Use.PARAMETER);
-      if (!names.add(parameter.name)) {
-        throw failure(at, "duplicate argument %s", Values.quoted(parameter.name));
-      }
+      Token at = variable();
+      names.given(at.text());
       if (skip("=")) {
-        defaults.add(expression());
-      } else if (!defaults.isEmpty()) {
-        throw failure(at, "non-default argument follows default argument");
+        defaults.add(checked(this::expression));
+      } else if (!defaults.isEmpty() || parameters.contains(at.text())) {
+        throw Failure.syntax(at, "the parameter '%s' cannot stand here", at.text());
       }
-      parameters.add(parameter);
+      parameters.add(at.text());
     }
-    expect(")");
+    return parameters;
   }
 
-  private Statement macro(Token at) {
-    Name name = name(Name.Use.STORE);
-    List<Name> parameters = new ArrayList<>();
-    List<Expression> defaults = new ArrayList<>();
-    signature(parameters, defaults);
-    return new Definition(at, name, parameters, defaults, bodyTo("endmacro"));
+  private Macro.Definition definition(
+      String name, Names inner, List<String> parameters, List<Expression> defaults, String end) {
+    Statement[] body = new Statement[1];
+    inner.beginBody();
+    int levels = scoped(inner, false, () -> depth(() -> body[0] = whole(end)));
+    return new Macro.Definition(name, parameters, defaults, inner, body[0], levels);
   }
 
   private Statement callBlock(Token at) {
-    List<Name> parameters = new ArrayList<>();
+    Names inner = new Names(names);
     List<Expression> defaults = new ArrayList<>();
-    if (current().isOperator("(")) {
-      signature(parameters, defaults);
-    }
-    if (!(expression() instanceof Call call)) {
-      throw failure(at, "expected call");
-    }
-    return new CallBlock(at, call, parameters, defaults, bodyTo("endcall"));
+    List<String> parameters =
+        current().isOperator("(") ? scoped(inner, false, () -> signature(defaults)) : List.of();
+    Call call = checked(() -> call(at));
+    Macro.Definition macro = definition(null, inner, parameters, defaults, "endcall");
+    return s -> {
+      Object callee = call.callee().eval(s);
+      writeText(s, call.step().apply(s, callee, new Macro(macro, s)));
+      return End.NORMAL;
+    };
   }
 
-  private Statement filterBlock(Token at) {
-    Filter filter = filter(null, true);
-    return new Statement.FilterBlock(at, filter, bodyTo("endfilter"));
-  }
-
-  private Statement print(Token at) {
-    List<Expression> values = new ArrayList<>();
-    while (!current().is(TokenType.BLOCK_END)) {
-      if (!values.isEmpty()) {
-        expect(",");
+  /** Parses what the assistant generates, which Jinja renders as a macro that is called. */
+  private Statement generation() {
+    generation = true;
+    Macro.Definition body =
+        definition(null, new Names(names), List.of(), List.of(), "endgeneration");
+    return s -> {
+      Run run = s.run;
+      String text = new Macro(body, s).call(Arguments.of()).toString();
+      int start = run.out.length();
+      if (run.out == run.output) {
+        run.spans.add(new Template.Span(start, start + text.length()));
+      } else {
+        run.spansLost = true; // where captured text ends up is not known
       }
-      values.add(expression());
-    }
-    return new Statement.Output(at, values);
+      run.write(text);
+      return End.NORMAL;
+    };
   }
 
+  /** Parses a named block; without inheritance it is rendered where it stands. */
   private Statement block(Token at) {
     String name = expect(TokenType.NAME).text();
-    boolean scoped = skipName("scoped");
-    boolean required = skipName("required");
-    if (current().isOperator("-")) {
-      throw failure(
-          current(),
-          "Block names in Jinja have to be valid Python identifiers and may not contain hyphens,"
-              + " use an underscore instead.");
+    if (!current().is(TokenType.BLOCK_END)) {
+      throw Failure.syntax(
+          current(), "'%s' is not supported in chat templates", current().describe());
     }
-    List<Statement> body = bodyTo("endblock");
+    if (!blocks.add(name)) {
+      throw Failure.syntax(at, "the block '%s' is there twice", name);
+    }
+    Names inner = new Names(null);
+    Statement body = scoped(inner, false, () -> whole("endblock"));
     skipName(name);
-    return new Statement.Block(at, name, scoped, required, body);
-  }
-
-  private Statement load(Token at) {
-    Expression template = expression();
-    List<Name> targets = new ArrayList<>();
-    switch (at.text()) {
-      case "include" -> {
-        if (skipName("ignore")) {
-          expectName("missing");
-        }
-        context();
-      }
-      case "import" -> {
-        expectName("as");
-        targets.add(name(Name.Use.STORE));
-        context();
-      }
-      case "from" -> {
-        expectName("import");
-        do {
-          if (!targets.isEmpty() && context()) {
-            break;
-          }
-          Name name = name(Name.Use.STORE);
-          targets.add(skipName("as") ? name(Name.Use.STORE) : name);
-        } while (skip(","));
-        context();
-      }
-      default -> {
-        // extends takes no more
-      }
-    }
-    return new Statement.Load(at, at.text(), template, targets);
-  }
-
-  private boolean context() {
-    if (skipName("with") || skipName("without")) {
-      expectName("context");
-      return true;
-    }
-    return false;
+    return s -> {
+      body.exec(s.context().inner(inner));
+      return End.NORMAL;
+    };
   }
 }

@@ -1,85 +1,72 @@
 package org.tune4j.core.text.jinja;
 
-import java.math.BigInteger;
-import java.util.Iterator;
-import java.util.NoSuchElementException;
+import java.util.AbstractList;
+import java.util.List;
+import org.tune4j.core.text.jinja.TemplateException.Kind;
 
-/**
- * Integers from a start to before a stop.
- *
- * @param size how many
- */
-record Range(BigInteger start, BigInteger stop, BigInteger step, int size) {
+/** Integers from a start to before a stop. */
+final class Range extends AbstractList<Object> {
   /** What Jinja's sandbox allows. */
   private static final int MAX_SIZE = 100_000;
 
-  static Range of(BigInteger start, BigInteger stop, BigInteger step) {
-    if (step.signum() == 0) {
+  /** Larger numbers are refused, which leaves room for computing. */
+  private static final long MAX = 1L << 60;
+
+  private final long start;
+  private final long stop;
+  private final long step;
+  private final int size;
+
+  private Range(long start, long stop, long step, int size) {
+    this.start = start;
+    this.stop = stop;
+    this.step = step;
+    this.size = size;
+  }
+
+  /** Returns the range that the one to three arguments of {@code range} tell. */
+  static Range of(List<Object> arguments) {
+    if (arguments.isEmpty() || arguments.size() > 3) {
+      throw Failure.type("range expected 1 to 3 arguments, got %d", arguments.size());
+    }
+    long[] n = arguments.stream().mapToLong(Numbers::index).toArray();
+    long start = n.length == 1 ? 0 : n[0];
+    long stop = n[n.length == 1 ? 0 : 1];
+    long step = n.length == 3 ? n[2] : 1;
+    if (step == 0) {
       throw Failure.value("range() arg 3 must not be zero");
     }
-    BigInteger span = stop.subtract(start);
-    BigInteger count =
-        span.signum() != step.signum()
-            ? BigInteger.ZERO
-            : span.abs().subtract(BigInteger.ONE).divide(step.abs()).add(BigInteger.ONE);
-    if (count.compareTo(BigInteger.valueOf(MAX_SIZE)) > 0) {
-      throw Failure.overflow(
-          "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).", MAX_SIZE);
+    for (long x : n) {
+      if (x < -MAX || x > MAX) {
+        throw Failure.of(Kind.OVERFLOW, "a range of numbers beyond 2 ** 60");
+      }
     }
-    return new Range(start, stop, step, count.intValue());
+    long size = Math.max(0, Math.floorDiv(stop - start - Long.signum(step), step) + 1);
+    if (size > MAX_SIZE) {
+      throw Failure.of(
+          Kind.OVERFLOW, "a range of %d numbers; at most %d are allowed", size, MAX_SIZE);
+    }
+    return new Range(start, stop, step, (int) size);
   }
 
-  Object get(int index) {
-    return Numbers.normal(at(index));
+  @Override
+  public Object get(int index) {
+    return start + index * step;
   }
 
-  boolean contains(BigInteger n) {
-    if (size == 0) {
-      return false;
-    }
-    BigInteger[] at = n.subtract(start).divideAndRemainder(step);
-    return at[1].signum() == 0
-        && at[0].signum() >= 0
-        && at[0].compareTo(BigInteger.valueOf(size)) < 0;
+  @Override
+  public int size() {
+    return size;
   }
 
   /** Returns the part that a slice's indices tell. */
   Range slice(long from, long to, long by, int count) {
-    return new Range(at(from), at(to), step.multiply(BigInteger.valueOf(by)), count);
-  }
-
-  private BigInteger at(long index) {
-    return start.add(step.multiply(BigInteger.valueOf(index)));
-  }
-
-  boolean sameNumbers(Range other) {
-    return size == other.size
-        && (size == 0 || (start.equals(other.start) && (size == 1 || step.equals(other.step))));
-  }
-
-  Iterator<Object> iterator() {
-    return new Iterator<>() {
-      private int next;
-
-      @Override
-      public boolean hasNext() {
-        return next < size;
-      }
-
-      @Override
-      public Object next() {
-        if (!hasNext()) {
-          throw new NoSuchElementException();
-        }
-        return get(next++);
-      }
-    };
+    return new Range(start + from * step, start + to * step, step * by, count);
   }
 
   @Override
   public String toString() {
-    return step.equals(BigInteger.ONE)
-        ? "range(%s, %s)".formatted(start, stop)
-        : "range(%s, %s, %s)".formatted(start, stop, step);
+    String ends = start + ", " + stop;
+    return step == 1 ? "range(" + ends + ")" : "range(" + ends + ", " + step + ")";
   }
 }

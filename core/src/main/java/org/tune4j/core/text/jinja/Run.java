@@ -3,6 +3,7 @@ package org.tune4j.core.text.jinja;
 import java.time.Clock;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
 
 /** One rendering: its output, and what it has used of its limits. */
@@ -14,17 +15,18 @@ final class Run {
 
   private final Limits limits;
   final Clock clock;
-
   final StringBuilder output = new StringBuilder();
 
-  /** Start and end of each generation block in the output. */
-  final List<int[]> spans = new ArrayList<>();
+  /** Where output goes: {@link #output}, or a text that is captured. */
+  StringBuilder out = output;
+
+  final List<Template.Span> spans = new ArrayList<>();
 
   /** Whether a generation block was rendered into something other than the output. */
   boolean spansLost;
 
   /** What runs, for the place of an error. */
-  Node at;
+  Token at;
 
   private long steps;
   private long visits;
@@ -36,10 +38,12 @@ final class Run {
     this.clock = clock;
   }
 
-  /**
-   * Makes this the thread's rendering and returns the one before, which may be null. Keys of maps
-   * are compared without a way to hand it on.
-   */
+  /** Returns the rendering that runs in this thread. */
+  static Run now() {
+    return CURRENT.get();
+  }
+
+  /** Makes this the thread's rendering, and returns the one before, which may be null. */
   static Run makeCurrent(Run run) {
     Run before = CURRENT.get();
     if (run == null) {
@@ -62,13 +66,6 @@ final class Run {
   void visit() {
     if ((++visits & 3) == 0 && (++steps & 255) == 0) {
       check();
-    }
-  }
-
-  static void visitCurrent() {
-    Run run = CURRENT.get();
-    if (run != null) {
-      run.visit();
     }
   }
 
@@ -121,7 +118,7 @@ final class Run {
   }
 
   /** Appends to the output or to a captured text. */
-  void write(StringBuilder out, String text) {
+  void write(String text) {
     out.append(text);
     if (out != output) {
       checkSize(out.length());
@@ -131,16 +128,32 @@ final class Run {
     count(text.length());
   }
 
-  /** Enters a call whose body is {@code levels} high. */
-  void enter(int levels) {
+  /** Runs something whose output goes into a text. */
+  <T> T capture(StringBuilder into, Supplier<T> body) {
+    StringBuilder before = out;
+    out = into;
+    try {
+      return body.get();
+    } finally {
+      out = before;
+    }
+  }
+
+  /** Runs a call whose body is {@code levels} high, and returns its output. */
+  String call(int levels, Runnable body) {
     step();
     depth += levels;
     if (depth > limits.depth()) {
       throw Failure.limit("calls are nested more than %d levels deep", limits.depth());
     }
-  }
-
-  void leave(int levels) {
+    StringBuilder text = new StringBuilder();
+    capture(
+        text,
+        () -> {
+          body.run();
+          return null;
+        });
     depth -= levels;
+    return text.toString();
   }
 }

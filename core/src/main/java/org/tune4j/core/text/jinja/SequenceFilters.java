@@ -1,16 +1,19 @@
 package org.tune4j.core.text.jinja;
 
+import com.google.common.base.Splitter;
+import com.google.common.collect.AbstractIterator;
 import com.google.common.collect.Iterators;
+import com.google.common.collect.Lists;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
-import java.util.NoSuchElementException;
 import java.util.Set;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
@@ -27,111 +30,67 @@ final class SequenceFilters {
   private SequenceFilters() {}
 
   static void addTo(Map<String, Builtin> f) {
-    Filters.add(f, "batch", "value linecount fill_with?", SequenceFilters::batch);
-    Filters.add(f, "dictsort", "value case_sensitive? by? reverse?", SequenceFilters::dictSort);
-    Filters.add(f, "first", "seq", (run, v) -> first(v[0]));
-    Filters.add(f, "groupby", "value attribute default? case_sensitive?", SequenceFilters::groupBy);
-    Filters.add(f, "items", "value", (run, v) -> items(v[0]));
-    Filters.add(f, "join", "value d? attribute?", SequenceFilters::join);
-    Filters.add(f, "last", "seq", (run, v) -> last(v[0]));
-    Filters.add(f, "list", "value", (run, v) -> Values.list(run, v[0]));
+    Builtin.add(f, "batch", "value linecount fill_with?", SequenceFilters::batch);
+    Builtin.add(f, "dictsort", "value case_sensitive? by? reverse?", SequenceFilters::dictSort);
+    Builtin.add(f, "first", "seq", v -> first(Values.iterator(v[0])));
+    Builtin.add(f, "groupby", "value attribute default? case_sensitive?", SequenceFilters::groupBy);
+    Builtin.add(f, "items", "value", v -> lazy(() -> pairs(v[0])));
+    Builtin.add(f, "join", "value d? attribute?", SequenceFilters::join);
+    Builtin.add(f, "last", "seq", v -> last(v[0]));
+    Builtin.add(f, "list", "value", v -> Values.list(v[0]));
     f.put("map", Builtin.free("map", SequenceFilters::map));
-    Filters.add(f, "max", "value case_sensitive? attribute?", (run, v) -> extreme(run, v, true));
-    Filters.add(f, "min", "value case_sensitive? attribute?", (run, v) -> extreme(run, v, false));
-    Filters.add(f, "random", "seq", (run, v) -> random(run, v[0]));
-    f.put("reject", Builtin.free("reject", (run, a) -> select(run, a, false, false)));
-    f.put("rejectattr", Builtin.free("rejectattr", (run, a) -> select(run, a, true, false)));
-    Filters.add(f, "reverse", "value", (run, v) -> reverse(run, v[0]));
-    f.put("select", Builtin.free("select", (run, a) -> select(run, a, false, true)));
-    f.put("selectattr", Builtin.free("selectattr", (run, a) -> select(run, a, true, true)));
-    Filters.add(f, "slice", "value slices fill_with?", SequenceFilters::slice);
-    Filters.add(f, "sort", "value reverse? case_sensitive? attribute?", SequenceFilters::sort);
-    Filters.add(f, "sum", "iterable attribute? start?", SequenceFilters::sum);
-    Filters.add(f, "unique", "value case_sensitive? attribute?", SequenceFilters::unique);
+    Builtin.add(f, "max", "value case_sensitive? attribute?", v -> extreme(v, true));
+    Builtin.add(f, "min", "value case_sensitive? attribute?", v -> extreme(v, false));
+    f.put("reject", Builtin.free("reject", a -> select(a, false, false)));
+    f.put("rejectattr", Builtin.free("rejectattr", a -> select(a, true, false)));
+    Builtin.add(f, "reverse", "value", v -> reverse(v[0]));
+    f.put("select", Builtin.free("select", a -> select(a, false, true)));
+    f.put("selectattr", Builtin.free("selectattr", a -> select(a, true, true)));
+    Builtin.add(f, "slice", "value slices fill_with?", SequenceFilters::slice);
+    Builtin.add(f, "sort", "value reverse? case_sensitive? attribute?", SequenceFilters::sort);
+    Builtin.add(f, "sum", "iterable attribute? start?", SequenceFilters::sum);
+    Builtin.add(f, "unique", "value case_sensitive? attribute?", SequenceFilters::unique);
   }
 
-  /** An iterator that makes its elements when they are asked for, as a generator of Python does. */
-  private abstract static class Generator implements Iterator<Object> {
-    private Object next = Frame.MISSING;
-    private boolean done;
-
-    /** Returns the next element; {@link Frame#MISSING} at the end. */
-    abstract Object produce();
-
-    @Override
-    public final boolean hasNext() {
-      if (next == Frame.MISSING && !done) {
-        boolean failed = true;
-        try {
-          next = produce();
-          failed = false;
-        } finally {
-          done = failed || next == Frame.MISSING;
-        }
-      }
-      return next != Frame.MISSING;
-    }
-
-    @Override
-    public final Object next() {
-      if (!hasNext()) {
-        throw new NoSuchElementException();
-      }
-      Object result = next;
-      next = Frame.MISSING;
-      return result;
-    }
-  }
-
-  /** Returns a generator over another iterable, both begun when the first element is asked for. */
-  private static Lazy generator(
-      Run run, Supplier<Iterator<Object>> source, Function<Iterator<Object>, Object> produce) {
-    run.made(GENERATOR);
+  /** Returns a generator, begun when its first element is asked for. */
+  private static Lazy lazy(Supplier<Iterator<Object>> begin) {
+    Run.now().made(GENERATOR);
     return new Lazy(
         "generator",
-        new Generator() {
+        new AbstractIterator<>() {
           private Iterator<Object> items;
 
           @Override
-          Object produce() {
+          protected Object computeNext() {
             if (items == null) {
-              items = source.get();
+              items = begin.get();
             }
-            run.step();
-            return produce.apply(items);
+            Run.now().step();
+            return items.hasNext() ? items.next() : endOfData();
           }
         });
   }
 
   /** Returns what looks up an attribute's path, such as {@code a.b.0}. */
   private static Function<Object, Object> getter(
-      Run run, Object attribute, Object defaultValue, boolean ignoreCase) {
-    List<Object> parts = parts(attribute);
+      Object attribute, Object defaultValue, boolean ignoreCase) {
+    List<Object> parts = new ArrayList<>();
+    if (Values.isText(attribute)) {
+      for (String part : Splitter.on('.').split(attribute.toString())) {
+        boolean number = !part.isEmpty() && part.chars().allMatch(Character::isDigit);
+        parts.add(number ? Numbers.parseInteger(part, 10) : part);
+      }
+    } else if (attribute != null && attribute != Scope.MISSING) {
+      parts.add(attribute);
+    }
     return item -> {
       Object v = item;
       for (Object part : parts) {
-        v = Attributes.item(run, v, part);
-        if (defaultValue != null && v instanceof Undefined) {
-          v = defaultValue;
-        }
+        v = Attributes.item(v, part);
+        v = v instanceof Undefined && defaultValue != null ? defaultValue : v;
       }
       return ignoreCase ? lowered(v) : v;
     };
-  }
-
-  private static List<Object> parts(Object attribute) {
-    if (attribute == null) {
-      return List.of();
-    }
-    if (!Values.isText(attribute)) {
-      return List.of(attribute);
-    }
-    List<Object> parts = new ArrayList<>();
-    for (String part : Values.text(attribute).split("\\.", -1)) {
-      boolean number = !part.isEmpty() && part.chars().allMatch(Character::isDigit);
-      parts.add(number ? Numbers.parseInteger(part, 10) : part);
-    }
-    return parts;
   }
 
   private static Object lowered(Object v) {
@@ -141,430 +100,280 @@ final class SequenceFilters {
     return v instanceof Markup m ? new Markup(Text.lower(m.text())) : v;
   }
 
-  private static Object batch(Run run, Object[] v) {
-    Object fill = Filters.absent(v[2], null);
-    boolean[] begun = {false};
-    return generator(
-        run,
-        () -> Values.iterator(v[0]),
-        items -> {
+  private static Object batch(Object[] v) {
+    Object fill = Builtin.absent(v[2], null);
+    return lazy(
+        () -> {
+          List<Object> lines = new ArrayList<>();
           List<Object> line = new ArrayList<>();
-          if (!begun[0] && items.hasNext() && Values.equal(0L, v[1])) {
-            begun[0] = true;
-            return line; // lines of no elements: an empty one, then all the rest, as in Python
-          }
-          while (items.hasNext() && !(Values.equal((long) line.size(), v[1]) && !line.isEmpty())) {
+          for (Iterator<Object> items = Values.iterator(v[0]); items.hasNext(); ) {
+            if (Values.equal((long) line.size(), v[1]) && (lines.isEmpty() || !line.isEmpty())) {
+              lines.add(line);
+              line = new ArrayList<>();
+            }
             line.add(items.next());
-            run.step();
-            run.madeElements(1, line.size());
+            Run.now().step();
+            Run.now().madeElements(1, line.size());
           }
-          if (line.isEmpty()) {
-            return Frame.MISSING;
-          }
-          if (fill != null && Arithmetic.compare(run, "<", (long) line.size(), v[1])) {
-            long missing = Arithmetic.longIndex(v[1]) - line.size();
-            run.madeElements(missing, missing);
+          if (fill != null && !line.isEmpty() && Values.order((long) line.size(), v[1]) < 0) {
+            long missing = Numbers.index(v[1]) - line.size();
+            Run.now().madeElements(missing, missing);
             line.addAll(Collections.nCopies((int) missing, fill));
           }
-          return line;
+          if (!line.isEmpty()) {
+            lines.add(line);
+          }
+          return lines.iterator();
         });
   }
 
-  private static Object slice(Run run, Object[] v) {
-    Object fill = Filters.absent(v[2], null);
-    return new Lazy(
-        "generator",
-        new Generator() {
-          private List<Object> all;
-          private long slices;
-          private long slice;
-          private long offset;
-
-          @Override
-          Object produce() {
-            if (all == null) {
-              all = Values.list(run, v[0]);
-              Arithmetic.binary(run, "//", (long) all.size(), v[1]);
-              slices = Arithmetic.longIndex(v[1]);
-            }
-            if (slice >= slices) {
-              return Frame.MISSING;
-            }
-            run.step();
-            long each = all.size() / slices;
-            long more = all.size() % slices;
-            long start = offset + slice * each;
-            if (slice < more) {
-              offset++;
-            }
-            long end = offset + (slice + 1) * each;
-            List<Object> part = new ArrayList<>(all.subList((int) start, (int) end));
-            if (fill != null && slice >= more) {
+  private static Object slice(Object[] v) {
+    Object fill = Builtin.absent(v[2], null);
+    return lazy(
+        () -> {
+          List<Object> all = Values.list(v[0]);
+          Operators.binary("//", (long) all.size(), v[1]);
+          long slices = Numbers.index(v[1]);
+          List<Object> parts = new ArrayList<>();
+          int from = 0;
+          for (long slice = 0; slice < slices; slice++) {
+            boolean longer = slice < all.size() % slices;
+            int to = from + (int) (all.size() / slices) + (longer ? 1 : 0);
+            List<Object> part = new ArrayList<>(all.subList(from, to));
+            if (fill != null && !longer) {
               part.add(fill);
             }
-            run.madeElements(part.size(), part.size());
-            slice++;
-            return part;
+            parts.add(part);
+            from = to;
+            Run.now().step();
+            Run.now().madeElements(part.size(), parts.size());
           }
+          return parts.iterator();
         });
   }
 
+  /** Sorts by keys; what is equal keeps its order, also in reverse. */
   private static List<Object> sorted(
-      Run run, List<Object> items, Function<Object, Object> key, boolean reverse) {
+      List<Object> items, Function<Object, Object> key, boolean reverse) {
     List<Object[]> keyed = new ArrayList<>();
-    for (Object item : items) {
-      keyed.add(new Object[] {key.apply(item), item});
-    }
-    run.madeElements(2L * items.size(), items.size());
-    if (reverse) {
-      Collections.reverse(keyed); // what is equal keeps its order
-    }
-    mergeSort(run, keyed);
-    if (reverse) {
-      Collections.reverse(keyed);
-    }
-    List<Object> result = new ArrayList<>();
-    keyed.forEach(k -> result.add(k[1]));
-    return result;
+    items.forEach(item -> keyed.add(new Object[] {key.apply(item), item}));
+    Run.now().madeElements(3L * items.size(), items.size());
+    Comparator<Object[]> order = (a, b) -> Values.order(a[0], b[0]);
+    keyed.sort(reverse ? order.reversed() : order);
+    return new ArrayList<>(Lists.transform(keyed, k -> k[1]));
   }
 
-  /** Sorts by "less" alone, which need not be an order: NaN is not. */
-  private static void mergeSort(Run run, List<Object[]> items) {
-    if (items.size() < 2) {
-      return;
-    }
-    List<Object[]> left = new ArrayList<>(items.subList(0, items.size() / 2));
-    List<Object[]> right = new ArrayList<>(items.subList(items.size() / 2, items.size()));
-    mergeSort(run, left);
-    mergeSort(run, right);
-    int l = 0;
-    int r = 0;
-    for (int i = 0; i < items.size(); i++) {
-      run.step();
-      boolean fromRight =
-          l == left.size() || (r < right.size() && Values.less(right.get(r)[0], left.get(l)[0]));
-      items.set(i, fromRight ? right.get(r++) : left.get(l++));
-    }
-  }
-
-  private static Object sort(Run run, Object[] v) {
+  private static Object sort(Object[] v) {
     boolean ignoreCase = !Filters.truth(v[2]);
-    Object attribute = Filters.absent(v[3], null);
     List<Function<Object, Object>> getters = new ArrayList<>();
-    if (Values.isText(attribute)) {
-      for (String part : Values.text(attribute).split(",", -1)) {
-        getters.add(getter(run, part, null, ignoreCase));
+    if (Values.isText(v[3])) {
+      for (String part : Splitter.on(',').split(v[3].toString())) {
+        getters.add(getter(part, null, ignoreCase));
       }
     } else {
-      getters.add(getter(run, attribute, null, ignoreCase));
+      getters.add(getter(v[3], null, ignoreCase));
     }
-    Function<Object, Object> key =
-        item -> {
-          List<Object> keys = new ArrayList<>();
-          getters.forEach(g -> keys.add(g.apply(item)));
-          return keys;
-        };
-    return sorted(run, Values.list(run, v[0]), key, Filters.truth(v[1]));
-  }
-
-  private static Object dictSort(Run run, Object[] v) {
-    Object by = Filters.absent(v[2], "key");
-    int at = Values.equal(by, "key") ? 0 : Values.equal(by, "value") ? 1 : -1;
-    if (at < 0) {
-      throw Filters.argument("You can only sort by either \"key\" or \"value\"");
-    }
-    boolean ignoreCase = !Filters.truth(v[1]);
-    List<Object> items = Values.list(run, dictItems(v[0]));
     return sorted(
-        run,
-        items,
-        item -> {
-          Object k = ((Tuple) item).items().get(at);
-          return ignoreCase ? lowered(k) : k;
-        },
-        Filters.truth(v[3]));
+        Values.list(v[0]),
+        item -> Arrays.asList(getters.stream().map(g -> g.apply(item)).toArray()),
+        Filters.truth(v[1]));
   }
 
-  private static DictView dictItems(Object v) {
-    if (v instanceof Undefined u) {
-      throw u.failure();
+  private static Object dictSort(Object[] v) {
+    Object by = Builtin.absent(v[2], "key");
+    if (!Values.equal(by, "key") && !Values.equal(by, "value")) {
+      throw Failure.runtime("You can only sort by either \"key\" or \"value\"");
     }
+    List<Object> items = Lists.newArrayList(pairs(Values.defined(v[0])));
+    long at = Values.equal(by, "key") ? 0 : 1;
+    return sorted(items, getter(at, null, !Filters.truth(v[1])), Filters.truth(v[3]));
+  }
+
+  private static Iterator<Object> pairs(Object v) {
     if (!(v instanceof Map<?, ?> map)) {
-      throw Failure.type("'%s' object has no attribute 'items'", Values.typeName(v));
+      if (v instanceof Undefined) {
+        return Collections.emptyIterator();
+      }
+      throw Failure.type("Can only get item pairs from a mapping.");
     }
-    return new DictView("dict_items", map);
+    return new DictView("dict_items", map).iterator();
   }
 
-  private static Object items(Object v) {
-    return new Lazy(
-        "generator",
-        new Generator() {
-          private Iterator<Object> items;
-
-          @Override
-          Object produce() {
-            if (items == null) {
-              if (!(v instanceof Undefined) && !(v instanceof Map)) {
-                throw Failure.type("Can only get item pairs from a mapping.");
-              }
-              items = v instanceof Map ? dictItems(v).iterator() : Collections.emptyIterator();
-            }
-            return items.hasNext() ? items.next() : Frame.MISSING;
-          }
-        });
-  }
-
-  private static Object first(Object v) {
-    Iterator<Object> items = Values.iterator(v);
-    return items.hasNext() ? items.next() : Undefined.because("No first item, sequence was empty.");
-  }
-
-  /** Returns an iterator from the end; null if the value cannot be reversed. */
-  private static Iterator<Object> reversed(Run run, Object v) {
-    boolean reversible =
-        Values.isText(v)
-            || v instanceof List
-            || v instanceof Tuple
-            || v instanceof Range
-            || v instanceof Map
-            || v instanceof DictView;
-    if (!reversible) {
-      return null;
-    }
-    List<Object> items = new ArrayList<>(Values.list(run, v));
-    Collections.reverse(items);
-    return items.iterator();
+  private static Object first(Iterator<Object> items) {
+    return items.hasNext() ? items.next() : Undefined.because("the sequence is empty");
   }
 
   private static Object last(Object v) {
-    if (v instanceof List<?> l && !l.isEmpty()) {
-      return l.get(l.size() - 1);
-    }
-    if (v instanceof Undefined) {
-      // reversed() asks for its length, then for items of that length, of which there are none
-      return Undefined.because("No last item, sequence was empty.");
-    }
-    if (Values.size(v) == null || v instanceof LoopContext) {
+    if (Values.size(v) == null) {
       throw Failure.type("'%s' object is not reversible", Values.typeName(v));
     }
-    Object last = Undefined.because("No last item, sequence was empty.");
-    for (Iterator<Object> i = Values.iterator(v); i.hasNext(); ) {
-      last = i.next();
-    }
-    return last;
+    return first(Lists.reverse(Values.list(v)).iterator());
   }
 
-  private static Object reverse(Run run, Object v) {
+  private static Object reverse(Object v) {
     if (Values.isText(v)) {
-      String reversed = Text.reversed(Values.text(v));
-      run.made(reversed.length());
+      String reversed = Text.reversed(v.toString());
+      Run.now().made(reversed.length());
       return v instanceof Markup ? new Markup(reversed) : reversed;
     }
-    Iterator<Object> reversed = reversed(run, v);
-    if (reversed != null) {
-      return new Lazy("reversed", reversed);
-    }
     if (Values.iteratorOrNull(v) == null) {
-      throw Filters.argument("argument must be iterable");
+      throw Failure.runtime("argument must be iterable");
     }
-    List<Object> items = new ArrayList<>(Values.list(run, v));
-    Collections.reverse(items);
-    return v instanceof Undefined ? new Lazy("reversed", items.iterator()) : items;
+    List<Object> items = Lists.reverse(Values.list(v));
+    return v instanceof Lazy ? items : new Lazy("reversed", items.iterator());
   }
 
-  private static Object random(Run run, Object v) {
-    int size = Values.length(v);
-    if (size == 0) {
-      return Undefined.because("No random item, sequence was empty.");
-    }
-    return Attributes.item(run, v, (long) ThreadLocalRandom.current().nextInt(size));
-  }
-
-  private static Object join(Run run, Object[] v) {
-    Object attribute = Filters.absent(v[2], null);
-    Function<Object, Object> get = getter(run, attribute, null, false);
+  private static Object join(Object[] v) {
+    Function<Object, Object> get = getter(v[2], null, false);
     Iterator<Object> items = Values.iterator(v[0]);
-    String separator = Values.str(run, Filters.absent(v[1], ""));
+    String separator = Printing.str(Builtin.absent(v[1], ""));
     StringBuilder out = new StringBuilder();
-    for (boolean firstItem = true; items.hasNext(); firstItem = false) {
-      out.append(firstItem ? "" : separator).append(Values.str(run, get.apply(items.next())));
-      run.step();
-      run.checkSize(out.length());
+    for (boolean first = true; items.hasNext(); first = false) {
+      out.append(first ? "" : separator).append(Printing.str(get.apply(items.next())));
+      Run.now().step();
+      Run.now().checkSize(out.length());
     }
-    run.made(out.length());
+    Run.now().made(out.length());
     return out.toString();
   }
 
-  private static Object map(Run run, Arguments a) {
-    Object value = value(a);
-    Arguments rest = a.drop(1);
-    return generator(
-        run,
-        () -> {
-          if (!Values.truth(value)) {
-            return Collections.emptyIterator();
-          }
-          Function<Object, Object> function = mapping(run, rest); // fails before the value does
-          return Iterators.transform(Values.iterator(value), function::apply);
-        },
-        items -> items.hasNext() ? items.next() : Frame.MISSING);
+  private static Object map(Arguments a) {
+    return overItems(
+        a,
+        rest -> {
+          Function<Object, Object> change = mapping(rest);
+          return items -> Iterators.transform(items, change::apply);
+        });
   }
 
-  private static Object value(Arguments a) {
+  /** Returns a generator over the items of the first argument, begun by what the others tell. */
+  private static Lazy overItems(
+      Arguments a, Function<Arguments, Function<Iterator<Object>, Iterator<Object>>> begin) {
     if (a.positional().isEmpty()) {
       throw Failure.type("missing 1 required positional argument: 'value'");
     }
-    return a.positional().get(0);
+    Object value = a.positional().get(0);
+    return lazy(
+        () ->
+            Values.truth(value)
+                ? begin.apply(a.rest()).apply(Values.iterator(value))
+                : Collections.emptyIterator());
   }
 
-  private static Function<Object, Object> mapping(Run run, Arguments a) {
+  private static Function<Object, Object> mapping(Arguments a) {
     if (a.positional().isEmpty() && a.named().containsKey("attribute")) {
       Map<String, Object> named = new HashMap<>(a.named());
       Object attribute = named.remove("attribute");
       Object defaultValue = named.remove("default");
       if (!named.isEmpty()) {
-        throw Filters.argument(
-            "Unexpected keyword argument %s", Values.quoted(named.keySet().iterator().next()));
+        throw Failure.runtime("Unexpected keyword argument %s", named.keySet());
       }
-      return getter(run, attribute, defaultValue, false);
+      return getter(attribute, defaultValue, false);
     }
     if (a.positional().isEmpty()) {
-      throw Filters.argument("map requires a filter argument");
+      throw Failure.runtime("map requires a filter argument");
     }
-    Arguments rest = a.drop(1);
     Object name = a.positional().get(0);
-    return item -> named(Filters.ALL, "filter", name).call(run, rest.prepend(item));
+    return item -> named(Filters.ALL, "filter", name).call(a.rest().prepend(item));
   }
 
   private static Builtin named(Map<String, Builtin> all, String what, Object name) {
-    Object key = Values.key(name);
-    Builtin found = key instanceof String s ? all.get(s) : null;
+    Builtin found = Values.key(name) instanceof String s ? all.get(s) : null;
     if (found == null) {
-      throw Failure.runtime("No %s named %s.", what, Values.quoted(name));
+      throw Globals.unknown(null, what, Printing.quoted(name));
     }
     return found;
   }
 
-  private static Object select(Run run, Arguments a, boolean byAttribute, boolean keep) {
-    Object value = value(a);
-    Arguments rest = a.drop(1);
-    return generator(
-        run,
-        () -> {
-          if (!Values.truth(value)) {
-            return Collections.emptyIterator();
-          }
-          Predicate<Object> test = test(run, rest, byAttribute); // fails before the value does
-          return Iterators.filter(
-              Values.iterator(value),
-              item -> {
-                run.step();
-                return test.test(item) == keep;
-              });
-        },
-        items -> items.hasNext() ? items.next() : Frame.MISSING);
+  private static Object select(Arguments a, boolean byAttribute, boolean keep) {
+    return overItems(
+        a,
+        rest -> {
+          Predicate<Object> test = test(rest, byAttribute);
+          return items ->
+              Iterators.filter(
+                  items,
+                  item -> {
+                    Run.now().step();
+                    return test.test(item) == keep;
+                  });
+        });
   }
 
-  private static Predicate<Object> test(Run run, Arguments a, boolean byAttribute) {
-    Function<Object, Object> get = item -> item;
-    Arguments rest = a;
-    if (byAttribute) {
-      if (a.positional().isEmpty()) {
-        throw Filters.argument("Missing parameter for attribute name");
-      }
-      get = getter(run, a.positional().get(0), null, false);
-      rest = a.drop(1);
+  private static Predicate<Object> test(Arguments a, boolean byAttribute) {
+    if (byAttribute && a.positional().isEmpty()) {
+      throw Failure.runtime("Missing parameter for attribute name");
     }
-    Function<Object, Object> getter = get;
+    Function<Object, Object> get = getter(byAttribute ? a.positional().get(0) : null, null, false);
+    Arguments rest = byAttribute ? a.rest() : a;
     if (rest.positional().isEmpty()) {
-      return item -> Values.truth(getter.apply(item));
+      return item -> Values.truth(get.apply(item));
     }
     Object name = rest.positional().get(0);
-    Arguments of = rest.drop(1);
     return item -> {
-      Object v = getter.apply(item);
-      return Values.truth(named(Tests.ALL, "test", name).call(run, of.prepend(v)));
+      Arguments values = rest.rest().prepend(get.apply(item));
+      return Values.truth(named(Tests.ALL, "test", name).call(values));
     };
   }
 
-  private static Object extreme(Run run, Object[] v, boolean largest) {
+  private static Object extreme(Object[] v, boolean largest) {
     Iterator<Object> items = Values.iterator(v[0]);
-    if (!items.hasNext()) {
-      return Undefined.because("No aggregated item, sequence was empty.");
-    }
-    Function<Object, Object> key =
-        getter(run, Filters.absent(v[2], null), null, !Filters.truth(v[1]));
-    Object best = items.next();
-    Object bestKey = key.apply(best);
+    Function<Object, Object> key = getter(v[2], null, !Filters.truth(v[1]));
+    Object best = first(items);
     while (items.hasNext()) {
       Object item = items.next();
-      Object k = key.apply(item);
-      run.step();
-      if (largest ? Values.less(bestKey, k) : Values.less(k, bestKey)) {
+      int c = Values.order(key.apply(item), key.apply(best));
+      if (largest ? c > 0 : c < 0) {
         best = item;
-        bestKey = k;
       }
     }
     return best;
   }
 
-  private static Object groupBy(Run run, Object[] v) {
-    boolean ignoreCase = !Filters.truth(v[3]);
-    Object defaultValue = Filters.absent(v[2], null);
-    Function<Object, Object> key = getter(run, v[1], defaultValue, ignoreCase);
-    Function<Object, Object> shown = getter(run, v[1], defaultValue, false);
+  private static Object groupBy(Object[] v) {
+    Object defaultValue = Builtin.absent(v[2], null);
+    Function<Object, Object> key = getter(v[1], defaultValue, !Filters.truth(v[3]));
+    Function<Object, Object> shown = getter(v[1], defaultValue, false);
     List<Object> groups = new ArrayList<>();
     List<Object> group = null;
     Object groupKey = null;
-    for (Object item : sorted(run, Values.list(run, v[0]), key, false)) {
+    for (Object item : sorted(Values.list(v[0]), key, false)) {
       Object k = key.apply(item);
       if (group == null || !Values.equal(groupKey, k)) {
         group = new ArrayList<>();
         groupKey = k;
-        groups.add(new Tuple(Collections.unmodifiableList(asList(shown.apply(item), group)), true));
+        groups.add(Tuple.group(shown.apply(item), group));
       }
       group.add(item);
     }
     return groups;
   }
 
-  private static List<Object> asList(Object a, Object b) {
-    List<Object> list = new ArrayList<>();
-    list.add(a);
-    list.add(b);
-    return list;
-  }
-
-  private static Object sum(Run run, Object[] v) {
-    Function<Object, Object> get = getter(run, Filters.absent(v[1], null), null, false);
-    Object sum = Filters.absent(v[2], 0L);
+  private static Object sum(Object[] v) {
+    Function<Object, Object> get = getter(v[1], null, false);
+    Object sum = Builtin.absent(v[2], 0L);
     Iterator<Object> items = Values.iterator(v[0]);
     if (Values.isText(sum)) {
       throw Failure.type("sum() can't sum strings [use ''.join(seq) instead]");
     }
     while (items.hasNext()) {
-      run.step();
-      sum = Arithmetic.binary(run, "+", sum, get.apply(items.next()));
+      Run.now().step();
+      sum = Operators.binary("+", sum, get.apply(items.next()));
     }
     return sum;
   }
 
-  private static Object unique(Run run, Object[] v) {
-    Function<Object, Object> key =
-        getter(run, Filters.absent(v[2], null), null, !Filters.truth(v[1]));
-    Set<Object> seen = new HashSet<>();
-    return generator(
-        run,
-        () -> Values.iterator(v[0]),
-        items -> {
-          while (items.hasNext()) {
-            Object item = items.next();
-            run.madeElements(1, seen.size());
-            if (seen.add(Values.key(key.apply(item)))) {
-              return item;
-            }
-          }
-          return Frame.MISSING;
+  private static Object unique(Object[] v) {
+    Function<Object, Object> key = getter(v[2], null, !Filters.truth(v[1]));
+    return lazy(
+        () -> {
+          Set<Object> seen = new HashSet<>();
+          return Iterators.filter(
+              Values.iterator(v[0]),
+              item -> {
+                Run.now().madeElements(1, seen.size());
+                return seen.add(Values.key(key.apply(item)));
+              });
         });
   }
 }

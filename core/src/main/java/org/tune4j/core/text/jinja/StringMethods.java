@@ -1,7 +1,6 @@
 package org.tune4j.core.text.jinja;
 
 import com.google.common.collect.ImmutableMap;
-import com.google.common.collect.ImmutableSet;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -15,220 +14,151 @@ import org.tune4j.core.text.jinja.Values.Tuple;
 
 /** The methods of Python's {@code str}. */
 final class StringMethods {
-  /** What gives escaped text when called on escaped text. */
-  private static final ImmutableSet<String> KEEP_MARKUP =
-      ImmutableSet.of(
-          "capitalize",
-          "casefold",
-          "center",
-          "expandtabs",
-          "format",
-          "format_map",
-          "join",
-          "ljust",
-          "lower",
-          "lstrip",
-          "partition",
-          "removeprefix",
-          "removesuffix",
-          "replace",
-          "rjust",
-          "rpartition",
-          "rsplit",
-          "rstrip",
-          "split",
-          "splitlines",
-          "strip",
-          "swapcase",
-          "title",
-          "translate",
-          "upper",
-          "zfill");
+  /** What a method does with the text and its arguments. */
+  private interface Body {
+    Object call(String s, Object[] v);
+  }
 
-  private static final ImmutableMap<String, Builtin> METHODS = methods();
+  static final ImmutableMap<String, Builtin> ALL = all();
 
   private StringMethods() {}
 
-  /** Returns a method of a text; {@link Frame#MISSING} if there is none of that name. */
-  static Object attribute(Object owner, String name) {
-    Builtin method = METHODS.get(name);
-    return method == null ? Frame.MISSING : method.bind(owner);
-  }
-
-  /** What a method does with the text and its arguments. */
-  private interface Body {
-    Object call(Run run, String s, Object[] v);
-  }
-
-  private static ImmutableMap<String, Builtin> methods() {
+  private static ImmutableMap<String, Builtin> all() {
     Map<String, Builtin> m = new HashMap<>();
-    add(m, "upper", "/ self", (run, s, v) -> Text.upper(s));
-    add(m, "lower", "/ self", (run, s, v) -> Text.lower(s));
-    add(m, "casefold", "/ self", (run, s, v) -> Text.foldCase(s));
-    add(m, "capitalize", "/ self", (run, s, v) -> Text.capitalize(s));
-    add(m, "title", "/ self", (run, s, v) -> Text.titleWords(s));
-    add(m, "swapcase", "/ self", (run, s, v) -> Text.swapCase(s));
-    add(m, "strip", "/ self chars?", (run, s, v) -> Text.strip(s, set(v[1]), true, true));
-    add(m, "lstrip", "/ self chars?", (run, s, v) -> Text.strip(s, set(v[1]), true, false));
-    add(m, "rstrip", "/ self chars?", (run, s, v) -> Text.strip(s, set(v[1]), false, true));
-    add(m, "split", "self sep? maxsplit?", (run, s, v) -> split(run, s, v, false));
-    add(m, "rsplit", "self sep? maxsplit?", (run, s, v) -> split(run, s, v, true));
-    add(
-        m,
-        "splitlines",
-        "self keepends?",
-        (run, s, v) -> {
-          List<Object> lines = Text.splitLines(s, v[1] != Frame.MISSING && Values.truth(v[1]));
-          run.madeElements(12L * lines.size(), lines.size());
-          return lines;
-        });
-    add(m, "partition", "/ self sep", (run, s, v) -> partition(s, v[1], false));
-    add(m, "rpartition", "/ self sep", (run, s, v) -> partition(s, v[1], true));
-    add(m, "startswith", "/ self prefix start? end?", (run, s, v) -> affixed(s, v, true));
-    add(m, "endswith", "/ self suffix start? end?", (run, s, v) -> affixed(s, v, false));
-    add(
-        m,
-        "removeprefix",
-        "/ self prefix",
-        (run, s, v) -> s.startsWith(text(v[1])) ? s.substring(text(v[1]).length()) : s);
-    add(
-        m,
-        "removesuffix",
-        "/ self suffix",
-        (run, s, v) -> {
-          String suffix = text(v[1]);
-          return s.endsWith(suffix) ? s.substring(0, s.length() - suffix.length()) : s;
-        });
+    add(m, "upper", "/ self", (s, v) -> Text.upper(s));
+    add(m, "lower", "/ self", (s, v) -> Text.lower(s));
+    add(m, "casefold", "/ self", (s, v) -> Text.foldCase(s));
+    add(m, "capitalize", "/ self", (s, v) -> Text.capitalize(s));
+    add(m, "title", "/ self", (s, v) -> Text.titleWords(s));
+    add(m, "swapcase", "/ self", (s, v) -> Text.swapCase(s));
+    add(m, "strip", "/ self chars?", (s, v) -> Text.strip(s, set(v[1]), true, true));
+    add(m, "lstrip", "/ self chars?", (s, v) -> Text.strip(s, set(v[1]), true, false));
+    add(m, "rstrip", "/ self chars?", (s, v) -> Text.strip(s, set(v[1]), false, true));
+    add(m, "split", "self sep? maxsplit?", (s, v) -> split(s, v, false));
+    add(m, "rsplit", "self sep? maxsplit?", (s, v) -> split(s, v, true));
+    add(m, "splitlines", "self keepends?", (s, v) -> counted(Text.splitLines(s, truth(v[1]))));
+    add(m, "partition", "/ self sep", (s, v) -> partition(s, v[1], false));
+    add(m, "rpartition", "/ self sep", (s, v) -> partition(s, v[1], true));
+    add(m, "startswith", "/ self prefix start? end?", (s, v) -> affixed(s, v, true));
+    add(m, "endswith", "/ self suffix start? end?", (s, v) -> affixed(s, v, false));
+    add(m, "removeprefix", "/ self prefix", (s, v) -> without(s, text(v[1]), true));
+    add(m, "removesuffix", "/ self suffix", (s, v) -> without(s, text(v[1]), false));
     add(
         m,
         "replace",
         "/ self old new count?",
-        (run, s, v) -> {
-          String old = text(v[1]);
-          String with = v[0] instanceof Markup ? Filters.escaped(run, v[2]) : text(v[2]);
-          return replace(run, s, old, with, optionalIndex(v[3], -1));
+        (s, v) -> {
+          String with = v[0] instanceof Markup ? Filters.escaped(v[2]) : text(v[2]);
+          return replace(s, text(v[1]), with, limit(v[3]));
         });
-    add(m, "find", "/ self sub start? end?", (run, s, v) -> find(s, v, false));
-    add(m, "rfind", "/ self sub start? end?", (run, s, v) -> find(s, v, true));
-    add(m, "index", "/ self sub start? end?", (run, s, v) -> found(find(s, v, false)));
-    add(m, "rindex", "/ self sub start? end?", (run, s, v) -> found(find(s, v, true)));
-    add(m, "count", "/ self sub start? end?", (run, s, v) -> count(s, v));
-    add(m, "join", "/ self iterable", (run, s, v) -> join(run, v[0], v[1]));
-    m.put("format", Builtin.free("format", StringMethods::format));
-    add(m, "format_map", "/ self mapping", (run, s, v) -> BraceFormat.formatMap(run, v[0], v[1]));
-    add(m, "zfill", "/ self width", (run, s, v) -> zeroFilled(run, s, v[1]));
-    add(m, "ljust", "/ self width fill?", (run, s, v) -> padded(run, s, v, 0));
-    add(m, "rjust", "/ self width fill?", (run, s, v) -> padded(run, s, v, 1));
-    add(m, "center", "/ self width fill?", (run, s, v) -> padded(run, s, v, 2));
-    add(m, "expandtabs", "self tabsize?", (run, s, v) -> expandTabs(run, s, v[1]));
-    add(m, "translate", "/ self table", (run, s, v) -> translate(run, s, v[1]));
-    for (String bytes : List.of("encode", "maketrans")) {
+    add(m, "find", "/ self sub start? end?", (s, v) -> find(s, v, false));
+    add(m, "rfind", "/ self sub start? end?", (s, v) -> find(s, v, true));
+    add(m, "index", "/ self sub start? end?", (s, v) -> found(find(s, v, false)));
+    add(m, "rindex", "/ self sub start? end?", (s, v) -> found(find(s, v, true)));
+    add(m, "count", "/ self sub start? end?", (s, v) -> count(s, v));
+    add(m, "join", "/ self iterable", (s, v) -> join(v[0], v[1]));
+    m.put("format", Builtin.free("format", Format::braces));
+    add(m, "zfill", "/ self width", (s, v) -> zeroFilled(s, v[1]));
+    add(m, "ljust", "/ self width fill?", (s, v) -> padded(s, v[1], v[2], Side.LEFT));
+    add(m, "rjust", "/ self width fill?", (s, v) -> padded(s, v[1], v[2], Side.RIGHT));
+    add(m, "center", "/ self width fill?", (s, v) -> padded(s, v[1], v[2], Side.CENTER));
+    add(m, "expandtabs", "self tabsize?", (s, v) -> expandTabs(s, v[1]));
+    for (String name : List.of("encode", "format_map", "isprintable", "maketrans", "translate")) {
       m.put(
-          bytes,
+          name,
           Builtin.free(
-              bytes,
-              (run, a) -> {
-                throw Failure.runtime("str.%s is not known", bytes);
+              name,
+              a -> {
+                throw Failure.unsupported("str.%s", name);
               }));
     }
-    add(m, "isspace", "/ self", (run, s, v) -> all(s, Text::isSpace));
-    add(m, "isalpha", "/ self", (run, s, v) -> all(s, Character::isLetter));
-    add(m, "isdecimal", "/ self", (run, s, v) -> all(s, StringMethods::isDecimal));
-    add(m, "isdigit", "/ self", (run, s, v) -> all(s, StringMethods::isDigit));
-    add(m, "isnumeric", "/ self", (run, s, v) -> all(s, StringMethods::isNumeric));
-    add(m, "isalnum", "/ self", (run, s, v) -> all(s, c -> Character.isLetter(c) || isNumeric(c)));
-    add(m, "isascii", "/ self", (run, s, v) -> s.chars().allMatch(c -> c < 128));
-    add(m, "isprintable", "/ self", (run, s, v) -> s.codePoints().allMatch(Text::isPrintable));
-    add(m, "isidentifier", "/ self", (run, s, v) -> isIdentifier(s));
-    add(m, "isupper", "/ self", (run, s, v) -> isCase(s, true));
-    add(m, "islower", "/ self", (run, s, v) -> isCase(s, false));
-    add(m, "istitle", "/ self", (run, s, v) -> isTitle(s));
+    add(m, "isspace", "/ self", (s, v) -> all(s, Text::isSpace));
+    add(m, "isalpha", "/ self", (s, v) -> all(s, Character::isLetter));
+    add(m, "isdecimal", "/ self", (s, v) -> all(s, Text::isDecimal));
+    add(m, "isdigit", "/ self", (s, v) -> all(s, Text::isDigit));
+    add(m, "isnumeric", "/ self", (s, v) -> all(s, Text::isNumeric));
+    add(m, "isalnum", "/ self", (s, v) -> all(s, c -> Character.isLetter(c) || Text.isNumeric(c)));
+    add(m, "isascii", "/ self", (s, v) -> s.chars().allMatch(c -> c < 128));
+    add(m, "isidentifier", "/ self", (s, v) -> Text.isIdentifier(s));
+    add(m, "isupper", "/ self", (s, v) -> Text.isCase(s, true));
+    add(m, "islower", "/ self", (s, v) -> Text.isCase(s, false));
+    add(m, "istitle", "/ self", (s, v) -> Text.isTitle(s));
     return ImmutableMap.copyOf(m);
   }
 
   private static void add(Map<String, Builtin> into, String name, String signature, Body body) {
-    into.put(
+    Builtin.add(
+        into,
         name,
-        Builtin.function(
-            name,
-            signature,
-            (run, v) -> {
-              String s = Values.text(v[0]);
-              run.scanned(s.length());
-              Object result = body.call(run, s, v);
-              if (result instanceof String made) {
-                run.made(made.length());
-              }
-              return v[0] instanceof Markup && KEEP_MARKUP.contains(name) ? marked(result) : result;
-            }));
+        signature,
+        v -> {
+          String s = v[0].toString();
+          Run.now().scanned(s.length());
+          Object result = body.call(s, v);
+          if (result instanceof String made) {
+            Run.now().made(made.length());
+          }
+          return v[0] instanceof Markup ? marked(result) : result;
+        });
   }
 
+  /** Returns what a method of escaped text gives: its texts are escaped as well. */
   private static Object marked(Object v) {
     if (v instanceof String s) {
       return new Markup(s);
     }
-    if (v instanceof List<?> list) {
-      return markedAll(list);
+    if (!(v instanceof List<?> l)) {
+      return v;
     }
-    return v instanceof Tuple t ? new Tuple(markedAll(t.items())) : v;
+    List<Object> all = l.stream().map(StringMethods::marked).toList();
+    return v instanceof Tuple ? Tuple.of(all) : all;
   }
 
-  private static List<Object> markedAll(List<?> items) {
-    List<Object> all = new ArrayList<>();
-    items.forEach(x -> all.add(marked(x)));
-    return all;
-  }
-
-  private static Object format(Run run, Arguments a) {
-    Object self = a.positional().get(0);
-    Object result = BraceFormat.format(run, self, a.drop(1));
-    return self instanceof Markup ? marked(result) : result;
+  private static boolean truth(Object v) {
+    return v != Scope.MISSING && Values.truth(v);
   }
 
   private static String text(Object v) {
     if (!Values.isText(v)) {
       throw Failure.type("must be str, not %s", Values.typeName(v));
     }
-    return Values.text(v);
+    return v.toString();
   }
 
   private static String set(Object v) {
-    return v == Frame.MISSING || v == null ? null : text(v);
+    return v == Scope.MISSING || v == null ? null : text(v);
   }
 
-  private static long optionalIndex(Object v, long otherwise) {
-    return v == Frame.MISSING ? otherwise : Arithmetic.longIndex(v);
+  /** Returns how often at most something is done; negative: without limit. */
+  private static long limit(Object v) {
+    return v == Scope.MISSING ? -1 : Numbers.index(v);
   }
 
-  private static Object split(Run run, String s, Object[] v, boolean fromRight) {
-    long limit = optionalIndex(v[2], -1);
-    boolean atSpace = v[1] == Frame.MISSING || v[1] == null;
-    List<Object> parts;
-    if (atSpace && fromRight && limit >= 0) {
-      parts = reversedWords(s, limit);
-    } else if (atSpace) {
-      parts = Text.words(s, limit);
-    } else {
-      String separator = text(v[1]);
-      if (separator.isEmpty()) {
-        throw Failure.value("empty separator");
-      }
-      parts = fromRight ? splitFromRight(s, separator, limit) : split(s, separator, limit);
-    }
-    run.madeElements(12L * parts.size(), parts.size());
+  private static List<Object> counted(List<Object> parts) {
+    Run.now().madeElements(12L * parts.size(), parts.size());
     return parts;
   }
 
-  private static List<Object> reversedWords(String s, long limit) {
-    List<Object> parts = new ArrayList<>();
-    for (Object word : Text.words(Text.reversed(s), limit)) {
-      parts.add(Text.reversed((String) word));
+  private static List<Object> split(String s, Object[] v, boolean fromRight) {
+    boolean atSpace = v[1] == Scope.MISSING || v[1] == null;
+    if (!fromRight) {
+      return counted(atSpace ? Text.words(s, limit(v[2])) : split(s, text(v[1]), limit(v[2])));
     }
+    String reversed = Text.reversed(s);
+    List<Object> parts =
+        new ArrayList<>(
+            atSpace
+                ? Text.words(reversed, limit(v[2]))
+                : split(reversed, Text.reversed(text(v[1])), limit(v[2])));
+    parts.replaceAll(p -> Text.reversed((String) p));
     Collections.reverse(parts);
-    return parts;
+    return counted(parts);
   }
 
   private static List<Object> split(String s, String separator, long limit) {
+    if (separator.isEmpty()) {
+      throw Failure.value("empty separator");
+    }
     List<Object> parts = new ArrayList<>();
     int start = 0;
     for (int at = s.indexOf(separator);
@@ -241,21 +171,7 @@ final class StringMethods {
     return parts;
   }
 
-  private static List<Object> splitFromRight(String s, String separator, long limit) {
-    List<Object> parts = new ArrayList<>();
-    int end = s.length();
-    for (int at = s.lastIndexOf(separator);
-        at >= 0 && (limit < 0 || parts.size() < limit);
-        at = end < separator.length() ? -1 : s.lastIndexOf(separator, end - separator.length())) {
-      parts.add(s.substring(at + separator.length(), end));
-      end = at;
-    }
-    parts.add(s.substring(0, end));
-    Collections.reverse(parts);
-    return parts;
-  }
-
-  private static Object partition(String s, Object separatorValue, boolean last) {
+  private static Tuple partition(String s, Object separatorValue, boolean last) {
     String separator = text(separatorValue);
     if (separator.isEmpty()) {
       throw Failure.value("empty separator");
@@ -267,26 +183,28 @@ final class StringMethods {
     return Tuple.of(s.substring(0, at), separator, s.substring(at + separator.length()));
   }
 
-  /** Part of a text that start and end leave; null if start is beyond the end. */
+  /** Returns an index into a text from an argument that may be absent or count from the end. */
+  private static long index(Object v, int size, long otherwise) {
+    if (v == Scope.MISSING || v == null) {
+      return otherwise;
+    }
+    long i = Numbers.index(v);
+    return i < 0 ? Math.max(0, Math.max(i, -size) + size) : i;
+  }
+
+  /** Returns the part of a text that start and end leave; null if start is beyond the end. */
   private static String part(String s, Object start, Object end) {
     int size = Text.length(s);
-    long from = start == Frame.MISSING || start == null ? 0 : Arithmetic.longIndex(start);
-    long to = end == Frame.MISSING || end == null ? size : Arithmetic.longIndex(end);
-    from = from < 0 ? Math.max(0, Math.max(from, -size) + size) : from;
-    to = to < 0 ? Math.max(0, Math.max(to, -size) + size) : Math.min(to, size);
-    return from > to || from > size ? null : Text.slice(s, (int) from, (int) to);
+    long from = index(start, size, 0);
+    long to = Math.min(index(end, size, size), size);
+    return from > to ? null : Text.slice(s, (int) from, (int) to);
   }
 
   private static boolean affixed(String s, Object[] v, boolean prefix) {
-    List<Object> affixes = v[1] instanceof Tuple t ? t.items() : Arrays.asList(v[1]);
+    List<Object> affixes = v[1] instanceof Tuple t ? t : Arrays.asList(v[1]);
     String part = part(s, v[2], v[3]);
     for (Object affix : affixes) {
-      if (!Values.isText(affix)) {
-        throw Failure.type(
-            "%s first arg must be str or a tuple of str, not %s",
-            prefix ? "startswith" : "endswith", Values.typeName(affix));
-      }
-      String a = Values.text(affix);
+      String a = text(affix);
       if (part != null && (prefix ? part.startsWith(a) : part.endsWith(a))) {
         return true;
       }
@@ -294,245 +212,128 @@ final class StringMethods {
     return false;
   }
 
-  private static Object find(String s, Object[] v, boolean last) {
+  private static String without(String s, String affix, boolean prefix) {
+    if (prefix) {
+      return s.startsWith(affix) ? s.substring(affix.length()) : s;
+    }
+    return s.endsWith(affix) ? s.substring(0, s.length() - affix.length()) : s;
+  }
+
+  private static long find(String s, Object[] v, boolean last) {
     String sub = text(v[1]);
     String part = part(s, v[2], v[3]);
     int at = part == null ? -1 : last ? part.lastIndexOf(sub) : part.indexOf(sub);
-    if (at < 0) {
-      return -1L;
-    }
-    int size = Text.length(s);
-    long from = v[2] == Frame.MISSING || v[2] == null ? 0 : Arithmetic.longIndex(v[2]);
-    from = from < 0 ? Math.max(0, Math.max(from, -size) + size) : from;
-    return from + part.codePointCount(0, at);
+    return at < 0 ? -1 : index(v[2], Text.length(s), 0) + part.codePointCount(0, at);
   }
 
-  private static Object found(Object at) {
-    if (at.equals(-1L)) {
+  private static long found(long at) {
+    if (at < 0) {
       throw Failure.value("substring not found");
     }
     return at;
   }
 
-  private static Object count(String s, Object[] v) {
+  private static long count(String s, Object[] v) {
     String sub = text(v[1]);
     String part = part(s, v[2], v[3]);
     if (part == null) {
-      return 0L;
+      return 0;
     }
-    if (sub.isEmpty()) {
-      return Text.length(part) + 1L;
-    }
-    long count = 0;
-    for (int at = part.indexOf(sub); at >= 0; at = part.indexOf(sub, at + sub.length())) {
+    long count = sub.isEmpty() ? Text.length(part) + 1 : 0;
+    for (int at = part.indexOf(sub);
+        at >= 0 && !sub.isEmpty();
+        at = part.indexOf(sub, at + sub.length())) {
       count++;
     }
     return count;
   }
 
-  static String replace(Run run, String s, String old, String with, long limit) {
+  static String replace(String s, String old, String with, long limit) {
     StringBuilder out = new StringBuilder();
-    long count = 0;
-    if (old.isEmpty()) {
-      for (int i = 0; i <= s.length() && (limit < 0 || count < limit); count++) {
-        out.append(with);
-        int next = i < s.length() ? i + Character.charCount(s.codePointAt(i)) : i + 1;
-        out.append(s, i, Math.min(next, s.length()));
-        run.checkSize(out.length());
-        i = next;
-      }
-      int done = s.offsetByCodePoints(0, (int) Math.min(count, Text.length(s)));
-      return out.append(s, done, s.length()).toString();
-    }
     int start = 0;
+    long count = 0;
+    // nothing is found before each character and at the end
     for (int at = s.indexOf(old);
         at >= 0 && (limit < 0 || count < limit);
-        at = s.indexOf(old, start)) {
+        at = next(s, old, start, at)) {
       out.append(s, start, at).append(with);
-      run.checkSize(out.length());
+      Run.now().checkSize(out.length());
       start = at + old.length();
       count++;
     }
-    return start == 0 && count == 0 ? s : out.append(s, start, s.length()).toString();
+    return count == 0 ? s : out.append(s, start, s.length()).toString();
   }
 
-  private static Object join(Run run, Object separatorValue, Object items) {
-    boolean markup = separatorValue instanceof Markup;
-    String separator = Values.text(separatorValue);
+  private static int next(String s, String old, int start, int at) {
+    if (!old.isEmpty()) {
+      return s.indexOf(old, start);
+    }
+    return at < s.length() ? at + Character.charCount(s.codePointAt(at)) : -1;
+  }
+
+  private static String join(Object separator, Object items) {
     if (Values.iteratorOrNull(items) == null) {
       throw Failure.type("can only join an iterable");
     }
+    boolean markup = separator instanceof Markup;
     StringBuilder out = new StringBuilder();
-    int index = 0;
-    for (Iterator<Object> i = Values.iterator(items); i.hasNext(); index++) {
+    boolean first = true;
+    for (Iterator<Object> i = Values.iterator(items); i.hasNext(); first = false) {
       Object item = i.next();
-      run.step();
-      if (!markup && !Values.isText(item)) {
-        throw Failure.type(
-            "sequence item %d: expected str instance, %s found", index, Values.typeName(item));
-      }
-      out.append(index == 0 ? "" : separator)
-          .append(markup ? Filters.escaped(run, item) : Values.text(item));
-      run.checkSize(out.length());
+      Run.now().step();
+      out.append(first ? "" : separator).append(markup ? Filters.escaped(item) : text(item));
+      Run.now().checkSize(out.length());
     }
     return out.toString();
   }
 
-  private static String zeroFilled(Run run, String s, Object widthValue) {
-    long missing = Arithmetic.longIndex(widthValue) - Text.length(s);
-    if (missing <= 0) {
-      return s;
-    }
-    run.made(missing);
-    boolean signed = s.startsWith("-") || s.startsWith("+");
-    return (signed ? s.substring(0, 1) : "")
-        + "0".repeat((int) missing)
-        + s.substring(signed ? 1 : 0);
+  private static String zeroFilled(String s, Object width) {
+    String sign = s.startsWith("-") || s.startsWith("+") ? s.substring(0, 1) : "";
+    long missing = Math.max(0, Numbers.index(width) - Text.length(s));
+    Run.now().made(missing);
+    return sign + "0".repeat((int) missing) + s.substring(sign.length());
   }
 
-  private static String padded(Run run, String s, Object[] v, int side) {
-    long width = Arithmetic.longIndex(v[1]);
-    String fill = v[2] == Frame.MISSING ? " " : text(v[2]);
+  /** Where a text stands in a field. */
+  enum Side {
+    LEFT,
+    RIGHT,
+    CENTER
+  }
+
+  static String padded(String s, Object widthValue, Object fillValue, Side side) {
+    long width = Numbers.index(widthValue);
+    String fill = fillValue == Scope.MISSING ? " " : text(fillValue);
     if (Text.length(fill) != 1) {
       throw Failure.type("The fill character must be exactly one character long");
     }
     long missing = Math.max(0, width - Text.length(s));
-    run.made(missing);
+    Run.now().made(missing);
     // as Python centres: an odd space goes left if the width is odd
     long left =
-        switch (side) {
-          case 0 -> 0;
-          case 1 -> missing;
-          default -> missing / 2 + (missing & width & 1);
-        };
+        side == Side.LEFT ? 0 : side == Side.RIGHT ? missing : missing / 2 + (missing & width & 1);
     return fill.repeat((int) left) + s + fill.repeat((int) (missing - left));
   }
 
-  /** Returns a text centred in a field, as {@code str.center} does. */
-  static String centered(Run run, String s, Object width) {
-    return padded(run, s, new Object[] {s, width, Frame.MISSING}, 2);
-  }
-
-  private static String expandTabs(Run run, String s, Object size) {
-    long tab = size == Frame.MISSING ? 8 : Arithmetic.longIndex(size);
+  private static String expandTabs(String s, Object size) {
+    long tab = size == Scope.MISSING ? 8 : Numbers.index(size);
     StringBuilder out = new StringBuilder();
     long column = 0;
-    for (int i = 0; i < s.length(); i++) {
-      char c = s.charAt(i);
+    for (int c : s.codePoints().toArray()) {
       if (c == '\t') {
         long spaces = tab <= 0 ? 0 : tab - column % tab;
-        run.made(out.length() + spaces);
+        Run.now().made(out.length() + spaces);
         out.append(" ".repeat((int) spaces));
         column += spaces;
       } else {
-        out.append(c);
-        column = c == '\n' || c == '\r' ? 0 : column + (Character.isLowSurrogate(c) ? 0 : 1);
-      }
-    }
-    return out.toString();
-  }
-
-  private static String translate(Run run, String s, Object table) {
-    StringBuilder out = new StringBuilder();
-    for (int i = 0; i < s.length(); i += Character.charCount(s.codePointAt(i))) {
-      int c = s.codePointAt(i);
-      Object to = Attributes.item(run, table, (long) c);
-      if (to instanceof Undefined) {
         out.appendCodePoint(c);
-      } else if (to instanceof Long n && n >= 0 && n <= Character.MAX_CODE_POINT) {
-        out.appendCodePoint(n.intValue());
-      } else if (Values.isText(to)) {
-        out.append(Values.text(to));
-      } else if (to != null) {
-        throw Failure.type("character mapping must return integer, None or str");
+        column = c == '\n' || c == '\r' ? 0 : column + 1;
       }
-      run.checkSize(out.length());
     }
     return out.toString();
   }
 
   private static boolean all(String s, IntPredicate test) {
     return !s.isEmpty() && s.codePoints().allMatch(test);
-  }
-
-  private static boolean isDecimal(int c) {
-    return Character.getType(c) == Character.DECIMAL_DIGIT_NUMBER;
-  }
-
-  /** Decimal digits, and those that are raised, lowered or in a circle. */
-  private static boolean isDigit(int c) {
-    if (c < 128 || isDecimal(c)) {
-      return isDecimal(c);
-    }
-    return c == 0xB2
-        || c == 0xB3
-        || c == 0xB9
-        || (c >= 0x1369 && c <= 0x1371)
-        || c == 0x19DA
-        || c == 0x2070
-        || (c >= 0x2074 && c <= 0x2079)
-        || (c >= 0x2080 && c <= 0x2089)
-        || (c >= 0x2460 && c <= 0x2468)
-        || (c >= 0x2474 && c <= 0x247C)
-        || (c >= 0x2488 && c <= 0x2490)
-        || c == 0x24EA
-        || (c >= 0x24F5 && c <= 0x24FD)
-        || c == 0x24FF
-        || (c >= 0x2776 && c <= 0x277E)
-        || (c >= 0x2780 && c <= 0x2788)
-        || (c >= 0x278A && c <= 0x2792)
-        || (c >= 0x10A40 && c <= 0x10A43)
-        || (c >= 0x10E60 && c <= 0x10E68)
-        || (c >= 0x11052 && c <= 0x1105A)
-        || (c >= 0x1F100 && c <= 0x1F10A);
-  }
-
-  static boolean isNumeric(int c) {
-    int type = Character.getType(c);
-    return type == Character.DECIMAL_DIGIT_NUMBER
-        || type == Character.LETTER_NUMBER
-        || type == Character.OTHER_NUMBER
-        || (c >= 0x3400 && NUMBER_IDEOGRAPHS.indexOf(c) >= 0);
-  }
-
-  /** Ideographs that mean numbers. */
-  private static final String NUMBER_IDEOGRAPHS =
-      "㐅㒃㠪㭍一七万三九二五亖亿什仟仨伍佰億兆兩八六十千卄卅卌叁参參叄四壱壹幺廾廿弌弍弎弐拾捌柒漆玖百肆萬貮貳贰阡陆陌陸零"
-          + "\uF96B\uF973\uF978\uF9B2\uF9D1\uF9D3\uF9FD";
-
-  private static boolean isIdentifier(String s) {
-    for (int i = 0; i < s.length(); ) {
-      int c = s.codePointAt(i);
-      boolean part =
-          i == 0 ? Character.isUnicodeIdentifierStart(c) : Character.isUnicodeIdentifierPart(c);
-      if (c != '_' && (!part || Character.isIdentifierIgnorable(c))) {
-        return false;
-      }
-      i += Character.charCount(c);
-    }
-    return !s.isEmpty();
-  }
-
-  static boolean isCase(String s, boolean upper) {
-    return s.codePoints().anyMatch(Text::isCased)
-        && s.codePoints()
-            .noneMatch(
-                c ->
-                    Character.isTitleCase(c)
-                        || (upper ? Character.isLowerCase(c) : Character.isUpperCase(c)));
-  }
-
-  private static boolean isTitle(String s) {
-    boolean afterCased = false;
-    boolean any = false;
-    for (int c : s.codePoints().toArray()) {
-      boolean upper = Character.isUpperCase(c) || Character.isTitleCase(c);
-      if (upper ? afterCased : Character.isLowerCase(c) && !afterCased) {
-        return false;
-      }
-      afterCased = Text.isCased(c);
-      any |= afterCased;
-    }
-    return any;
   }
 }

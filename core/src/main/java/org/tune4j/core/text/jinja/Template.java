@@ -2,12 +2,8 @@ package org.tune4j.core.text.jinja;
 
 import com.google.common.collect.ImmutableList;
 import java.time.Clock;
-import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.tune4j.core.text.jinja.Statement.Block;
-import org.tune4j.core.text.jinja.Statement.FunctionScope;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
 
 /**
@@ -15,19 +11,15 @@ import org.tune4j.core.text.jinja.TemplateException.Kind;
  *
  * <p>The language is that of Jinja 3.1 with {@code trim_blocks}, {@code lstrip_blocks}, loop
  * controls, {@code generation} blocks, {@code raise_exception}, {@code strftime_now} and {@code
- * tojson} as transformers has them, in Jinja's immutable sandbox. Not known, and refused by name:
- * automatic escaping, other templates ({@code include}, {@code import}, {@code extends}), {@code
- * lipsum}, complex numbers.
+ * tojson} as transformers has them, in Jinja's immutable sandbox. What no prompt needs is left out
+ * and refused by name, such as other templates ({@code include}, {@code import}, {@code extends}).
  *
  * <p>Values are data: a text that looks like a template is printed as it is.
  */
 public final class Template {
   private final String name;
   private final Limits limits;
-  private final List<Statement> body;
-  private final Map<String, Block> blocks = new LinkedHashMap<>();
-  private final FunctionScope root;
-  private final boolean generation;
+  private final Parser.Parsed parsed;
 
   private Template(String source, String name, Limits limits) {
     this.name = name;
@@ -36,11 +28,7 @@ public final class Template {
       throw Failure.limit(
           "a template of %d characters; at most %d are read", source.length(), Limits.TEMPLATE);
     }
-    body = Parser.parse(Lexer.lex(source));
-    root = Binder.bind(body, blocks);
-    boolean[] found = {false};
-    body.forEach(s -> s.walk(n -> found[0] |= n instanceof MacroStatement.Generation));
-    generation = found[0];
+    parsed = Parser.parse(Lexer.lex(source));
   }
 
   /**
@@ -61,7 +49,7 @@ public final class Template {
 
   /** Returns whether the template marks what the assistant generates. */
   public boolean hasGenerationBlocks() {
-    return generation;
+    return parsed.generation();
   }
 
   /**
@@ -91,13 +79,11 @@ public final class Template {
    */
   public Result render(Map<String, ?> variables, Clock clock) {
     Run run = new Run(limits, clock);
-    Map<String, Object> context = new HashMap<>(variables);
-    Frame frame = Frame.top(run, context, root.slotCount, run.output);
-    context.put("self", new Statement.Blocks(blocks, frame));
+    Scope scope = Scope.top(run, variables);
     Run before = Run.makeCurrent(run);
     try {
-      root.scope.enter(frame);
-      Statement.all(body, frame);
+      scope.begin(parsed.names());
+      parsed.body().exec(scope);
     } catch (Failure e) {
       throw located(name, e, e.at == null ? run.at : e.at);
     } catch (StackOverflowError e) {
@@ -105,17 +91,15 @@ public final class Template {
     } finally {
       Run.makeCurrent(before);
     }
-    ImmutableList.Builder<Span> spans = ImmutableList.builder();
-    run.spans.forEach(s -> spans.add(new Span(s[0], s[1])));
-    return new Result(run.output.toString(), spans.build(), !run.spansLost);
+    return new Result(run.output.toString(), ImmutableList.copyOf(run.spans), !run.spansLost);
   }
 
-  private static TemplateException located(String name, Failure failure, Node at) {
+  private static TemplateException located(String name, Failure failure, Token at) {
     return new TemplateException(
         failure.kind,
         name,
-        at == null ? 1 : at.line,
-        at == null ? 1 : at.column,
+        at == null ? 1 : at.line(),
+        at == null ? 1 : at.column(),
         failure.getMessage(),
         null);
   }

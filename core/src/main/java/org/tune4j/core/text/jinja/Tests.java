@@ -5,7 +5,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.tune4j.core.text.jinja.Values.Markup;
-import org.tune4j.core.text.jinja.Values.Tuple;
 
 /** The tests of Jinja, {@code value is test}. */
 final class Tests {
@@ -15,34 +14,32 @@ final class Tests {
 
   private static ImmutableMap<String, Builtin> all() {
     Map<String, Builtin> t = new HashMap<>();
-    add(t, "odd", "value", (run, v) -> Values.equal(remainder(run, v[0], 2L), 1L));
-    add(t, "even", "value", (run, v) -> Values.equal(remainder(run, v[0], 2L), 0L));
-    add(t, "divisibleby", "value num", (run, v) -> Values.equal(remainder(run, v[0], v[1]), 0L));
-    add(t, "defined", "value", (run, v) -> !(v[0] instanceof Undefined));
-    add(t, "undefined", "value", (run, v) -> v[0] instanceof Undefined);
-    add(t, "filter", "value", (run, v) -> named(Filters.ALL, v[0]));
-    add(t, "test", "value", (run, v) -> named(Tests.ALL, v[0]));
-    add(t, "none", "value", (run, v) -> v[0] == null);
-    add(t, "boolean", "value", (run, v) -> v[0] instanceof Boolean);
-    add(t, "false", "value", (run, v) -> Boolean.FALSE.equals(v[0]));
-    add(t, "true", "value", (run, v) -> Boolean.TRUE.equals(v[0]));
-    add(t, "integer", "value", (run, v) -> Numbers.isInteger(v[0]) && !(v[0] instanceof Boolean));
-    add(t, "float", "value", (run, v) -> v[0] instanceof Double);
-    add(t, "lower", "value", (run, v) -> StringMethods.isCase(Values.str(run, v[0]), false));
-    add(t, "upper", "value", (run, v) -> StringMethods.isCase(Values.str(run, v[0]), true));
-    add(t, "string", "value", (run, v) -> Values.isText(v[0]));
-    add(t, "mapping", "value", (run, v) -> v[0] instanceof Map);
-    add(t, "number", "value", (run, v) -> Numbers.isNumber(v[0]));
-    add(t, "sequence", "value", (run, v) -> isSequence(v[0]));
-    add(t, "sameas", "value other", (run, v) -> isSame(v[0], v[1]));
-    add(t, "iterable", "value", (run, v) -> Values.iteratorOrNull(v[0]) != null);
-    add(
-        t,
-        "callable",
-        "/ value",
-        (run, v) -> v[0] instanceof Values.Function1 || v[0] instanceof Undefined);
-    add(t, "escaped", "value", (run, v) -> v[0] instanceof Markup);
-    add(t, "in", "value seq", (run, v) -> Values.contains(run, v[1], v[0]));
+    Builtin.add(t, "odd", "value", v -> Values.equal(Operators.binary("%", v[0], 2L), 1L));
+    Builtin.add(t, "even", "value", v -> Values.equal(Operators.binary("%", v[0], 2L), 0L));
+    Builtin.add(
+        t, "divisibleby", "value num", v -> Values.equal(Operators.binary("%", v[0], v[1]), 0L));
+    Builtin.add(t, "defined", "value", v -> !(v[0] instanceof Undefined));
+    Builtin.add(t, "undefined", "value", v -> v[0] instanceof Undefined);
+    Builtin.add(t, "filter", "value", v -> Filters.ALL.containsKey(Values.key(v[0])));
+    Builtin.add(t, "test", "value", v -> Tests.ALL.containsKey(Values.key(v[0])));
+    Builtin.add(t, "none", "value", v -> v[0] == null);
+    Builtin.add(t, "boolean", "value", v -> v[0] instanceof Boolean);
+    Builtin.add(t, "false", "value", v -> Boolean.FALSE.equals(v[0]));
+    Builtin.add(t, "true", "value", v -> Boolean.TRUE.equals(v[0]));
+    Builtin.add(t, "integer", "value", v -> Numbers.isInteger(v[0]) && !(v[0] instanceof Boolean));
+    Builtin.add(t, "float", "value", v -> v[0] instanceof Double);
+    Builtin.add(t, "lower", "value", v -> Text.isCase(Printing.str(v[0]), false));
+    Builtin.add(t, "upper", "value", v -> Text.isCase(Printing.str(v[0]), true));
+    Builtin.add(t, "string", "value", v -> Values.isText(v[0]));
+    Builtin.add(t, "mapping", "value", v -> v[0] instanceof Map);
+    Builtin.add(t, "number", "value", v -> Numbers.isNumber(v[0]));
+    Builtin.add(t, "sequence", "value", v -> isSequence(v[0]));
+    Builtin.add(t, "sameas", "value other", v -> isSame(v[0], v[1]));
+    Builtin.add(t, "iterable", "value", v -> Values.iteratorOrNull(v[0]) != null);
+    Builtin.add(
+        t, "callable", "/ value", v -> v[0] instanceof Callable || v[0] instanceof Undefined);
+    Builtin.add(t, "escaped", "value", v -> v[0] instanceof Markup);
+    Builtin.add(t, "in", "value seq", v -> Values.contains(v[1], v[0]));
     comparison(t, "==", "==", "eq", "equalto");
     comparison(t, "!=", "!=", "ne");
     comparison(t, ">", ">", "gt", "greaterthan");
@@ -52,41 +49,19 @@ final class Tests {
     return ImmutableMap.copyOf(t);
   }
 
-  private static void add(
-      Map<String, Builtin> into, String name, String signature, Builtin.Body body) {
-    into.put(name, Builtin.function(name, signature, body));
-  }
-
   private static void comparison(Map<String, Builtin> into, String operator, String... names) {
     for (String name : names) {
-      add(into, name, "/ a b", (run, v) -> Arithmetic.compare(run, operator, v[0], v[1]));
+      Builtin.add(into, name, "/ a b", v -> Operators.compare(operator, v[0], v[1]));
     }
   }
 
-  private static Object remainder(Run run, Object a, Object b) {
-    return Arithmetic.binary(run, "%", a, b);
-  }
-
-  private static boolean named(Map<String, Builtin> all, Object name) {
-    Object key = Values.key(name); // refuses what cannot be a key
-    return key instanceof String s && all.containsKey(s);
-  }
-
   private static boolean isSequence(Object v) {
-    return Values.isText(v)
-        || v instanceof List
-        || v instanceof Tuple
-        || v instanceof Range
-        || v instanceof Map
-        || v instanceof Undefined;
+    return Values.isText(v) || v instanceof List || v instanceof Map || v instanceof Undefined;
   }
 
   /** Whether two values are one object in Python, as far as that can be relied on. */
   private static boolean isSame(Object a, Object b) {
-    if (a == b) {
-      return true;
-    }
-    boolean plain = a instanceof Boolean || a instanceof Long || a instanceof String;
-    return (plain || a instanceof Double) && a.equals(b);
+    boolean plain = List.of(true, 0L, "", 0.0).stream().anyMatch(x -> x.getClass().isInstance(a));
+    return a == b || (plain && a.equals(b));
   }
 }

@@ -7,9 +7,12 @@ package org.tune4j.core.text.jinja;
  * @param value of a literal: a String, Long, BigInteger or Double
  */
 record Token(TokenType type, String text, Object value, int line, int column) {
-
   boolean is(TokenType other) {
     return type == other;
+  }
+
+  Token renamed(String other) {
+    return new Token(type, other, value, line, column);
   }
 
   boolean isOperator(String operator) {

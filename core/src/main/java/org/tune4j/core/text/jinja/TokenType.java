@@ -9,8 +9,7 @@ enum TokenType {
   BLOCK_END("end of statement block"),
   NAME("name"),
   STRING("string"),
-  INTEGER("integer"),
-  FLOAT("float"),
+  NUMBER("number"),
   OPERATOR("operator"),
   EOF("end of template");
 

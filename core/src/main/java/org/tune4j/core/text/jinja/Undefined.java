@@ -5,8 +5,8 @@ import org.tune4j.core.text.jinja.TemplateException.Kind;
 
 /** What is not there: it prints as nothing and is false; nearly all other use is an error. */
 final class Undefined {
-  private final Supplier<String> message;
   private final Kind kind;
+  private final Supplier<String> message;
 
   private Undefined(Kind kind, Supplier<String> message) {
     this.kind = kind;
@@ -14,7 +14,7 @@ final class Undefined {
   }
 
   static Undefined name(String name) {
-    return new Undefined(Kind.UNDEFINED, () -> Values.quoted(name) + " is undefined");
+    return new Undefined(Kind.UNDEFINED, () -> "'%s' is undefined".formatted(name));
   }
 
   static Undefined because(String message) {
@@ -26,21 +26,22 @@ final class Undefined {
     return new Undefined(
         Kind.SECURITY,
         () ->
-            "access to attribute %s of '%s' object is unsafe."
-                .formatted(Values.quoted(name), Values.typeName(owner)));
+            "access to attribute '%s' of '%s' object is unsafe"
+                .formatted(name, Values.typeName(owner)));
   }
 
   static Undefined element(Object owner, Object key) {
     return new Undefined(
         Kind.UNDEFINED,
-        () -> {
-          String type = owner == null ? "None" : Values.typeName(owner) + " object";
-          return key instanceof String name
-              ? "'%s' has no attribute %s".formatted(type, Values.quoted(name))
-              : "%s has no element %s".formatted(type, Values.quoted(key));
-        });
+        () ->
+            "'%s object' has no %s %s"
+                .formatted(
+                    Values.typeName(owner),
+                    key instanceof String ? "attribute" : "element",
+                    Printing.quoted(key)));
   }
 
+  /** Returns the error of using it. */
   Failure failure() {
     return Failure.of(kind, "%s", message.get());
   }

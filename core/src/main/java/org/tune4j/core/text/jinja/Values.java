@@ -1,6 +1,9 @@
 package org.tune4j.core.text.jinja;
 
+import com.google.common.collect.Iterators;
 import java.math.BigInteger;
+import java.util.AbstractCollection;
+import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -8,21 +11,18 @@ import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
+import java.util.Objects;
 
 /**
  * Python's values and what holds of all of them. A value is null ({@code None}), a Boolean, a Long
- * or BigInteger, a Double, a String, a {@link Markup}, a List, a {@link Tuple}, a Map whose keys
- * are {@link #key}s, a {@link DictView}, a {@link Range}, a {@link Lazy} iterator, an {@link
- * Undefined}, or one of the interpreter's own objects. All but {@link Namespace}, cyclers and
- * joiners are immutable.
+ * or BigInteger, a Double, a String, a {@link Markup}, a List (also a {@link Tuple} or a {@link
+ * Range}), a Map whose keys are {@link #key}s, a {@link DictView}, a {@link Lazy} iterator, an
+ * {@link Undefined}, or one of the interpreter's own objects. All but {@link Namespace} and cyclers
+ * are immutable.
  */
 final class Values {
   /** Deeper nesting of lists and maps is not compared or printed. */
   private static final int MAX_DEPTH = 300;
-
-  /** Longest value in a message. */
-  private static final int MAX_QUOTED = 200;
 
   private Values() {}
 
@@ -34,48 +34,78 @@ final class Values {
     }
   }
 
-  /**
-   * A tuple.
-   *
-   * @param group whether it is a group of {@code groupby}, whose items have names
-   */
-  record Tuple(List<Object> items, boolean group) {
-    Tuple(List<Object> items) {
-      this(items, false);
+  static final class Tuple extends AbstractList<Object> {
+    private final List<Object> items;
+
+    /** Whether it is a group of {@code groupby}, whose items have names. */
+    final boolean group;
+
+    private Tuple(List<Object> items, boolean group) {
+      this.items = items;
+      this.group = group;
     }
 
     static Tuple of(Object... items) {
-      return new Tuple(Collections.unmodifiableList(Arrays.asList(items)));
+      return new Tuple(Arrays.asList(items), false);
+    }
+
+    static Tuple of(List<Object> items) {
+      return new Tuple(items, false);
+    }
+
+    static Tuple group(Object grouper, List<Object> list) {
+      return new Tuple(Arrays.asList(grouper, list), true);
+    }
+
+    @Override
+    public Object get(int index) {
+      return items.get(index);
+    }
+
+    @Override
+    public int size() {
+      return items.size();
     }
   }
 
   /** The keys, values or items of a dict. */
-  record DictView(String type, Map<?, ?> map) {
-    Iterator<Object> iterator() {
+  static final class DictView extends AbstractCollection<Object> {
+    final String type;
+    private final Map<?, ?> map;
+
+    DictView(String type, Map<?, ?> map) {
+      this.type = type;
+      this.map = map;
+    }
+
+    @Override
+    public Iterator<Object> iterator() {
       return switch (type) {
         case "dict_keys" -> keys(map);
-        case "dict_values" -> Collections.<Object>unmodifiableCollection(map.values()).iterator();
+        case "dict_values" -> Iterators.transform(map.values().iterator(), v -> v);
         default ->
-            mapped(map.entrySet().iterator(), e -> Tuple.of(unkey(e.getKey()), e.getValue()));
+            Iterators.transform(
+                map.entrySet().iterator(), e -> Tuple.of(unkey(e.getKey()), e.getValue()));
       };
+    }
+
+    @Override
+    public int size() {
+      return map.size();
     }
   }
 
   /** An iterator that is consumed by its first use, as a generator is. */
   record Lazy(String type, Iterator<Object> iterator) {}
 
-  /** What a template can call. */
-  interface Function1 {
-    Object call(Run run, Arguments arguments);
-
-    String typeName();
-  }
+  /** An object whose attributes a template sets: what outlives a loop's iteration. */
+  record Namespace(Map<Object, Object> attributes) {}
 
   /** A dict's key other than a text, equal to every key that Python finds equal. */
   private record Key(Object value) {
     @Override
     public boolean equals(Object other) {
-      return other instanceof Key k && Values.equal(value, k.value);
+      return other instanceof Key k && Values.equal(value, k.value, 0);
     }
 
     @Override
@@ -86,13 +116,10 @@ final class Values {
 
   /** Returns a value as a dict has it for a key. */
   static Object key(Object value) {
-    if (value instanceof String) {
-      return value;
+    if (isText(value)) {
+      return value.toString();
     }
-    if (value instanceof Markup m) {
-      return m.text;
-    }
-    hash(value, 0);
+    hash(value, 0); // refuses lists and dicts
     return new Key(value);
   }
 
@@ -100,99 +127,65 @@ final class Values {
     return key instanceof Key k ? k.value : key;
   }
 
-  static Iterator<Object> keys(Map<?, ?> map) {
-    return mapped(map.keySet().iterator(), Values::unkey);
-  }
-
-  static <T> Iterator<Object> mapped(Iterator<T> from, Function<? super T, Object> function) {
-    return new Iterator<>() {
-      @Override
-      public boolean hasNext() {
-        return from.hasNext();
-      }
-
-      @Override
-      public Object next() {
-        return function.apply(from.next());
-      }
-    };
+  private static Iterator<Object> keys(Map<?, ?> map) {
+    return Iterators.transform(map.keySet().iterator(), Values::unkey);
   }
 
   private static int hash(Object value, int depth) {
-    checkDepth(depth);
-    Run.visitCurrent();
-    if (value instanceof List || value instanceof Map) {
-      throw Failure.type("unhashable type: '%s'", typeName(value));
-    }
-    if (value instanceof Tuple t) {
-      int hash = 1;
-      for (Object item : t.items) {
-        hash = 31 * hash + hash(item, depth + 1);
-      }
-      return hash;
-    }
+    visit(depth);
     if (Numbers.isNumber(value)) {
       return Numbers.hash(value);
     }
-    if (isText(value)) {
-      return text(value).hashCode();
+    if (value instanceof Tuple t) {
+      return t.stream().mapToInt(i -> hash(i, depth + 1)).reduce(1, (a, b) -> 31 * a + b);
     }
-    return value == null || value instanceof Undefined ? 0 : System.identityHashCode(value);
+    if (value instanceof List || value instanceof Map) {
+      throw Failure.type("unhashable type: '%s'", typeName(value));
+    }
+    return isText(value) ? value.toString().hashCode() : Objects.hashCode(typeName(value));
+  }
+
+  /** Counts a part of a value that is compared or hashed. */
+  private static void visit(int depth) {
+    checkDepth(depth);
+    Run.now().visit();
+  }
+
+  static void checkDepth(int depth) {
+    if (depth > MAX_DEPTH) {
+      throw Failure.limit("values are nested more than %d deep", MAX_DEPTH);
+    }
   }
 
   static boolean isText(Object v) {
     return v instanceof String || v instanceof Markup;
   }
 
-  /** Returns the text of a String or a Markup. */
-  static String text(Object v) {
-    return v.toString();
-  }
-
   static boolean truth(Object v) {
-    if (v == null || v instanceof Undefined) {
-      return false;
-    }
     if (v instanceof Boolean b) {
       return b;
+    }
+    if (v instanceof Number n) {
+      return n.doubleValue() != 0;
     }
     if (v instanceof String s) {
       return !s.isEmpty();
     }
-    if (v instanceof Long n) {
-      return n != 0;
-    }
-    if (v instanceof Double d) {
-      return d != 0;
-    }
-    Integer size = size(v);
+    Integer size = v == null ? Integer.valueOf(0) : size(v);
     return size == null || size > 0;
   }
 
   /** Returns the length of what has one; null of other values. */
   static Integer size(Object v) {
-    if (isText(v)) {
-      return Text.length(text(v));
-    }
     if (v instanceof Collection<?> c) {
       return c.size();
     }
     if (v instanceof Map<?, ?> m) {
       return m.size();
     }
-    if (v instanceof Tuple t) {
-      return t.items.size();
-    }
-    if (v instanceof DictView view) {
-      return view.map.size();
-    }
-    if (v instanceof Range r) {
-      return r.size();
-    }
-    if (v instanceof LoopContext loop) {
-      return loop.length();
-    }
-    return v instanceof Undefined ? Integer.valueOf(0) : null;
+    return isText(v)
+        ? Integer.valueOf(Text.length(v.toString()))
+        : v instanceof Undefined ? Integer.valueOf(0) : null;
   }
 
   static int length(Object v) {
@@ -205,38 +198,18 @@ final class Values {
 
   /** Returns an iterator over a value; null if there is none. */
   static Iterator<Object> iteratorOrNull(Object v) {
-    if (v instanceof List<?> list) {
-      return Collections.<Object>unmodifiableList(list).iterator();
-    }
-    if (v instanceof Tuple t) {
-      return t.items.iterator();
+    if (v instanceof Collection<?> c) {
+      return Iterators.transform(c.iterator(), x -> x);
     }
     if (v instanceof Map<?, ?> map) {
       return keys(map);
     }
-    if (v instanceof String s) {
-      return characters(s);
+    if (isText(v)) {
+      return Iterators.transform(v.toString().codePoints().iterator(), Character::toString);
     }
-    if (v instanceof Markup m) {
-      return characters(m.text); // plain ones, as in Python
-    }
-    if (v instanceof DictView view) {
-      return view.iterator();
-    }
-    if (v instanceof Range r) {
-      return r.iterator();
-    }
-    if (v instanceof Lazy lazy) {
-      return lazy.iterator;
-    }
-    if (v instanceof LoopContext loop) {
-      return loop.iterator();
-    }
-    return v instanceof Undefined ? Collections.emptyIterator() : null;
-  }
-
-  private static Iterator<Object> characters(String s) {
-    return mapped(s.codePoints().iterator(), Character::toString);
+    return v instanceof Lazy lazy
+        ? lazy.iterator
+        : v instanceof Undefined ? Collections.emptyIterator() : null;
   }
 
   static Iterator<Object> iterator(Object v) {
@@ -248,18 +221,15 @@ final class Values {
   }
 
   /** Returns the elements of anything that can be iterated over. */
-  static List<Object> list(Run run, Object v) {
-    if (v instanceof List<?> list) {
-      return Collections.unmodifiableList(list);
-    }
-    if (v instanceof Tuple t) {
-      return t.items;
+  static List<Object> list(Object v) {
+    if (v instanceof List<?> l) {
+      return Collections.unmodifiableList(l);
     }
     List<Object> all = new ArrayList<>();
     for (Iterator<Object> i = iterator(v); i.hasNext(); ) {
       all.add(i.next());
-      run.step(); // also pays for the element
-      run.checkSize(all.size());
+      Run.now().step(); // also pays for the element
+      Run.now().checkSize(all.size());
     }
     return all;
   }
@@ -270,56 +240,37 @@ final class Values {
   }
 
   private static boolean equal(Object a, Object b, int depth) {
-    checkDepth(depth);
-    Run.visitCurrent();
-    if (a == null || b == null) {
-      return a == b;
-    }
-    if (Numbers.isNumber(a)) {
-      Integer c = Numbers.isNumber(b) ? Numbers.compare(a, b) : null;
+    visit(depth);
+    if (Numbers.isNumber(a) && Numbers.isNumber(b)) {
+      Integer c = Numbers.compare(a, b);
       return c != null && c == 0;
     }
-    if (isText(a)) {
-      return isText(b) && text(a).equals(text(b));
+    if (isText(a) && isText(b)) {
+      return a.toString().equals(b.toString());
     }
-    if (a instanceof List<?> x) {
-      return b instanceof List<?> y && equalItems(x, y, depth);
+    if (a instanceof List<?> x && b instanceof List<?> y) {
+      boolean sameType = typeName(a).equals(typeName(b));
+      return sameType && x.size() == y.size() && difference(x, y, depth) < 0;
     }
-    if (a instanceof Tuple x) {
-      return b instanceof Tuple y && equalItems(x.items, y.items, depth);
+    if (a instanceof Map<?, ?> x && b instanceof Map<?, ?> y) {
+      return x.size() == y.size()
+          && x.keySet().stream()
+              .allMatch(k -> y.containsKey(k) && same(x.get(k), y.get(k), depth + 1));
     }
-    if (a instanceof Map<?, ?> x) {
-      if (!(b instanceof Map<?, ?> y) || x.size() != y.size()) {
-        return false;
-      }
-      for (Map.Entry<?, ?> e : x.entrySet()) {
-        if (!y.containsKey(e.getKey()) || !same(e.getValue(), y.get(e.getKey()), depth + 1)) {
-          return false;
-        }
-      }
-      return true;
-    }
-    if (a instanceof Range x) {
-      return b instanceof Range y && x.sameNumbers(y);
-    }
-    if (a instanceof DictView x && b instanceof DictView y && !x.type.equals("dict_values")) {
-      return x.type.equals(y.type)
-          && x.map.keySet().equals(y.map.keySet())
-          && (x.type.equals("dict_keys") || equal(x.map, y.map, depth + 1));
+    if (a != b && a instanceof DictView && b instanceof DictView) {
+      throw Failure.unsupported("to compare views of dicts");
     }
     return a == b || (a instanceof Undefined && b instanceof Undefined);
   }
 
-  private static boolean equalItems(List<?> a, List<?> b, int depth) {
-    if (a.size() != b.size()) {
-      return false;
-    }
-    for (int i = 0; i < a.size(); i++) {
+  /** Returns the first index at which two lists differ; -1 if one begins the other. */
+  private static int difference(List<?> a, List<?> b, int depth) {
+    for (int i = 0; i < Math.min(a.size(), b.size()); i++) {
       if (!same(a.get(i), b.get(i), depth + 1)) {
-        return false;
+        return i;
       }
     }
-    return true;
+    return -1;
   }
 
   /** Whether two values are the same object or equal, as containers compare. */
@@ -328,13 +279,13 @@ final class Values {
   }
 
   /** Returns whether a value is in a container, {@code in}. */
-  static boolean contains(Run run, Object container, Object v) {
+  static boolean contains(Object container, Object v) {
     if (isText(container)) {
       if (!isText(v)) {
         throw Failure.type("'in <string>' requires string as left operand, not %s", typeName(v));
       }
-      run.scanned(text(container).length());
-      return text(container).contains(text(v));
+      Run.now().scanned(container.toString().length());
+      return container.toString().contains(v.toString());
     }
     if (container instanceof Map<?, ?> map) {
       return map.containsKey(key(v));
@@ -342,20 +293,12 @@ final class Values {
     if (container instanceof DictView view && view.type.equals("dict_keys")) {
       return view.map.containsKey(key(v));
     }
-    if (container instanceof Range range && Numbers.isInteger(v)) {
-      return range.contains(Numbers.big(v));
-    }
-    Iterator<Object> items = iteratorOrNull(container);
-    if (items == null) {
-      throw Failure.type("argument of type '%s' is not iterable", typeName(container));
-    }
     long count = 0;
     boolean found = false;
-    while (!found && items.hasNext()) {
+    for (Iterator<Object> items = iterator(container); !found && items.hasNext(); count++) {
       found = same(items.next(), v, 0);
-      count++;
     }
-    run.scanned(8 * count);
+    Run.now().scanned(8 * count);
     return found;
   }
 
@@ -370,66 +313,51 @@ final class Values {
   }
 
   private static Integer compare(Object a, Object b, String operator, int depth) {
-    checkDepth(depth);
-    Run.visitCurrent();
-    if (a instanceof Undefined u) {
-      throw u.failure();
-    }
-    if (b instanceof Undefined u) {
-      throw u.failure();
-    }
+    visit(depth);
+    defined(a);
+    defined(b);
     if (Numbers.isNumber(a) && Numbers.isNumber(b)) {
       return Numbers.compare(a, b);
     }
     if (isText(a) && isText(b)) {
-      return Text.compare(text(a), text(b));
+      return Text.compare(a.toString(), b.toString());
     }
-    List<?> x = a instanceof List<?> l && b instanceof List ? l : null;
-    List<?> y = x == null ? null : (List<?>) b;
-    if (a instanceof Tuple t && b instanceof Tuple u) {
-      x = t.items;
-      y = u.items;
-    }
-    if (x == null) {
+    boolean same = typeName(a).equals(typeName(b)) && !(a instanceof Range);
+    if (!same || !(a instanceof List<?> x) || !(b instanceof List<?> y)) {
       throw Failure.type(
           "'%s' not supported between instances of '%s' and '%s'",
           operator, typeName(a), typeName(b));
     }
-    for (int i = 0; i < Math.min(x.size(), y.size()); i++) {
-      if (!same(x.get(i), y.get(i), depth + 1)) {
-        return compare(x.get(i), y.get(i), operator, depth + 1);
-      }
-    }
-    return Integer.compare(x.size(), y.size());
+    int at = difference(x, y, depth);
+    return at < 0
+        ? Integer.valueOf(Integer.compare(x.size(), y.size()))
+        : compare(x.get(at), y.get(at), operator, depth + 1);
   }
 
-  /** Returns whether {@code a < b}. */
-  static boolean less(Object a, Object b) {
+  /** Compares two values to sort them. */
+  static int order(Object a, Object b) {
+    Run.now().step();
     Integer c = compare(a, b, "<");
-    return c != null && c < 0;
+    if (c == null) {
+      throw Failure.unsupported("to sort what is no number (NaN)");
+    }
+    return c;
+  }
+
+  /** Returns a value, which must not be undefined. */
+  static Object defined(Object v) {
+    if (v instanceof Undefined u) {
+      throw u.failure();
+    }
+    return v;
   }
 
   static String typeName(Object v) {
     if (v == null) {
       return "NoneType";
     }
-    if (v instanceof Boolean) {
-      return "bool";
-    }
     if (v instanceof Long || v instanceof BigInteger) {
       return "int";
-    }
-    if (v instanceof Double) {
-      return "float";
-    }
-    if (v instanceof String) {
-      return "str";
-    }
-    if (v instanceof List) {
-      return "list";
-    }
-    if (v instanceof Map) {
-      return "dict";
     }
     if (v instanceof DictView view) {
       return view.type;
@@ -437,145 +365,16 @@ final class Values {
     if (v instanceof Lazy lazy) {
       return lazy.type;
     }
-    if (v instanceof Function1 f) {
-      return f.typeName();
+    if (v instanceof Callable c) {
+      return c.typeName();
     }
-    return v instanceof Tuple || v instanceof Range
-        ? Text.lower(v.getClass().getSimpleName())
-        : v.getClass().getSimpleName();
-  }
-
-  /** Returns a value as it is printed, {@code str(v)}. */
-  static String str(Run run, Object v) {
-    if (v instanceof String s) {
-      return s;
-    }
-    if (v instanceof Markup m) {
-      return m.text;
-    }
-    return v instanceof Undefined ? "" : repr(run, v);
-  }
-
-  /** Returns a value as it is printed within others, {@code repr(v)}. */
-  static String repr(Run run, Object v) {
-    StringBuilder out = new StringBuilder();
-    repr(v, out, run, 0);
-    run.made(out.length());
-    return out.toString();
-  }
-
-  /** Returns the beginning of what a value prints as within others, for messages. */
-  static String quoted(Object v) {
-    StringBuilder out = new StringBuilder();
-    repr(v, out, null, 0);
-    if (out.length() > MAX_QUOTED) {
-      out.setLength(MAX_QUOTED);
-      out.append("...");
-    }
-    return out.toString();
-  }
-
-  private static void repr(Object v, StringBuilder out, Run run, int depth) {
-    checkDepth(depth);
-    if (run != null) {
-      run.visit();
-      run.checkSize(out.length());
-    } else if (out.length() > MAX_QUOTED) {
-      return;
-    }
-    if (v == null) {
-      out.append("None");
-    } else if (v instanceof Boolean b) {
-      out.append(b ? "True" : "False");
-    } else if (v instanceof BigInteger n) {
-      out.append(Numbers.text(n));
-    } else if (v instanceof Double d) {
-      out.append(Numbers.text(d));
-    } else if (v instanceof String s) {
-      reprText(run == null && s.length() > MAX_QUOTED ? s.substring(0, MAX_QUOTED) : s, out);
-    } else if (v instanceof Markup m) {
-      out.append("Markup(");
-      reprText(m.text, out);
-      out.append(')');
-    } else if (v instanceof List<?> list) {
-      items(list.iterator(), "[", "]", out, run, depth);
-    } else if (v instanceof Tuple t) {
-      items(t.items.iterator(), "(", t.items.size() == 1 ? ",)" : ")", out, run, depth);
-    } else if (v instanceof Map<?, ?> map) {
-      reprMap(map, out, run, depth);
-    } else if (v instanceof DictView view) {
-      items(view.iterator(), view.type + "([", "])", out, run, depth);
-    } else if (v instanceof Namespace ns) {
-      out.append("<Namespace ");
-      reprMap(ns.attributes, out, run, depth + 1);
-      out.append('>');
-    } else if (v instanceof Lazy lazy) {
-      out.append('<').append(lazy.type).append(" object>");
-    } else if (v instanceof Undefined) {
-      out.append("Undefined");
-    } else {
-      out.append(v);
-    }
-  }
-
-  private static void items(
-      Iterator<?> items, String open, String close, StringBuilder out, Run run, int depth) {
-    out.append(open);
-    for (boolean first = true; items.hasNext() && !enough(out, run); first = false) {
-      out.append(first ? "" : ", ");
-      repr(items.next(), out, run, depth + 1);
-    }
-    out.append(close);
-  }
-
-  private static void reprMap(Map<?, ?> map, StringBuilder out, Run run, int depth) {
-    out.append('{');
-    boolean first = true;
-    for (Map.Entry<?, ?> e : map.entrySet()) {
-      if (enough(out, run)) {
-        break;
-      }
-      out.append(first ? "" : ", ");
-      first = false;
-      repr(unkey(e.getKey()), out, run, depth + 1);
-      out.append(": ");
-      repr(e.getValue(), out, run, depth + 1);
-    }
-    out.append('}');
-  }
-
-  private static boolean enough(StringBuilder out, Run run) {
-    return run == null && out.length() > MAX_QUOTED;
-  }
-
-  private static void reprText(String s, StringBuilder out) {
-    char quote = s.indexOf('\'') >= 0 && s.indexOf('"') < 0 ? '"' : '\'';
-    out.append(quote);
-    for (int i = 0; i < s.length(); ) {
-      int c = s.codePointAt(i);
-      i += Character.charCount(c);
-      switch (c) {
-        case '\n' -> out.append("\\n");
-        case '\t' -> out.append("\\t");
-        case '\r' -> out.append("\\r");
-        case '\\' -> out.append("\\\\");
-        default -> {
-          if (c == quote) {
-            out.append('\\').append(quote);
-          } else if (Text.isPrintable(c)) {
-            out.appendCodePoint(c);
-          } else {
-            Text.escape(c, out);
-          }
-        }
-      }
-    }
-    out.append(quote);
-  }
-
-  static void checkDepth(int depth) {
-    if (depth > MAX_DEPTH) {
-      throw Failure.limit("values are nested more than %d deep", MAX_DEPTH);
-    }
+    String name = v.getClass().getSimpleName();
+    return switch (name) {
+      case "Boolean" -> "bool";
+      case "Double" -> "float";
+      case "String" -> "str";
+      case "Tuple", "Range" -> Text.lower(name);
+      default -> v instanceof List ? "list" : v instanceof Map ? "dict" : name;
+    };
   }
 }

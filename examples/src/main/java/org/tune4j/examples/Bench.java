@@ -33,6 +33,7 @@ import org.tune4j.core.model.Routing;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.TrainingListener;
+import org.tune4j.examples.common.Bundled;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.lora.TargetModules;
 import org.tune4j.strategies.FineTuner;

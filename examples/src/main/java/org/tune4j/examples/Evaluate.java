@@ -19,6 +19,7 @@ import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.eval.Evaluation;
 import org.tune4j.eval.Evaluator;
 import org.tune4j.eval.Prediction;
+import org.tune4j.examples.common.ModelOptions;
 import org.tune4j.lora.PeftFormat;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Visibility;

@@ -14,6 +14,7 @@ import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.Message;
+import org.tune4j.examples.common.ModelOptions;
 import org.tune4j.lora.PeftFormat;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Visibility;

@@ -10,6 +10,8 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.core.train.StageResult;
+import org.tune4j.examples.common.Interruption;
+import org.tune4j.examples.common.ModelOptions;
 import org.tune4j.strategies.FineTuner;
 import org.tune4j.strategies.FineTuningResult;
 import org.tune4j.strategies.TrainingStrategy;

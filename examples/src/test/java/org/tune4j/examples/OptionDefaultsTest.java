@@ -13,6 +13,8 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.eval.Evaluator;
 import org.tune4j.eval.advice.ComputeBudget;
+import org.tune4j.examples.common.Bundled;
+import org.tune4j.examples.common.ModelOptions;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.strategies.MultiTask;
 import picocli.CommandLine;

@@ -14,6 +14,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.eval.Evaluation;
 import org.tune4j.eval.Evaluator;
+import org.tune4j.examples.common.Bundled;
 import org.tune4j.lora.PeftFormat;
 
 class QuickstartTest {

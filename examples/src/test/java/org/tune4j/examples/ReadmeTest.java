@@ -32,6 +32,7 @@ import org.tune4j.eval.advice.ComputeBudget;
 import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.StrategyRecommender;
 import org.tune4j.eval.report.Report;
+import org.tune4j.examples.common.Bundled;
 import org.tune4j.lora.AdapterSet;
 import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.LoraConfig;

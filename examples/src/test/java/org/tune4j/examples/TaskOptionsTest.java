@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.io.MalformedFileException;
+import org.tune4j.examples.common.ModelOptions;
 import picocli.CommandLine;
 
 /** What the command line reads is what the library reads. */

@@ -18,8 +18,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.text.Tokenizer;
-import org.tune4j.examples.Bundled;
-import org.tune4j.examples.WordNetTasks;
+import org.tune4j.examples.common.Bundled;
+import org.tune4j.examples.common.WordNetTasks;
 import org.tune4j.examples.wordnet.Splits.Candidate;
 
 /** What comparisons need of the tasks' data as it is bundled. */

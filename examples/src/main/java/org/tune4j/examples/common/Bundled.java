@@ -1,4 +1,4 @@
-package org.tune4j.examples;
+package org.tune4j.examples.common;
 
 import com.google.common.collect.ImmutableList;
 import com.google.common.collect.ImmutableMap;
@@ -25,6 +25,7 @@ public final class Bundled {
   /** The system property that names the directory for copies. */
   public static final String CACHE = "tune4j.cache";
 
+  private static final String RESOURCES = "/org/tune4j/examples/";
   private static final String MODEL = "base-model";
   private static final ImmutableList<String> MODEL_FILES =
       ImmutableList.of(
@@ -74,7 +75,7 @@ public final class Bundled {
   static Path directory(String folder, List<String> names) throws IOException {
     ImmutableMap.Builder<String, URL> builder = ImmutableMap.builder();
     for (String name : names) {
-      builder.put(name, Resources.getResource(Bundled.class, folder + "/" + name));
+      builder.put(name, Resources.getResource(Bundled.class, RESOURCES + folder + "/" + name));
     }
     return directory(folder, builder.buildOrThrow());
   }

@@ -1,4 +1,4 @@
-package org.tune4j.examples;
+package org.tune4j.examples.common;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;

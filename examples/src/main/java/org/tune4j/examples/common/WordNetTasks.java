@@ -1,4 +1,4 @@
-package org.tune4j.examples;
+package org.tune4j.examples.common;
 
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;

@@ -1,4 +1,4 @@
-package org.tune4j.examples;
+package org.tune4j.examples.common;
 
 import java.io.IOException;
 import java.nio.file.Path;
@@ -12,7 +12,7 @@ import org.tune4j.core.train.ConsoleProgress;
 import picocli.CommandLine.Option;
 
 /** Which base model, and what it runs on. */
-final class ModelOptions {
+public final class ModelOptions {
   @Option(
       names = "--model",
       paramLabel = "DIR",
@@ -38,7 +38,7 @@ final class ModelOptions {
   private Precision precision;
 
   /** Returns the model's chat template, without loading the model. */
-  Optional<ChatTemplate> chatTemplate() throws IOException {
+  public Optional<ChatTemplate> chatTemplate() throws IOException {
     return ChatTemplate.load(directory());
   }
 
@@ -47,7 +47,7 @@ final class ModelOptions {
   }
 
   /** Loads the model; the caller closes it. */
-  LanguageModel load() throws IOException {
+  public LanguageModel load() throws IOException {
     LoadOptions.Builder options = LoadOptions.builder().precision(precision);
     if (engine != null) {
       options.engine(engine);

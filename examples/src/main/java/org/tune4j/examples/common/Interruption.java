@@ -1,4 +1,4 @@
-package org.tune4j.examples;
+package org.tune4j.examples.common;
 
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -7,7 +7,7 @@ import java.util.concurrent.TimeUnit;
  * Lets Ctrl-C (or SIGTERM) end training in order: it asks for the end, and holds the exit of the
  * virtual machine up until the work has stopped.
  */
-final class Interruption implements AutoCloseable {
+public final class Interruption implements AutoCloseable {
   private static final long MOST_SECONDS = 60;
 
   private final CountDownLatch stopped = new CountDownLatch(1);
@@ -16,13 +16,13 @@ final class Interruption implements AutoCloseable {
 
   private Interruption() {}
 
-  static Interruption install() {
+  public static Interruption install() {
     Interruption i = new Interruption();
     Runtime.getRuntime().addShutdownHook(i.hook);
     return i;
   }
 
-  boolean requested() {
+  public boolean requested() {
     return requested;
   }
 

@@ -10,9 +10,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
-import org.tune4j.examples.common.Bundled;
-import org.tune4j.examples.common.Interruption;
-import org.tune4j.examples.common.ModelOptions;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.io.DatedDirectory;
 import org.tune4j.core.model.LanguageModel;
@@ -28,6 +25,9 @@ import org.tune4j.eval.Prediction;
 import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.StrategyRecommender;
 import org.tune4j.eval.report.Report;
+import org.tune4j.examples.common.Bundled;
+import org.tune4j.examples.common.Interruption;
+import org.tune4j.examples.common.ModelOptions;
 import org.tune4j.lora.LoraConfig;
 import org.tune4j.strategies.Independent;
 import org.tune4j.strategies.MultiTask;
@@ -206,6 +206,7 @@ public final class Quickstart implements Callable<Integer> {
                 .tasks(tasks)
                 .lora(lora())
                 .hyperparameters(hyperparameters(seed))
+                .level(StrategyRecommender.Level.RULES) // all are trained afterwards
                 .seed(seed)
                 .progress(progress)
                 .cancelled(interruption::requested)

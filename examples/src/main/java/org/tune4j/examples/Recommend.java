@@ -5,14 +5,14 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
-import org.tune4j.examples.common.Interruption;
-import org.tune4j.examples.common.ModelOptions;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.ConsoleProgress;
 import org.tune4j.eval.advice.ComputeBudget;
 import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.StrategyRecommender;
+import org.tune4j.examples.common.Interruption;
+import org.tune4j.examples.common.ModelOptions;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -58,11 +58,19 @@ public final class Recommend implements Callable<Integer> {
   private boolean arriving;
 
   @Option(
-      names = "--pilot",
-      negatable = true,
+      names = "--level",
+      paramLabel = "LEVEL",
       description =
-          "Whether short trainings show what tasks do to one another. Default: for models of up to 50 million parameters.")
-  private Boolean pilot;
+          "What is done to find out: ${COMPLETION-CANDIDATES}. RULES trains nothing, AFFINITY does short trainings,"
+              + " EXPERIMENT trains the likeliest strategies to the end. Without it, an experiment where that takes"
+              + " less than a minute, else rules.")
+  private StrategyRecommender.Level level;
+
+  @Option(
+      names = "--output",
+      paramLabel = "DIR",
+      description = "Where an experiment writes its runs. Default: tune4j-runs/<time>-advice.")
+  private Path output;
 
   @Option(
       names = "--json",
@@ -87,8 +95,11 @@ public final class Recommend implements Callable<Integer> {
       if (arriving) {
         recommender.arrivingOverTime();
       }
-      if (pilot != null) {
-        recommender.pilot(pilot);
+      if (level != null) {
+        recommender.level(level);
+      }
+      if (output != null) {
+        recommender.output(output);
       }
       Recommendation recommendation = recommender.recommend();
       out.println(recommendation);

@@ -1,6 +1,7 @@
 package org.tune4j.eval.advice;
 
 import com.google.common.collect.ImmutableList;
+import java.util.Optional;
 import org.tune4j.strategies.TrainingStrategy;
 
 /**
@@ -15,8 +16,8 @@ import org.tune4j.strategies.TrainingStrategy;
  *     return true; // one adapter for all tasks
  *   }
  *
- *   public double rating(Situation s) {
- *     return s.lean() + (s.imbalance() > 10 ? 0.2 : -0.2);
+ *   public Estimate gain(Situation s) {
+ *     return Estimate.of(s.imbalance() > 10 ? 0.01 : -0.01, 0.02); // a point better or worse
  *   }
  *
  *   public String inFavour(Situation s) {
@@ -32,16 +33,6 @@ import org.tune4j.strategies.TrainingStrategy;
  * <p>Candidates have no state and no side effects: they may be asked more than once.
  */
 public interface Candidate {
-  /**
-   * What a plan loses in proportion to the share of it that the budget does not pay, if tasks share
-   * an adapter: one that is cut short is unfinished for every task, and cannot be continued for
-   * one.
-   */
-  double JOINT_CUT = 0.8;
-
-  /** What other plans lose so. */
-  double CUT = 0.3;
-
   /** Returns the strategy, fit for the tasks that advice is asked for. */
   TrainingStrategy strategy();
 
@@ -57,18 +48,15 @@ public interface Candidate {
   boolean joint();
 
   /**
-   * Returns how well it is thought to serve if it is run in full: a finite number in the unit of
-   * {@link Scorecard#lean()}. With the lean {@code l} as evidence for sharing, multi-task training
-   * is rated {@code l} and an adapter each {@code -l}; a difference of 0.2 is a confidence of 0.77.
+   * Returns by how much its mean score over tasks is thought to differ from that of multi-task
+   * training, if both are run in full, and how sure that is. {@link Forecast} has figures for the
+   * strategies of this library; of your own strategy, measure it.
    */
-  double rating(Situation situation);
+  Estimate gain(Situation situation);
 
-  /**
-   * Returns the rating of a plan of which the budget pays only a share, from 0 to 1. It must not
-   * rise as the share falls, else a tighter budget might choose the dearer plan.
-   */
-  default double rating(Situation situation, double share) {
-    return rating(situation) - (joint() ? JOINT_CUT : CUT) * (1 - share);
+  /** Returns why it cannot serve at all, as part of a sentence; empty if it can. */
+  default Optional<String> ruledOut(Situation situation) {
+    return Optional.empty();
   }
 
   /**

@@ -1,12 +1,14 @@
 package org.tune4j.eval.advice;
 
 import com.google.common.collect.ImmutableList;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Optional;
+import java.util.Random;
 import java.util.Set;
-import org.tune4j.strategies.FineTuner;
+import org.tune4j.core.io.FileNames;
+import org.tune4j.eval.advice.StrategyRecommender.Level;
 import org.tune4j.strategies.TrainingStrategy;
 
 /** Ranks candidates, and says how clear the lead of the first is. */
@@ -17,6 +19,12 @@ final class Decision {
           .reversed()
           .thenComparingLong(a -> a.feasible() ? 0 : a.price().memoryBytes())
           .thenComparingLong(a -> a.feasible() ? 0 : a.price().tokens());
+
+  /** Strategies to try are added until one of them is the best with this probability. */
+  private static final double TRY_UNTIL = 0.9;
+
+  /** More are not worth trying. */
+  private static final int TRY_MOST = 3;
 
   private final Request request;
   private final Pricing pricing;
@@ -37,23 +45,29 @@ final class Decision {
    * Decides.
    *
    * @param withoutGradient tasks whose gradient is zero or not finite
+   * @param experimenting trains some of them, if that is wanted
    */
-  Recommendation among(List<Candidate> candidates, Set<String> withoutGradient) {
-    List<Assessment> all = weigh(candidates);
+  Recommendation among(
+      List<Candidate> candidates, Set<String> withoutGradient, Experimenting experimenting)
+      throws IOException {
+    List<Assessment> weighed = weigh(candidates);
+    Contest contest =
+        new Contest(weighed.stream().filter(Assessment::feasible).toList(), Forecast.standard());
+    Level level = experimenting.run(contest);
+    List<Assessment> all = new ArrayList<>(contest.rated(new Random(request.seed())));
+    weighed.stream().filter(a -> !a.feasible()).forEach(all::add);
     Assessment best = all.get(0);
     List<Assessment> feasible = all.stream().filter(Assessment::feasible).toList();
-    double confidence =
-        switch (feasible.size()) {
-          case 0 -> confidence(0);
-          case 1 -> 1;
-          default -> confidence(best.score() - feasible.get(1).score());
-        };
-    if (request.several()) {
-      confidence = Math.min(confidence, mostConfidence(situation.pilot()));
-    }
-    ImmutableList<TrainingStrategy> worthTrying = worthTrying(feasible);
+    double confidence = best.probability();
+    ImmutableList<TrainingStrategy> worthTrying =
+        level == Level.EXPERIMENT ? ImmutableList.of() : worthTrying(feasible);
     Explanation words =
-        new Explanation(situation, request.hyperparameters(), request.budget(), memory.limit());
+        new Explanation(
+            situation,
+            contest.trials(),
+            request.hyperparameters(),
+            request.budget(),
+            memory.limit());
     warnings.addAll(words.warnings(withoutGradient, best));
     List<Assessment> others = new ArrayList<>();
     for (Assessment a : all.subList(1, all.size())) {
@@ -72,12 +86,16 @@ final class Decision {
         situation.similarity(),
         situation.pilot(),
         request.budget(),
+        level,
+        contest.trials(),
         () ->
-            FineTuner.of(request.model())
-                .tasks(request.tasks())
-                .lora(request.lora())
-                .strategy(best.strategy())
-                .hyperparameters(best.hyperparameters()));
+            contest.trials().stream()
+                .filter(t -> t.name().equals(best.name()))
+                .findFirst()
+                .map(Trial::output)
+                .or(() -> experimenting.output().map(o -> o.resolve(FileNames.of(best.name()))))
+                .map(output -> request.tuner(best).output(output).resume())
+                .orElseGet(() -> request.tuner(best)));
   }
 
   /**
@@ -103,35 +121,34 @@ final class Decision {
         .toList();
   }
 
-  /** The plans that the lead does not settle against, as far as the budget pays for all of them. */
+  /**
+   * The recommended plan and the likeliest others, until the best is thought to be among them, as
+   * far as the budget pays for all of them.
+   */
   private ImmutableList<TrainingStrategy> worthTrying(List<Assessment> feasible) {
+    if (feasible.isEmpty() || feasible.get(0).probability() >= StrategyRecommender.TRY_BELOW) {
+      return ImmutableList.of();
+    }
+    List<Assessment> likely = new ArrayList<>(feasible.subList(1, feasible.size()));
+    likely.sort(Comparator.comparingDouble(a -> -a.probability()));
+    likely.add(0, feasible.get(0));
     List<TrainingStrategy> tried = new ArrayList<>();
+    double covered = 0;
     long tokens = 0;
     double seconds = 0;
-    double top = feasible.isEmpty() ? 0 : feasible.get(0).score();
-    for (Assessment a : feasible) {
-      if (a.share() < 1
-          || (!tried.isEmpty() && confidence(top - a.score()) >= StrategyRecommender.TRY_BELOW)) {
-        break;
-      }
+    for (Assessment a : likely) {
       tokens += a.price().tokens();
       seconds += a.price().seconds();
-      if (tokens > request.budget().tokens() || seconds > request.budget().seconds()) {
+      if (a.share() < 1
+          || tokens > request.budget().tokens()
+          || seconds > request.budget().seconds()
+          || covered >= TRY_UNTIL
+          || tried.size() == TRY_MOST) {
         break;
       }
+      covered += a.probability();
       tried.add(a.strategy());
     }
     return tried.size() > 1 ? ImmutableList.copyOf(tried) : ImmutableList.of();
-  }
-
-  /** Returns the most confidence that what was tried allows. */
-  static double mostConfidence(Optional<Pilot> pilot) {
-    double untried = StrategyRecommender.UNTRIED_CONFIDENCE;
-    return untried + (1 - untried) * pilot.map(Pilot::maturity).orElse(0.0);
-  }
-
-  /** Returns the confidence that a lead in score gives. */
-  static double confidence(double lead) {
-    return 1 / (1 + Math.exp(-StrategyRecommender.CONFIDENCE_SLOPE * lead));
   }
 }

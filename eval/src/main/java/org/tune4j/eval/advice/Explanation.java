@@ -2,8 +2,8 @@ package org.tune4j.eval.advice;
 
 import com.google.common.base.Ascii;
 import com.google.common.base.CharMatcher;
+import com.google.common.collect.ImmutableList;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -21,10 +21,14 @@ final class Explanation {
   private static final double LOW_RELIABILITY = 0.3;
   private static final double CONFLICT = -0.2;
 
+  /** Share of its loss by which a task's joint training must be worse to be warned of. */
+  private static final double WORSE = 0.1;
+
   /** A pilot with less is said to have seen the form of answers only. */
   static final double MATURE = 0.25;
 
   private final Situation situation;
+  private final ImmutableList<Trial> trials;
   private final Optional<Pilot> pilot;
   private final int tasks;
   private final Hyperparameters asked;
@@ -34,11 +38,18 @@ final class Explanation {
   /**
    * Takes what the decision rests on.
    *
+   * @param trials of candidates, in the order in which they were trained
    * @param asked hyperparameters of the caller's
    * @param memoryLimit bytes outside the heap that there are
    */
-  Explanation(Situation situation, Hyperparameters asked, ComputeBudget budget, long memoryLimit) {
+  Explanation(
+      Situation situation,
+      ImmutableList<Trial> trials,
+      Hyperparameters asked,
+      ComputeBudget budget,
+      long memoryLimit) {
     this.situation = situation;
+    this.trials = trials;
     this.pilot = situation.pilot();
     this.tasks = situation.profiles().size();
     this.asked = asked;
@@ -50,13 +61,23 @@ final class Explanation {
 
   /** Returns what speaks for the plan that is recommended. */
   String inFavour(Assessment best) {
-    return best.feasible()
+    if (!best.feasible()) {
+      return "nothing fits the limits; this takes the least";
+    }
+    return trials.isEmpty()
         ? best.candidate().inFavour(situation)
-        : "nothing fits the limits; this takes the least";
+        : "trained, and the best of those that were";
   }
 
   /** Returns what speaks against another plan. */
   String against(Assessment a, Assessment best) {
+    Optional<String> ruledOut = a.candidate().ruledOut(situation);
+    if (ruledOut.isPresent()) {
+      return ruledOut.get();
+    }
+    if (!a.verdict().isEmpty()) {
+      return a.verdict(); // why it failed
+    }
     if (!a.feasible()) {
       return a.price().memoryBytes() > memoryLimit
           ? say(
@@ -157,7 +178,7 @@ final class Explanation {
     if (p.maturity() < MATURE) {
       warnings.add(
           say(
-              "The pilot hardly got beyond the form of answers (maturity %.2f of 1): what it shows is how training begins, and confidence is limited; more pilot examples would help.",
+              "The pilot hardly got beyond the form of answers (maturity %.2f of 1): what it shows is how training begins; more pilot examples would help.",
               p.maturity()));
     }
     if (!best.candidate().joint()) {
@@ -174,7 +195,7 @@ final class Explanation {
     }
     for (String t : p.tasks()) {
       double gain = p.jointGain(t);
-      if (gain < -Scorecard.GAIN_RANGE) {
+      if (gain < -WORSE) {
         warnings.add(
             say(
                 "Task %s left the joint pilot with a validation loss %.0f %% higher than with an adapter of its own: look at its score after training.",
@@ -198,6 +219,7 @@ final class Explanation {
       double confidence,
       List<TrainingStrategy> worthTrying) {
     List<String> reasons = new ArrayList<>();
+    trials(best).ifPresent(reasons::add);
     if (weighed == 1) {
       reasons.add("There is one task: every strategy trains one adapter on it.");
     }
@@ -206,10 +228,11 @@ final class Explanation {
           "Tasks arrive over time: training all of them together would start again at every arrival.");
     }
     situation.scorecard().factors().stream()
-        .sorted(
-            Comparator.comparingDouble(
-                (Scorecard.Factor f) -> -f.weight() * Math.abs(f.evidence())))
+        .filter(f -> f.favours() != Scorecard.Side.NEITHER)
         .forEach(f -> reasons.add(f.sentence() + " " + consequence(f)));
+    if (weighed > 1 && reasons.isEmpty()) {
+      reasons.add("Nothing that is known of the tasks speaks for one adapter or for several.");
+    }
     if (best.share() < 1) {
       reasons.add(
           say(
@@ -225,30 +248,55 @@ final class Explanation {
     } else if (!worthTrying.isEmpty()) {
       reasons.add(
           say(
-              "The lead over the next plan is small (confidence %.2f), and the budget pays for trying: compare %s in an experiment.",
+              "It is the best with a probability of %.2f only, and the budget pays for trying: compare %s in an experiment.",
               confidence,
               String.join(" and ", worthTrying.stream().map(TrainingStrategy::name).toList())));
     } else if (confidence < StrategyRecommender.TRY_BELOW) {
       reasons.add(
           say(
-              "The lead over the next plan is small (confidence %.2f), but the budget does not pay for trying more than one.",
+              "It is the best with a probability of %.2f only, but the budget does not pay for trying more than one.",
               confidence));
     }
     return reasons;
   }
 
-  private String consequence(Scorecard.Factor f) {
-    return switch (f.favours()) {
-      case MULTI_TASK -> "That speaks for one adapter on all tasks.";
-      case TASK_SPECIFIC -> "That speaks for task-specific training.";
-      case NEITHER ->
-          pilot.isPresent()
-                  && pilot.get().maturity() < MATURE
-                  && f.value() > 0
-                  && (f.name().equals(Scorecard.JOINT_GAIN) || f.name().equals(Scorecard.AGREEMENT))
-              ? "That decides nothing, since the pilot did not get beyond the form of answers."
-              : "That decides nothing.";
-    };
+  /** Returns what the candidates scored that were trained. */
+  private Optional<String> trials(Assessment best) {
+    if (trials.size() < 2) {
+      return Optional.empty();
+    }
+    Trial winner = trial(best.name());
+    List<String> others = new ArrayList<>();
+    for (Trial t : trials) {
+      if (!t.name().equals(winner.name())) {
+        Estimate d = winner.difference(t);
+        others.add(
+            say(
+                "%s %.1f (%+.1f with a standard error of %.1f)",
+                t.name(), 100 * t.score(), 100 * d.mean(), 100 * d.deviation()));
+      }
+    }
+    String chosen =
+        winner.score() < trials.stream().mapToDouble(Trial::score).max().orElseThrow()
+            ? " That does not show a difference worth its price, given what was expected before."
+            : "";
+    return Optional.of(
+        say(
+            "Trained to the end, %s scored %.1f points of 100 on the validation examples, %s.%s",
+            winner.name(), 100 * winner.score(), String.join(", ", others), chosen));
+  }
+
+  private Trial trial(String name) {
+    return trials.stream().filter(t -> t.name().equals(name)).findFirst().orElseThrow();
+  }
+
+  private static String consequence(Scorecard.Factor f) {
+    return say(
+        "That speaks for %s (%.1f points).",
+        f.favours() == Scorecard.Side.MULTI_TASK
+            ? "one adapter on all tasks"
+            : "task-specific training",
+        Math.abs(f.points()));
   }
 
   static String say(String format, Object... values) {

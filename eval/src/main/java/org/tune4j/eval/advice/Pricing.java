@@ -1,7 +1,5 @@
 package org.tune4j.eval.advice;
 
-import static com.google.common.base.Preconditions.checkArgument;
-
 import java.util.Map;
 import java.util.Optional;
 import org.tune4j.core.train.Hyperparameters;
@@ -28,7 +26,6 @@ final class Pricing {
    *
    * @param useful whether a plan that is cut to fewer than {@link StrategyRecommender#LEAST_STEPS}
    *     steps of an adapter is out; else it is cut as far as it goes
-   * @throws IllegalArgumentException if its rating is no finite number
    */
   Assessment weigh(Candidate candidate, Situation situation, boolean useful) {
     ComputeBudget budget = request.budget();
@@ -53,14 +50,18 @@ final class Pricing {
                   >= Math.min(StrategyRecommender.LEAST_STEPS, fewestSteps(full, h));
     }
     feasible = feasible && budget.share(price) == 1;
-    double rating = candidate.rating(situation, share);
-    checkArgument(
-        Double.isFinite(rating),
-        "candidate '%s' rates itself %s; a rating must be a finite number",
-        candidate.name(),
-        rating);
+    Forecast forecast = Forecast.standard();
+    Estimate gain = forecast.cut(candidate.gain(situation), share);
     return new Assessment(
-        candidate, h, feasible ? rating : Double.NEGATIVE_INFINITY, share, price, "");
+        candidate,
+        h,
+        gain,
+        forecast.base(situation.features()).plus(gain),
+        0,
+        feasible && candidate.ruledOut(situation).isEmpty(),
+        share,
+        price,
+        "");
   }
 
   private TrainingPlan plan(Candidate candidate, Hyperparameters h) {

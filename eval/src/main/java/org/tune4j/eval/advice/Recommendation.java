@@ -13,22 +13,20 @@ import java.util.Optional;
 import java.util.function.Supplier;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.train.Hyperparameters;
+import org.tune4j.eval.advice.StrategyRecommender.Level;
 import org.tune4j.strategies.FineTuner;
 import org.tune4j.strategies.TrainingStrategy;
 
 /**
  * A recommended strategy, ready to run, with all that it rests on.
  *
- * <p><b>Confidence</b> is {@code 1 / (1 + exp(-6 d))}, with {@code d} the lead of the recommended
- * plan's score over the next plan that the budget allows: 0.5 where the evidence does not tell them
- * apart, 0.77 for a lead of 0.2 on the scale from -1 to 1 of the {@link Scorecard}, and 1 if no
- * other plan is allowed. With several tasks it is at most {@link
- * StrategyRecommender#UNTRIED_CONFIDENCE} unless a pilot got beyond the form of answers, from where
- * it may rise to 1 with {@link Pilot#maturity()}. It says how clear the evidence is under the
- * scorecard's weights; it is not a frequency observed over many runs.
+ * <p><b>Confidence</b> is the probability that the recommended plan scores best of those that can
+ * be run, by the {@link Forecast} and its errors; 1 if no other can. It may be below one half: of
+ * plans that are hardly different none is likely to be the best, and the cheapest is recommended.
+ * {@code docs/advice-benchmark.md} tells how often recommendations of each confidence were right.
  *
  * @param recommended the strategy with its hyperparameters, score and price
- * @param confidence from 0.5 to 1
+ * @param confidence from 0 to 1
  * @param reasons sentences with their numbers, the weightiest first
  * @param alternatives the other plans, best first, each with why not
  * @param warnings what to look after
@@ -39,6 +37,9 @@ import org.tune4j.strategies.TrainingStrategy;
  * @param similarity between the tasks
  * @param pilot if there was one
  * @param budget that it was made for
+ * @param level how it was found
+ * @param trials of candidates that were trained to the end, in their order; empty unless the level
+ *     is {@link Level#EXPERIMENT}
  * @param continuation makes what {@link #fineTuner} returns
  */
 public record Recommendation(
@@ -53,6 +54,8 @@ public record Recommendation(
     TaskSimilarity similarity,
     Optional<Pilot> pilot,
     ComputeBudget budget,
+    Level level,
+    ImmutableList<Trial> trials,
     Supplier<FineTuner> continuation) {
   private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -71,10 +74,20 @@ public record Recommendation(
 
   /**
    * Returns a fine-tuner that does what is recommended, with the model, the tasks and the adapter
-   * that advice was asked for; a listener or an output directory may still be set.
+   * that advice was asked for; a listener or an output directory may still be set. Where the
+   * recommended plan was trained already ({@link #trained}), it takes that run over rather than
+   * train again, unless another output directory is set.
    */
   public FineTuner fineTuner() {
     return continuation.get();
+  }
+
+  /** Returns the run of the recommended plan, if it was trained to find out; it is complete. */
+  public Optional<Path> trained() {
+    return trials.stream()
+        .filter(t -> t.name().equals(recommended.name()))
+        .findFirst()
+        .map(Trial::output);
   }
 
   /** Returns what it costs. */
@@ -87,6 +100,16 @@ public record Recommendation(
     ObjectNode root = JSON.createObjectNode();
     root.set("recommended", json(recommended));
     root.put("confidence", confidence);
+    root.put("level", level.name());
+    ArrayNode tried = root.putArray("trials");
+    for (Trial t : trials) {
+      ObjectNode node = tried.addObject().put("kind", t.name()).put("score", t.score());
+      ObjectNode byTask = node.putObject("scores");
+      t.evaluations().forEach((task, e) -> byTask.put(task, e.score()));
+      node.put("tokens", t.tokens())
+          .put("seconds", t.seconds())
+          .put("output", t.output().toString());
+    }
     root.set("reasons", strings(reasons));
     ArrayNode others = root.putArray("alternatives");
     alternatives.forEach(a -> others.add(json(a)));
@@ -100,8 +123,7 @@ public record Recommendation(
           .addObject()
           .put("name", f.name())
           .put("value", f.value())
-          .put("evidence", f.evidence())
-          .put("weight", f.weight())
+          .put("points", f.points())
           .put("favours", f.favours().name())
           .put("sentence", f.sentence());
     }
@@ -169,7 +191,9 @@ public record Recommendation(
         .put("activationCheckpointing", a.hyperparameters().activationCheckpointing())
         .put("verdict", a.verdict());
     if (a.feasible()) {
-      node.put("rating", a.score()); // JSON has no infinity
+      node.put("probability", a.probability());
+      node.set("gain", json(a.gain()));
+      node.set("expected", json(a.expected()));
     }
     PlanPrice p = a.price();
     node.putObject("price")
@@ -180,6 +204,14 @@ public record Recommendation(
         .put("memoryBytes", p.memoryBytes())
         .put("adapterBytes", p.adapterBytes());
     return node;
+  }
+
+  private static ObjectNode json(Estimate e) {
+    return JSON.createObjectNode()
+        .put("mean", e.mean())
+        .put("deviation", e.deviation())
+        .put("low", e.low())
+        .put("high", e.high());
   }
 
   private static ObjectNode json(TaskProfile p) {
@@ -236,7 +268,7 @@ public record Recommendation(
     StringBuilder out = new StringBuilder();
     line(
         out, "Recommended: %s, confidence %.2f: %s", strategy(), confidence, recommended.verdict());
-    line(out, "  %s", price());
+    line(out, "  %s; %s", outlook(recommended), price());
     section(out, "Why");
     reasons.forEach(r -> line(out, "  - %s", r));
     if (!worthTrying.isEmpty()) {
@@ -245,8 +277,22 @@ public record Recommendation(
           "  Worth trying: %s",
           String.join(", ", worthTrying.stream().map(TrainingStrategy::toString).toList()));
     }
+    if (!trials.isEmpty()) {
+      section(out, "Trained to find out (scores on the validation examples)");
+      for (Trial t : trials) {
+        line(
+            out,
+            "  %s: %s of 100 points, %,d tokens, %.1f s, %s",
+            t.name(),
+            t.estimate().points(),
+            t.tokens(),
+            t.seconds(),
+            t.output());
+      }
+    }
     if (!scorecard.factors().isEmpty()) {
-      section(out, "Evidence (1 favours one adapter on all tasks, -1 an adapter each)");
+      section(
+          out, "Evidence (points of 100 that one adapter on all tasks gains over an adapter each)");
       out.append(indented(scorecard.toString()));
     }
     if (!alternatives.isEmpty()) {
@@ -256,7 +302,7 @@ public record Recommendation(
             out,
             "  %s (%s): %s",
             a.strategy(),
-            a.feasible() ? String.format(Locale.ROOT, "rating %+.2f", a.score()) : "not possible",
+            a.feasible() ? outlook(a) : "not possible",
             a.verdict());
         line(out, "    %s", a.price());
       }
@@ -277,6 +323,16 @@ public record Recommendation(
           out.append(indented(p.toString()));
         });
     return out.toString();
+  }
+
+  /** Returns what a plan is thought to come to. */
+  private static String outlook(Assessment a) {
+    return String.format(
+        Locale.ROOT,
+        "expected score %.2f; to multi-task training %s points; best with probability %.2f",
+        Math.max(0, Math.min(1, a.expected().mean())),
+        a.gain(),
+        a.probability());
   }
 
   private static void section(StringBuilder out, String title) {

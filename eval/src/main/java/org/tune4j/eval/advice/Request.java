@@ -5,6 +5,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.lora.LoraConfig;
+import org.tune4j.strategies.FineTuner;
 
 /**
  * What advice is asked for, by whoever makes a part of it.
@@ -30,9 +31,23 @@ record Request(
    * @param pilotSeconds after which an unfinished pilot is given up
    * @param similarityExamples most examples of each task that similarity is taken of
    * @param validationExamples most examples of each task that losses are measured on
+   * @param timing what timing steps may cost, in passes forward of an example
    */
   record Effort(
-      int pilotExamples, double pilotSeconds, int similarityExamples, int validationExamples) {}
+      int pilotExamples,
+      double pilotSeconds,
+      int similarityExamples,
+      int validationExamples,
+      double timing) {}
+
+  /** Returns a fine-tuner that does what a candidate is. */
+  FineTuner tuner(Assessment candidate) {
+    return FineTuner.of(model)
+        .tasks(tasks)
+        .lora(lora)
+        .strategy(candidate.strategy())
+        .hyperparameters(candidate.hyperparameters());
+  }
 
   boolean several() {
     return tasks.size() > 1;

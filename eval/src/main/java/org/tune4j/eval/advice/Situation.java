@@ -9,6 +9,7 @@ import java.util.Optional;
  * @param profiles of the tasks, in the caller's order
  * @param similarity between the tasks
  * @param conflicts in the tasks' training data
+ * @param features that are read off the data
  * @param scorecard the evidence for sharing an adapter; without factors for a single task
  * @param pilot if there was one
  * @param arriving whether tasks arrive over time, each to be served before the next one comes
@@ -17,13 +18,17 @@ public record Situation(
     ImmutableList<TaskProfile> profiles,
     TaskSimilarity similarity,
     AnswerConflicts conflicts,
+    Features features,
     Scorecard scorecard,
     Optional<Pilot> pilot,
     boolean arriving) {
   /** Evidence that leans less is said to lean to neither side. */
-  private static final double INDIFFERENT = 0.005;
+  private static final double INDIFFERENT = 0.0025;
 
-  /** Returns {@link Scorecard#lean()}: from -1 (an adapter each) to 1 (one for all). */
+  /**
+   * Returns {@link Scorecard#lean()}: by how much one adapter for all is thought to score more than
+   * an adapter each.
+   */
   public double lean() {
     return scorecard.lean();
   }
@@ -53,9 +58,10 @@ public record Situation(
   /** Returns what the evidence as a whole says, to be used in a sentence. */
   public String leaning() {
     return sharing()
-        ? Explanation.say("the evidence leans to sharing an adapter (%+.2f)", lean())
+        ? Explanation.say("the evidence leans to sharing an adapter (%+.1f points)", 100 * lean())
         : apart()
-            ? Explanation.say("the evidence leans to task-specific training (%+.2f)", lean())
+            ? Explanation.say(
+                "the evidence leans to task-specific training (%+.1f points)", 100 * lean())
             : "the evidence leans to neither side";
   }
 }

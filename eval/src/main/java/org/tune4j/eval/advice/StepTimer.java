@@ -62,6 +62,13 @@ final class StepTimer {
   /** Times the shapes. */
   void run(Set<Shape> shapes, StepRates rates) throws IOException {
     int examples = STEPS * request.hyperparameters().examplesPerStep();
+    double cost = 0;
+    for (Shape shape : shapes) {
+      cost += 3.0 * examples * Math.max(1, shape.lanes());
+    }
+    if (cost > request.effort().timing() && !request.budget().limitsSeconds()) {
+      return; // seconds are estimated from those of the gradients
+    }
     List<Task> samples = new ArrayList<>();
     for (Task t : profiles.usable().values()) {
       samples.add(Sample.of(t, examples, 0, request.seed()));

@@ -4,6 +4,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 
 import com.google.common.collect.ImmutableList;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -11,7 +12,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
@@ -37,17 +37,20 @@ import org.tune4j.strategies.PlanContext;
  * advice.fineTuner().run();
  * }</pre>
  *
- * <p>It measures, in this order: what the tasks are like ({@link TaskProfile}); how much they have
+ * <p>It looks, in this order, at what the tasks are like ({@link TaskProfile}); how much they have
  * in common ({@link TaskSimilarity}); whether their data contradicts itself ({@link
- * AnswerConflicts}); what they do to one another in a short training ({@link Pilot}, by default for
- * models of at most {@value #PILOT_PARAMETERS} parameters); and what a token costs on this machine
- * in each plan ({@link PlanPrice}). Then it weighs the evidence in a {@link Scorecard} and rates
- * the {@link Candidate}s: those of this library, and {@link #candidates yours}. The training and
- * validation splits are used, the test split never.
+ * AnswerConflicts}, {@link LabelTransfer}); if {@linkplain Level#AFFINITY wanted}, what they do to
+ * one another in a short training ({@link Pilot}); and what a token costs on this machine in each
+ * plan ({@link PlanPrice}). Then it forecasts what each {@link Candidate} scores, those of this
+ * library by a {@link Forecast} from the {@link Features} and {@link #candidates yours} as they
+ * say, and recommends the best that the budget pays for; among plans that are not told apart, the
+ * cheapest. Where that takes less than a minute, or if {@linkplain #level wanted}, it trains the
+ * likeliest ones to the end and compares them. The training and validation splits are used, the
+ * test split never.
  *
  * <p>The same seed gives the same recommendation, up to measured seconds: they decide only where
- * the budget limits seconds, or where the pilot runs into {@link #pilotSeconds}, which a warning
- * then says.
+ * the budget limits seconds, where a pilot runs into {@link #pilotSeconds}, which a warning then
+ * says, and, unless a level is set, whether trainings are short enough for an experiment.
  *
  * <p>There is a recommendation for all tasks that training accepts, and for every budget: what
  * could not be measured is left out and warned about, be it that there are too few examples, that a
@@ -57,9 +60,6 @@ import org.tune4j.strategies.PlanContext;
  * <p>Not thread-safe; {@link #recommend} may be called again. The model is left as it is.
  */
 public final class StrategyRecommender {
-  /** Models up to this size have a pilot by default: it takes seconds to a minute on two cores. */
-  public static final long PILOT_PARAMETERS = 50_000_000;
-
   /** Most of a budget that the pilot may use. */
   public static final double PILOT_SHARE = 0.1;
 
@@ -69,21 +69,30 @@ public final class StrategyRecommender {
   /** Tasks with fewer training examples are warned about. */
   public static final int FEW_EXAMPLES = 50;
 
-  /**
-   * Steepness of the confidence: a lead of 0.1 over the next plan gives 0.65, of 0.2 0.77, of 0.5
-   * 0.95.
-   */
-  public static final double CONFIDENCE_SLOPE = 6;
-
-  /** Plans over which the lead gives less confidence than this are worth trying, too. */
+  /** A recommendation that is the best with a lower probability is worth trying beside others. */
   public static final double TRY_BELOW = 0.75;
 
-  /**
-   * The most confidence without a pilot that got beyond the form of answers: contradicting answers
-   * to the same prompts cannot be seen without training. It rises to 1 with {@link
-   * Pilot#maturity()}.
-   */
-  public static final double UNTRIED_CONFIDENCE = 0.75;
+  /** How much is done to find out. */
+  public enum Level {
+    /** Nothing is trained: it is read off the data, and gradients of the untrained adapter. */
+    RULES,
+    /**
+     * Short trainings besides, a {@link Pilot}, show what tasks do to one another: warnings of what
+     * they showed, and the order of tasks that are trained in turn. What strategies are thought to
+     * score does not rest on them. They cost up to {@link #pilotExamples} and {@link
+     * #pilotSeconds}.
+     */
+    AFFINITY,
+    /**
+     * The recommended plan and its likeliest rivals are trained to the end and compared on the
+     * validation examples, one by one, as long as another training is expected to improve the score
+     * by at least 0.3 points of 100. {@link Recommendation#fineTuner} takes the winner's run over.
+     */
+    EXPERIMENT
+  }
+
+  /** Share of the whole that measuring is reported as where experiments may follow. */
+  private static final double MEASURING = 0.2;
 
   private final LanguageModel model;
   private ImmutableList<Task> tasks = ImmutableList.of();
@@ -92,7 +101,11 @@ public final class StrategyRecommender {
   private Hyperparameters hyperparameters = Hyperparameters.defaults();
   private ComputeBudget budget = ComputeBudget.unlimited();
   private boolean arriving;
-  private Optional<Boolean> pilot = Optional.empty();
+  private Level level; // null to choose
+  private double experimentShare = 0.25;
+  private double experimentSeconds = 60;
+  private Path output;
+  private double costShare = 0.1;
   private int pilotExamples = 384;
   private double pilotSeconds = 60;
   private int similarityExamples = 64;
@@ -162,9 +175,59 @@ public final class StrategyRecommender {
     return this;
   }
 
-  /** Sets whether there is a pilot. */
-  public StrategyRecommender pilot(boolean value) {
-    pilot = Optional.of(value);
+  /**
+   * Sets how much is done to find out. Unless set, it is {@link Level#EXPERIMENT} where the
+   * trainings that it takes come to {@link #experimentSeconds} at most, and otherwise {@link
+   * Level#RULES}.
+   */
+  public StrategyRecommender level(Level value) {
+    level = value;
+    return this;
+  }
+
+  /**
+   * Sets what the trainings of an experiment may cost that do not win, as a share of the tokens of
+   * training all candidates; the default is 0.25. The winner's costs nothing, as it is used.
+   *
+   * @param value over 0; infinity for no limit
+   */
+  public StrategyRecommender experimentShare(double value) {
+    checkArgument(value > 0, "the share of experiments is %s; it must be positive", value);
+    experimentShare = value;
+    return this;
+  }
+
+  /**
+   * Sets how many seconds the trainings of an experiment may take, all of them together, if no
+   * {@linkplain #level level} is set; the default is 60.
+   */
+  public StrategyRecommender experimentSeconds(double value) {
+    checkArgument(value > 0, "the seconds of experiments are %s; they must be positive", value);
+    experimentSeconds = value;
+    return this;
+  }
+
+  /**
+   * Sets the directory that runs are written to, each to a folder of its candidate's name: those of
+   * an experiment, by default to {@code tune4j-runs/<time>-advice}, and that of {@link
+   * Recommendation#fineTuner}. Runs that it holds already are taken over or continued.
+   */
+  public StrategyRecommender output(Path value) {
+    output = value;
+    return this;
+  }
+
+  /**
+   * Sets the most that measuring may cost, pilot and experiments aside, as a share of the passes
+   * over examples that training takes; the default is 0.1. Fewer examples are looked at where tasks
+   * are small, and no steps are timed where they would cost too much: then seconds are estimated
+   * from those of the gradients.
+   *
+   * @param value over 0; infinity for no limit
+   */
+  public StrategyRecommender costShare(double value) {
+    checkArgument(value > 0, "the share of the cost is %s; it must be positive", value);
+    costShare = value;
     return this;
   }
 
@@ -236,7 +299,7 @@ public final class StrategyRecommender {
    *     the tasks; the message names it
    * @throws NotEnoughMemoryException if this machine has not the memory to train any adapter
    * @throws java.util.concurrent.CancellationException if cancelled
-   * @throws IOException if the directory for temporary files cannot be written
+   * @throws IOException if a directory cannot be written, or {@link #output} holds another run
    */
   public Recommendation recommend() throws IOException {
     Task.requireDistinctNames(tasks);
@@ -245,17 +308,9 @@ public final class StrategyRecommender {
     List<Candidate> expected = withOwn(Candidates.all(names, 1));
     requireDistinctNames(expected);
     Request request =
-        new Request(
-            model,
-            tasks,
-            lora,
-            hyperparameters,
-            budget,
-            arriving,
-            new Request.Effort(pilotExamples, pilotSeconds, similarityExamples, validationExamples),
-            seed);
-    boolean wanted =
-        request.several() && pilot.orElse(model.config().parameters() <= PILOT_PARAMETERS);
+        new Request(model, tasks, lora, hyperparameters, budget, arriving, effort(), seed);
+    boolean wanted = request.several() && level == Level.AFFINITY;
+    boolean trials = request.several() && (level == null || level == Level.EXPERIMENT);
     AdviceProgress progress =
         new AdviceProgress(
             listener,
@@ -266,7 +321,8 @@ public final class StrategyRecommender {
                         + TaskSimilarity.HIDDEN_COST
                         + (wanted ? TaskSimilarity.GRADIENT_COST : 0))
                 + (wanted ? 3 * Pilot.COST : 0)
-                + shapes(expected).size());
+                + shapes(expected).size(),
+            trials ? MEASURING : 1);
     Warnings warnings = new Warnings();
     long adapterParameters;
     try (Adapter adapter = lora.create(model, "size", seed)) {
@@ -285,12 +341,16 @@ public final class StrategyRecommender {
             ? new PilotRounds(request, profiles, memory, progress, warnings).run()
             : Optional.empty();
     AnswerConflicts conflicts = AnswerConflicts.of(tasks);
+    Features features = Features.of(tasks, hyperparameters);
     Situation situation =
         new Situation(
             profiles.all(),
             similarity,
             conflicts,
-            scorecard(profiles.all(), similarity, conflicts, piloted),
+            features,
+            tasks.size() == 1
+                ? new Scorecard(ImmutableList.of())
+                : Evidence.scorecard(Forecast.standard(), features),
             piloted,
             arriving);
     List<Candidate> candidates =
@@ -300,9 +360,36 @@ public final class StrategyRecommender {
     Pricing pricing = new Pricing(request, profiles, memory, rates);
     Recommendation made =
         new Decision(request, pricing, memory, situation, warnings)
-            .among(candidates, withoutGradient);
+            .among(
+                candidates,
+                withoutGradient,
+                new Experimenting(
+                    request,
+                    Optional.ofNullable(level),
+                    experimentShare,
+                    experimentSeconds,
+                    Optional.ofNullable(output),
+                    progress,
+                    warnings));
     progress.end();
     return made;
+  }
+
+  /**
+   * Returns how much may be measured: three tenths of the cost go to the gradients, which take four
+   * passes forward for an example where training takes three, two tenths to untuned losses, three
+   * to timing.
+   */
+  private Request.Effort effort() {
+    double passes =
+        hyperparameters.epochs() * tasks.stream().mapToInt(t -> t.train().size()).sum() * 3;
+    double ofTask = costShare * passes / Math.max(1, tasks.size());
+    return new Request.Effort(
+        pilotExamples,
+        pilotSeconds,
+        (int) Math.max(2, Math.min(similarityExamples, 0.3 * ofTask / 4)),
+        (int) Math.max(1, Math.min(validationExamples, 0.2 * ofTask)),
+        0.3 * costShare * passes);
   }
 
   private List<Candidate> withOwn(List<Candidate> builtIn) {
@@ -350,30 +437,6 @@ public final class StrategyRecommender {
         examples * profiles.all().stream().mapToDouble(TaskProfile::meanTokens).average().orElse(1);
     rates.untimed((System.nanoTime() - start) / 1e9 / tokens);
     return measured;
-  }
-
-  private static Scorecard scorecard(
-      List<TaskProfile> profiles,
-      TaskSimilarity similarity,
-      AnswerConflicts conflicts,
-      Optional<Pilot> pilot) {
-    if (profiles.size() == 1) {
-      return new Scorecard(ImmutableList.of());
-    }
-    OptionalDouble gain =
-        pilot.isPresent() ? OptionalDouble.of(pilot.get().jointGain()) : OptionalDouble.empty();
-    OptionalDouble agreement = OptionalDouble.empty();
-    if (pilot.isPresent() && !Double.isNaN(pilot.get().agreement().mean())) {
-      agreement = OptionalDouble.of(pilot.get().agreement().mean());
-    }
-    return Scorecard.of(
-        new Scorecard.Evidence(
-            similarity.combined().mean(),
-            profiles.stream().mapToInt(TaskProfile::examples).min().orElseThrow(),
-            gain,
-            agreement,
-            pilot.map(Pilot::maturity).orElse(0.0),
-            conflicts.lost()));
   }
 
   /**

@@ -1,14 +1,17 @@
 package org.tune4j.eval.report;
 
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.tune4j.eval.advice.Assessment;
+import org.tune4j.eval.advice.Estimate;
 import org.tune4j.eval.advice.Pilot;
 import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.Scorecard;
 import org.tune4j.eval.advice.TaskProfile;
+import org.tune4j.eval.advice.Trial;
 
 /** What was recommended before training, and why. */
 final class AdviceSection {
@@ -23,6 +26,7 @@ final class AdviceSection {
     view.put("warnings", r.warnings());
     view.put(
         "worthTrying", String.join(", ", r.worthTrying().stream().map(Object::toString).toList()));
+    view.put("trials", r.trials().isEmpty() ? null : trials(r));
     view.put("plans", plans(r));
     view.put("evidence", evidence(r.scorecard()));
     view.put("profiles", profiles(r.profiles()));
@@ -38,9 +42,36 @@ final class AdviceSection {
     Table table =
         Table.of(
             List.of(
-                "plan", "rating", "tokens", "seconds", "memory, MiB", "adapters, KiB", "verdict"));
+                "plan",
+                "expected score",
+                "points to multi-task",
+                "best with probability",
+                "tokens",
+                "seconds",
+                "memory, MiB",
+                "adapters, KiB",
+                "verdict"));
     plan(table, r.recommended(), true);
     r.alternatives().forEach(a -> plan(table, a, false));
+    return table.view();
+  }
+
+  private static Map<String, Object> trials(Recommendation r) {
+    List<String> headings = new ArrayList<>(List.of("trained", "average", "90 %"));
+    headings.addAll(r.trials().get(0).evaluations().keySet());
+    headings.addAll(List.of("tokens", "seconds"));
+    Table table = Table.of(headings);
+    for (Trial t : r.trials()) {
+      Estimate e = t.estimate();
+      Table.Row row =
+          table
+              .row(t.name())
+              .best(t.name().equals(r.recommended().name()))
+              .cell("%.3f", t.score())
+              .text(String.format(Locale.ROOT, "%.3f to %.3f", e.low(), e.high()), "");
+      t.evaluations().values().forEach(v -> row.cell("%.3f", v.score()));
+      row.cell("%,d", t.tokens()).cell("%.1f", t.seconds());
+    }
     return table.view();
   }
 
@@ -48,7 +79,9 @@ final class AdviceSection {
     table
         .row(a.name())
         .best(recommended)
-        .cell(a.feasible() ? "%+.2f" : "not possible", a.score())
+        .cell(a.feasible() ? "%.2f" : "not possible", a.expected().mean())
+        .text(a.feasible() ? a.gain().toString() : "", "")
+        .cell(a.feasible() ? "%.2f" : "", a.probability())
         .cell("%,d", a.price().tokens())
         .cell("%.1f", a.price().seconds())
         .cell("%,d", a.price().memoryBytes() >> 20)
@@ -57,15 +90,12 @@ final class AdviceSection {
   }
 
   private static Map<String, Object> evidence(Scorecard scorecard) {
-    Table table =
-        Table.of(
-            List.of("evidence", "value", "from -1 to 1", "weight", "favours", "what was found"));
+    Table table = Table.of(List.of("evidence", "value", "points", "favours", "what was found"));
     for (Scorecard.Factor f : scorecard.factors()) {
       table
           .row(f.name())
-          .cell("%.3f", f.value())
-          .cell("%+.2f", f.evidence())
-          .cell("%.1f", f.weight())
+          .cell("%.2f", f.value())
+          .cell("%+.1f", f.points())
           .text(f.favours().name().toLowerCase(Locale.ROOT).replace('_', '-'), "")
           .text(f.sentence(), "text verdicts");
     }

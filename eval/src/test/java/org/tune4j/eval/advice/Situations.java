@@ -31,14 +31,27 @@ final class Situations {
         TASKS.stream().map(Situations::profile).collect(ImmutableList.toImmutableList()),
         new TaskSimilarity(m, m, losses(0.9, 0.9, 0.9), m, m, m),
         new AnswerConflicts(1, 1, ImmutableList.of(), ImmutableList.of()),
+        features(),
         card,
         Optional.of(pilot),
         arriving);
   }
 
-  /** Returns evidence of one kind that leans as given. */
+  /** Returns three tasks of 100 examples, of which nothing else is known. */
+  static Features features() {
+    return new Features(
+        ImmutableMap.<String, Double>builder()
+            .put(Features.STEPS, 3.0)
+            .put(Features.TASKS, 1.58)
+            .put(Features.IMBALANCE, 0.0)
+            .put(Features.OPPOSITION, 0.0)
+            .put(Features.KINSHIP, 0.0)
+            .buildOrThrow());
+  }
+
+  /** Returns evidence of one kind that leans as given, in points. */
   static Scorecard card(double lean) {
-    return new Scorecard(ImmutableList.of(new Scorecard.Factor("all", lean, lean, 1, "?")));
+    return new Scorecard(ImmutableList.of(new Scorecard.Factor("all", lean, lean, "?")));
   }
 
   static ImmutableMap<String, Double> losses(double a, double b, double c) {

@@ -206,7 +206,7 @@ class ReportTest {
   }
 
   @Test
-  void aScoreIsOfPredictionsAndAPlanHasARating() {
+  void aScoreIsOfPredictionsAndAPlanHasAForecast() {
     Synthetic s = new Synthetic(6, TASKS, 40, "");
     Document page =
         Jsoup.parse(
@@ -214,10 +214,28 @@ class ReportTest {
                 .recommendation(Synthetic.recommendation(TASKS))
                 .html());
     Element advice = page.selectFirst("section.advice");
-    assertThat(advice.text()).doesNotContainIgnoringCase("score");
-    assertThat(advice.select("th").eachText()).contains("rating");
+    assertThat(advice.text()).contains("was forecast from what is known");
+    assertThat(advice.select("th").eachText()).contains("expected score", "best with probability");
     assertThat(page.selectFirst("section.result").text())
         .contains("Scores are from 0 to 1, higher is better: the exact match of a generation.");
+  }
+
+  @Test
+  void whatWasTrainedToFindOutIsShown() {
+    Synthetic s = new Synthetic(6, TASKS, 40, "");
+    Document page = Jsoup.parse(Report.titled("x").recommendation(s.tried()).html());
+    Element advice = page.selectFirst("section.advice");
+    assertThat(advice.selectFirst("h2").text()).isEqualTo("Recommended");
+    assertThat(advice.text()).contains("trained to the end to find out");
+    Element table = advice.select("table").get(0);
+    assertThat(table.select("th").eachText())
+        .contains("trained", "average", "90 %")
+        .containsAll(TASKS);
+    assertThat(table.select("tbody tr")).hasSize(2);
+    assertThat(table.select("tbody tr").get(0).text()).startsWith("independent").contains("12,345");
+    Document before =
+        Jsoup.parse(Report.titled("x").recommendation(Synthetic.recommendation(TASKS)).html());
+    assertThat(before.selectFirst("section.advice").text()).doesNotContain("to find out");
   }
 
   @Test

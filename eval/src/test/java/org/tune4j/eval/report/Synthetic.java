@@ -32,13 +32,16 @@ import org.tune4j.eval.advice.Assessment;
 import org.tune4j.eval.advice.Candidate;
 import org.tune4j.eval.advice.Candidates;
 import org.tune4j.eval.advice.ComputeBudget;
+import org.tune4j.eval.advice.Estimate;
 import org.tune4j.eval.advice.Pilot;
 import org.tune4j.eval.advice.PlanPrice;
 import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.Scorecard;
 import org.tune4j.eval.advice.SimilarityMatrix;
+import org.tune4j.eval.advice.StrategyRecommender;
 import org.tune4j.eval.advice.TaskProfile;
 import org.tune4j.eval.advice.TaskSimilarity;
+import org.tune4j.eval.advice.Trial;
 import org.tune4j.strategies.Independent;
 import org.tune4j.strategies.MultiTask;
 
@@ -97,8 +100,31 @@ final class Synthetic {
     return all.buildOrThrow();
   }
 
-  /** An adapter each is recommended, with everything that a recommendation may hold. */
+  /** An adapter each is recommended, before training. */
   static Recommendation recommendation(List<String> names) {
+    return recommendation(names, ImmutableList.of());
+  }
+
+  /** The same after an experiment with it and multi-task training. */
+  Recommendation tried() {
+    return recommendation(
+        tasks,
+        ImmutableList.of(
+            new Trial(
+                "independent",
+                evaluations(Task.Split.VALIDATION, 0.6),
+                12_345,
+                6.7,
+                Path.of("advised", "independent")),
+            new Trial(
+                "multi-task",
+                evaluations(Task.Split.VALIDATION, 0.5),
+                12_345,
+                6.7,
+                Path.of("advised", "multi-task"))));
+  }
+
+  private static Recommendation recommendation(List<String> names, ImmutableList<Trial> trials) {
     ImmutableList<String> tasks = ImmutableList.copyOf(names);
     int n = tasks.size();
     double[][] alike = new double[n][n];
@@ -143,10 +169,13 @@ final class Synthetic {
           new Assessment(
               candidate,
               Hyperparameters.defaults(),
-              0.5 - 0.2 * plans.size(),
+              Estimate.of(-0.01 * plans.size(), 0.02),
+              Estimate.of(0.6 - 0.01 * plans.size(), 0.1),
+              0.4 - 0.1 * plans.size(),
+              true,
               1,
               new PlanPrice(6000, 123_456, 375, 61.5, 400L << 20, 2L << 20),
-              "the evidence leans to task-specific training (-0.31)"));
+              "the evidence leans to task-specific training (-3.1 points)"));
     }
     return new Recommendation(
         plans.get(0),
@@ -156,7 +185,10 @@ final class Synthetic {
         ImmutableList.of(
             "Task " + tasks.get(0) + " has 40 training examples: too few to judge by."),
         ImmutableList.of(Independent.perTask(), MultiTask.proportional()),
-        Scorecard.of(Scorecard.Evidence.of(0.1, 1500)),
+        new Scorecard(
+            ImmutableList.of(
+                new Scorecard.Factor(
+                    "conflicts", 0.1, -3.1, "The tasks answer the same prompts differently."))),
         profiles.build(),
         new TaskSimilarity(m, m, losses, m, m, m),
         Optional.of(
@@ -171,6 +203,10 @@ final class Synthetic {
                 new double[n][n],
                 m)),
         ComputeBudget.unlimited(),
+        trials.isEmpty()
+            ? StrategyRecommender.Level.AFFINITY
+            : StrategyRecommender.Level.EXPERIMENT,
+        trials,
         () -> {
           throw new IllegalStateException("nothing was asked for");
         });

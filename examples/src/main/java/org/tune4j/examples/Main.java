@@ -6,6 +6,7 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import org.tune4j.core.io.Terminals;
+import org.tune4j.examples.benchmark.AdviceBenchmark;
 import org.tune4j.examples.wordnet.MakeTasks;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -42,6 +43,7 @@ import picocli.CommandLine.ScopeType;
       Golden.class,
       Templates.class,
       Bench.class,
+      AdviceBenchmark.class,
       MakeTasks.class,
       CommandLine.HelpCommand.class
     })

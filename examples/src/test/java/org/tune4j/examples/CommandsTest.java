@@ -168,7 +168,6 @@ class CommandsTest {
             "16",
             "--validation",
             "4",
-            "--no-pilot",
             "--json",
             json.toString());
     assertThat(recommend.status()).as(recommend.err()).isZero();

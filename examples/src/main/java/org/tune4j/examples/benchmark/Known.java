@@ -1,0 +1,12 @@
+package org.tune4j.examples.benchmark;
+
+import com.google.common.collect.ImmutableMap;
+
+/**
+ * What was known of a scenario before anything was trained.
+ *
+ * @param scenario its id
+ * @param settings hash, as in {@link Truth}
+ * @param features by name
+ */
+public record Known(String scenario, String settings, ImmutableMap<String, Double> features) {}

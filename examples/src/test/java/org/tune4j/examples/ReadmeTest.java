@@ -167,9 +167,10 @@ class ReadmeTest {
           StrategyRecommender.of(model)
               .tasks(glosses, parts)
               .budget(ComputeBudget.ofSeconds(600))
-              .recommend();
+              .output(runs.resolve("advised"))
+              .recommend(); // where it takes a minute at most, the likeliest are trained
       System.out.println(advice); // strategy, confidence, reasons, alternatives with their prices
-      advice.fineTuner().output(runs.resolve("advised")).run().close();
+      advice.fineTuner().run().close(); // trains, or takes over what was trained
 
       Experiment experiment =
           Experiment.of(model)

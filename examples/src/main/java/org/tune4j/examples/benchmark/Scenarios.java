@@ -42,16 +42,6 @@ final class Scenarios {
   }
 
   private ImmutableList<Scenario> draw() throws IOException {
-    everyKind();
-    if (use == Use.FIT) {
-      more();
-    } else {
-      everyKind();
-    }
-    return made.build();
-  }
-
-  private void everyKind() throws IOException {
     for (int tasks : new int[] {2, 2, 3, 4, 5, 6, 8}) {
       balanced(tasks);
     }
@@ -69,6 +59,10 @@ final class Scenarios {
     for (int parts : new int[] {2, 3, 6}) {
       parts(parts);
     }
+    if (use == Use.FIT) {
+      more();
+    }
+    return made.build();
   }
 
   /** More of the kinds in which strategies differ most, as constants rest on few of each. */

@@ -113,7 +113,7 @@ class MainTest {
     assertThat(broken.err()).contains("--template-arg a: no valid JSON");
     Cli taken = Cli.run("generate", "--chat", "--template-arg", "messages=1", "y");
     assertThat(taken.status()).isEqualTo(2);
-    assertThat(taken.err()).contains("'messages' is no variable of a template's own");
+    assertThat(taken.err()).contains("'messages' cannot be a variable");
   }
 
   @Test

@@ -134,7 +134,7 @@ class AdaptedTablesTest {
         assertThatThrownBy(() -> TinyModels.logits(model, below, own))
             .isInstanceOf(IllegalArgumentException.class)
             .hasMessageContaining("adapter 'own' replaces")
-            .hasMessageContaining("it cannot stand on that");
+            .hasMessageContaining("it must come first");
         below.mergeIntoModel();
         assertThatThrownBy(own::mergeIntoModel).hasMessageContaining("'own' replaces");
         Merging.unmerge(model);

@@ -237,6 +237,6 @@ class AdapterKindsTest {
     assertThatThrownBy(() -> tuner(kinds().get(1), Sequential.inOrder().stacked(), "run").run())
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("replaces model.embed_tokens")
-        .hasMessageContaining("it cannot stand on that");
+        .hasMessageContaining("it must come first");
   }
 }

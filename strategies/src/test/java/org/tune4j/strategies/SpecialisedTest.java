@@ -215,7 +215,7 @@ class SpecialisedTest {
                       .build()
                       .run())
           .isInstanceOf(UnsupportedOperationException.class)
-          .hasMessageContaining("adapters of 0.25 times the size cannot be made");
+          .hasMessageContaining("adapters of 0.25 times the size cannot be created");
     }
     assertThatThrownBy(() -> strategy.size(0)).hasMessageContaining("is 0.0; it must be positive");
     assertThatThrownBy(() -> strategy.examples(Double.NaN)).hasMessageContaining("is NaN");

@@ -6,9 +6,9 @@ import com.google.common.collect.ImmutableMap;
 import com.google.common.collect.ImmutableSet;
 import com.google.common.collect.Sets;
 
-/** The fields that the formats know, and what a file calls them. */
+/** The fields of the formats, and the names that a file uses for renamed ones. */
 record Columns(ImmutableMap<String, String> renamed) {
-  /** Fields of a row that are read. */
+  /** Fields of a row that some format reads. */
   static final ImmutableSet<String> ROW =
       ImmutableSet.of(
           "prompt",
@@ -26,7 +26,7 @@ record Columns(ImmutableMap<String, String> renamed) {
           "documents",
           "chat_template_kwargs");
 
-  /** Fields of a turn that are read; any other goes to the chat template as it stands. */
+  /** Fields of a turn that are interpreted; any other is passed to the chat template as it is. */
   static final ImmutableSet<String> TURN =
       ImmutableSet.of(
           "role",
@@ -41,13 +41,13 @@ record Columns(ImmutableMap<String, String> renamed) {
           "weight",
           "train");
 
-  /** Fields of rows for other kinds of training or other models. */
+  /** Fields for other kinds of training or other models, which are refused. */
   static final ImmutableSet<String> FOREIGN =
       ImmutableSet.of("chosen", "rejected", "functions", "image", "images", "videos", "audios");
 
   static final Columns NONE = new Columns(ImmutableMap.of());
 
-  /** Returns these with one more field renamed. */
+  /** Returns a copy with one more field renamed. */
   Columns with(String field, String nameInFile) {
     checkArgument(
         ROW.contains(field) || TURN.contains(field),
@@ -61,12 +61,12 @@ record Columns(ImmutableMap<String, String> renamed) {
             .buildKeepingLast());
   }
 
-  /** Returns what the file calls a field. */
+  /** Returns the file's name for a field. */
   String name(String field) {
     return renamed.getOrDefault(field, field);
   }
 
-  /** Returns which of the fields a name in a file stands for; nothing if none. */
+  /** Returns the field that a name in the file stands for; empty if none. */
   String field(String nameInFile, ImmutableSet<String> of) {
     for (String field : of) {
       if (name(field).equals(nameInFile)) {

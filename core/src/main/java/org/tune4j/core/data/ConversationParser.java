@@ -18,12 +18,13 @@ import org.tune4j.core.text.JsonValues;
 import org.tune4j.core.text.Message;
 
 /**
- * Conversations, as OpenAI, transformers, TRL and ShareGPT write them. Whatever a turn has goes to
- * the chat template as it stands, except what says whether the turn is learned; a null is an absent
- * field, except {@code content}, which templates compare with {@code none}.
+ * Parses conversations in the formats of OpenAI, transformers, TRL and ShareGPT. All fields of a
+ * turn are passed to the chat template as they are, except those that say whether the turn is
+ * learned. A null counts as absent, except for {@code content}, which templates compare with {@code
+ * none}.
  */
 final class ConversationParser {
-  /** Other names of the two who talk. */
+  /** Other names of the user and the assistant. */
   private static final ImmutableMap<String, String> SPEAKERS =
       ImmutableMap.<String, String>builder()
           .put("human", "user")
@@ -36,7 +37,10 @@ final class ConversationParser {
           .put("model", "assistant")
           .buildOrThrow();
 
-  /** The other roles of ShareGPT; in OpenAI's form templates may know such roles themselves. */
+  /**
+   * Further roles of ShareGPT, as chat templates call them. In OpenAI's format roles are kept as
+   * they are, since templates may know them.
+   */
   private static final ImmutableMap<String, String> SHAREGPT_ROLES =
       ImmutableMap.<String, String>builder()
           .put("user", "user")
@@ -54,8 +58,8 @@ final class ConversationParser {
   private static final ImmutableSet<String> SHAREGPT_CALLS =
       ImmutableSet.of("function_call", "tool_call");
 
-  /** Arguments of {@code apply_chat_template} that are no variables of the template. */
-  private static final ImmutableSet<String> NO_VARIABLES =
+  /** Arguments of {@code apply_chat_template} that are not variables of the template. */
+  private static final ImmutableSet<String> NOT_VARIABLES =
       ImmutableSet.of(
           "messages",
           "conversation",
@@ -78,21 +82,21 @@ final class ConversationParser {
   /**
    * A turn.
    *
-   * @param learned what the data says of it
+   * @param learned whether it is learned, if the data says so
    */
   private record Turn(Message message, Optional<Boolean> learned) {
-    boolean isAssistants() {
+    boolean isAssistant() {
       return message.role().equals("assistant");
     }
   }
 
-  /** Returns the conversation in one field of a row, {@code messages} or {@code conversations}. */
-  static Example whole(Row row, String field) throws MalformedFileException {
+  /** Parses the conversation in one field of a row, {@code messages} or {@code conversations}. */
+  static Example conversation(Row row, String field) throws MalformedFileException {
     return example(row, turns(row, field), OptionalInt.empty(), field);
   }
 
-  /** Returns a prompt and a completion of which at least one is a list of turns. */
-  static Example divided(Row row) throws MalformedFileException {
+  /** Parses a prompt and a completion, at least one of which is a list of turns. */
+  static Example promptAndCompletion(Row row) throws MalformedFileException {
     List<Turn> turns = part(row, "prompt", "user");
     int start = turns.size();
     turns.addAll(part(row, "completion", "assistant"));
@@ -114,29 +118,28 @@ final class ConversationParser {
     int start = completion.orElse(0);
     for (int i = 0; i < start; i++) {
       if (turns.get(i).learned().orElse(false)) {
-        throw row.badField(
-            "prompt", "a turn that is to be learned", "such turns in the completion");
+        throw row.badField("prompt", "a turn to be learned", "such turns only in the completion");
       }
     }
-    if (turns.stream().skip(start).noneMatch(Turn::isAssistants)) {
+    if (turns.stream().skip(start).noneMatch(Turn::isAssistant)) {
       throw row.badField(
           field,
           "no assistant turn, but " + turns.stream().map(t -> t.message().role()).toList(),
           "at least one, to learn from");
     }
-    if (turns.stream().skip(start).noneMatch(t -> t.isAssistants() && t.learned().orElse(true))) {
+    if (turns.stream().skip(start).noneMatch(t -> t.isAssistant() && t.learned().orElse(true))) {
       throw row.badField(
-          field, "no assistant turn that is to be learned", "at least one with another weight");
+          field, "no assistant turn to be learned", "at least one whose weight is not 0");
     }
     List<Boolean> learned = new ArrayList<>();
     if (turns.stream().anyMatch(t -> t.learned().isPresent())) {
       for (int i = 0; i < turns.size(); i++) {
         Turn t = turns.get(i);
-        learned.add(i >= start && t.isAssistants() && t.learned().orElse(true));
+        learned.add(i >= start && t.isAssistant() && t.learned().orElse(true));
       }
     }
     List<Message> messages = new ArrayList<>(turns.stream().map(Turn::message).toList());
-    if (system(row, messages)) {
+    if (prependSystem(row, messages)) {
       start++;
       if (!learned.isEmpty()) {
         learned.add(0, false);
@@ -152,8 +155,9 @@ final class ConversationParser {
         row.origin());
   }
 
-  /** Puts a row's system prompt in front, and returns whether there is one. */
-  private static boolean system(Row row, List<Message> messages) throws MalformedFileException {
+  /** Puts a row's system prompt in front of the messages; returns whether it added one. */
+  private static boolean prependSystem(Row row, List<Message> messages)
+      throws MalformedFileException {
     if (!row.says("system")) {
       return false;
     }
@@ -165,7 +169,7 @@ final class ConversationParser {
     }
     if (!first.content().equals(text)) {
       throw row.badField(
-          "system", Row.show(row.use("system")), "none beside a turn of the system that differs");
+          "system", Row.show(row.use("system")), "the same text as in the system turn, or none");
     }
     return false;
   }
@@ -182,7 +186,7 @@ final class ConversationParser {
       boolean twice =
           (a.getKey().equals("tools") && !tools.isMissingNode())
               || (a.getKey().equals("documents") && !documents.isMissingNode());
-      if (twice || NO_VARIABLES.contains(a.getKey())) {
+      if (twice || NOT_VARIABLES.contains(a.getKey())) {
         throw row.badField(
             "chat_template_kwargs",
             "'" + a.getKey() + "'",
@@ -203,7 +207,7 @@ final class ConversationParser {
     return options.build();
   }
 
-  /** Returns a field's value, which may be written as JSON in a string, as many datasets do. */
+  /** Returns a field's value, parsed if it is a string: many datasets store JSON that way. */
   private static JsonNode json(Row row, String field) throws MalformedFileException {
     JsonNode value = row.use(field);
     if (!value.isTextual()) {
@@ -236,8 +240,8 @@ final class ConversationParser {
   }
 
   /**
-   * Columnar stores give every object the fields of all others, filled with nulls; only a schema's
-   * default or constant may be meant as null.
+   * Columnar formats give every object the fields of all others, filled with nulls; only a schema's
+   * {@code default} or {@code const} may really be null.
    */
   private static JsonNode withoutNulls(JsonNode value) {
     if (value.isArray()) {
@@ -248,8 +252,8 @@ final class ConversationParser {
     if (value.isObject()) {
       var copy = JSON.createObjectNode();
       for (Map.Entry<String, JsonNode> e : value.properties()) {
-        boolean meant = e.getKey().equals("default") || e.getKey().equals("const");
-        if (!e.getValue().isNull() || meant) {
+        boolean mayBeNull = e.getKey().equals("default") || e.getKey().equals("const");
+        if (!e.getValue().isNull() || mayBeNull) {
           copy.set(e.getKey(), withoutNulls(e.getValue()));
         }
       }
@@ -307,7 +311,7 @@ final class ConversationParser {
           boolean flag = flag(turn, name, e.getValue());
           if (learned.isPresent() && learned.get() != flag) {
             throw turn.badField(
-                name, Row.show(e.getValue()), "what the other of weight and train says");
+                name, Row.show(e.getValue()), "the same as the other of weight and train");
           }
           if (flag && !role.equals("assistant")) {
             throw turn.badField(
@@ -317,8 +321,8 @@ final class ConversationParser {
         }
         case "tool_calls" -> fields.put("tool_calls", toolCalls(turn));
         case "" -> {
-          other(turn, list, e.getKey(), e.getValue());
-          if (!Columns.TURN.contains(e.getKey())) { // else another field goes by this name
+          checkOtherField(turn, list, e.getKey(), e.getValue());
+          if (!Columns.TURN.contains(e.getKey())) { // otherwise another field has this name
             fields.put(e.getKey(), JsonValues.of(e.getValue()));
           }
         }
@@ -390,7 +394,9 @@ final class ConversationParser {
     return objects(turn, "tool_calls", calls, true);
   }
 
-  /** A call in ShareGPT's form, {@code {"name", "arguments"}} or several, written as a string. */
+  /**
+   * Parses tool calls in ShareGPT's format: {@code {"name", "arguments"}} or several, as a string.
+   */
   private static List<Map<String, Object>> calls(Row turn, String field, JsonNode value)
       throws MalformedFileException {
     JsonNode parsed = value.isTextual() ? json(turn, field) : value;
@@ -405,7 +411,7 @@ final class ConversationParser {
       if (!call.path("name").isTextual() || !call.hasNonNull("arguments")) {
         throw turn.badField(field, Row.show(value), "a call as JSON: {\"name\", \"arguments\"}");
       }
-      // in this order, which templates print
+      // keys in this order, as templates print them
       calls.add(
           ImmutableMap.of("type", "function", "function", JsonValues.fields(withoutNulls(call))));
     }
@@ -415,8 +421,8 @@ final class ConversationParser {
     return calls;
   }
 
-  /** A field of a turn that is not known here: what would change its meaning is refused. */
-  private static void other(Row turn, String list, String name, JsonNode value)
+  /** Counts an uninterpreted field of a turn as unused, or refuses it if it changes the meaning. */
+  private static void checkOtherField(Row turn, String list, String name, JsonNode value)
       throws MalformedFileException {
     if (!Row.says(value)) {
       return;
@@ -437,15 +443,15 @@ final class ConversationParser {
   private static void requireContent(Row turn, Message m, String field, boolean learned)
       throws MalformedFileException {
     boolean assistant = m.role().equals("assistant");
-    boolean saysMore =
+    boolean hasOtherContent =
         assistant
             && (says(m.field("tool_calls"))
                 || says(m.field("reasoning_content"))
                 || says(m.field("thinking")));
-    if (m.field("content") == null && !saysMore) {
+    if (m.field("content") == null && !hasOtherContent) {
       throw turn.badField(field, "nothing", "a string, or an array of parts");
     }
-    if (assistant && learned && !saysMore && m.content().isBlank()) {
+    if (assistant && learned && !hasOtherContent && m.content().isBlank()) {
       throw turn.badField(field, "an empty string", "some text to learn");
     }
   }

@@ -1,8 +1,8 @@
 package org.tune4j.core.data;
 
 /**
- * The formats of task files, in UTF-8. JSON formats may be one object a line or one array. A field
- * whose value is null counts as absent.
+ * The formats of task files, in UTF-8. JSON formats may have one object per line or one array. A
+ * field whose value is null counts as absent.
  */
 public enum DataFormat {
   /** {@code {"prompt", "completion"}}: two texts, or lists of turns as in {@link #MESSAGES}. */
@@ -10,18 +10,18 @@ public enum DataFormat {
   /** {@code {"text"}}. */
   TEXT,
   /**
-   * {@code {"messages": [{"role", "content"}]}}, with {@code tools}, {@code documents}, {@code
-   * chat_template_kwargs} and {@code system} beside them, and whatever the chat template reads in a
-   * turn.
+   * {@code {"messages": [{"role", "content"}]}}, optionally with {@code tools}, {@code documents},
+   * {@code chat_template_kwargs} and {@code system}, and any field of a turn that the chat template
+   * reads.
    */
   MESSAGES,
   /** {@code {"instruction", "input", "output"}}; input is optional. */
   ALPACA,
-  /** {@code {"conversations": [{"from", "value"}]}}, otherwise as {@link #MESSAGES}. */
+  /** {@code {"conversations": [{"from", "value"}]}}, otherwise like {@link #MESSAGES}. */
   SHAREGPT,
   /**
    * {@code text,label}, with a header line; other columns are not used. JSON with these two fields
-   * is understood alike.
+   * is read in the same way.
    */
   CSV
 }

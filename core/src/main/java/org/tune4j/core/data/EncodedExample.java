@@ -4,7 +4,7 @@ package org.tune4j.core.data;
  * An example as tokens.
  *
  * @param ids tokens
- * @param learned for each token, whether it is to be predicted; the first never is
+ * @param learned whether each token is to be predicted; the first never is
  * @param promptLength tokens before the completion; for conversations and texts, before the first
  *     learned token
  * @param example index in its split

@@ -10,12 +10,14 @@ import java.util.ArrayList;
 import java.util.List;
 import org.tune4j.core.io.RecordFile;
 
-/** Collects encoded examples: in the heap, and once they are more than its share, in a file. */
+/** Collects encoded examples in the heap, or in a file once they exceed {@link HeapShare}. */
 final class EncodedList implements AutoCloseable {
-  /** What an example takes beside its tokens: three objects with their headers, and references. */
-  private static final int OVERHEAD = 80;
+  /**
+   * Heap bytes of an example besides its tokens: three objects with their headers, and references.
+   */
+  private static final int OVERHEAD_BYTES = 80;
 
-  private final long share = HeapShare.bytes();
+  private final long maxBytes = HeapShare.bytes();
   private List<EncodedExample> inHeap = new ArrayList<>();
   private long bytes;
   private RecordFile.Writer writer;
@@ -29,8 +31,8 @@ final class EncodedList implements AutoCloseable {
     try {
       if (writer == null) {
         inHeap.add(e);
-        bytes += OVERHEAD + (Integer.BYTES + 1L) * e.ids().length;
-        if (bytes > share) {
+        bytes += OVERHEAD_BYTES + (Integer.BYTES + 1L) * e.ids().length;
+        if (bytes > maxBytes) {
           writer = RecordFile.writer();
           for (EncodedExample earlier : inHeap) {
             writer.append(write(earlier));
@@ -72,7 +74,7 @@ final class EncodedList implements AutoCloseable {
     }
   }
 
-  /** Tokens, with a sign that says whether they are learned: negative ones are. */
+  /** Writes learned tokens as their complement, which is negative. */
   private static byte[] write(EncodedExample e) {
     int[] ids = e.ids();
     ByteBuffer out = ByteBuffer.allocate((2 + ids.length) * Integer.BYTES);

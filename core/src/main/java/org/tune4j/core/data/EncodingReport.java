@@ -1,13 +1,13 @@
 package org.tune4j.core.data;
 
 /**
- * What encoding did to a split.
+ * The result of encoding a split.
  *
  * @param examples examples encoded
- * @param truncated of these, with a shortened prompt or text
- * @param skipped left out as too long
- * @param tokens tokens of those encoded
- * @param lossTokens of these, with loss
+ * @param truncated how many of these have a shortened prompt or text
+ * @param skipped examples left out because they are too long
+ * @param tokens tokens of the encoded examples
+ * @param lossTokens how many of these carry loss
  * @param longest tokens of the longest example
  */
 public record EncodingReport(

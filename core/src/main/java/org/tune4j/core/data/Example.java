@@ -8,18 +8,18 @@ import org.tune4j.core.text.ChatOptions;
 import org.tune4j.core.text.Message;
 
 /**
- * One example of a task: a prompt with its completion, a free text (then the prompt is empty), or a
+ * One example of a task: a prompt with its completion, a text (then the prompt is empty), or a
  * conversation.
  *
- * @param prompt what the model is given; carries no loss by default
- * @param completion what it is to produce
+ * @param prompt the model's input; carries no loss by default
+ * @param completion the text to produce
  * @param messages the conversation, if it is one; else empty
- * @param learned for each message whether it is learned; empty if the data does not say, then the
- *     assistant's turns are, as {@link LearnedTurns} chooses
- * @param completionStart of a conversation that the data divides into a prompt and a completion,
- *     the completion's first message: everything before it is the prompt
- * @param options what the conversation's chat template is given beside the messages
- * @param origin where it was read, such as {@code train.jsonl, line 12}; for messages
+ * @param learned whether each message is learned; empty if the data does not say, then {@link
+ *     LearnedTurns} chooses among the assistant's turns
+ * @param completionStart if the data divides the conversation into a prompt and a completion, the
+ *     index of the completion's first message
+ * @param options what the chat template is given besides the messages
+ * @param origin where it was read, such as {@code train.jsonl, line 12}; for error messages
  */
 public record Example(
     String prompt,
@@ -29,7 +29,7 @@ public record Example(
     OptionalInt completionStart,
     ChatOptions options,
     String origin) {
-  /** Checks that flags and places fit the messages. */
+  /** Checks the flags and the start of the completion against the messages. */
   public Example {
     checkArgument(
         learned.isEmpty() || learned.size() == messages.size(),
@@ -39,14 +39,14 @@ public record Example(
     checkArgument(
         completionStart.isEmpty()
             || (completionStart.getAsInt() >= 0 && completionStart.getAsInt() < messages.size()),
-        "a completion from message %s on, of %s",
+        "the completion starts at message %s of %s",
         completionStart.orElse(0),
         messages.size());
     checkArgument(
         !options.addGenerationPrompt(), "a conversation to learn ends without a generation prompt");
   }
 
-  /** A conversation that the data does not divide, rendered with nothing beside the messages. */
+  /** Creates an example without a division of the conversation and without chat options. */
   public Example(
       String prompt,
       String completion,
@@ -57,7 +57,7 @@ public record Example(
         prompt, completion, messages, learned, OptionalInt.empty(), ChatOptions.defaults(), origin);
   }
 
-  /** An example that does not say which of its messages are learned. */
+  /** Creates an example that does not say which of its messages are learned. */
   public Example(String prompt, String completion, ImmutableList<Message> messages, String origin) {
     this(prompt, completion, messages, ImmutableList.of(), origin);
   }
@@ -67,12 +67,12 @@ public record Example(
     return new Example(prompt, completion, ImmutableList.of(), "");
   }
 
-  /** Returns a text without a prompt: all of it is learned. */
+  /** Returns a text without a prompt, all of which is learned. */
   public static Example text(String text) {
     return of("", text);
   }
 
-  /** Returns a conversation, of which the assistant's part is learned. */
+  /** Returns a conversation, in which the assistant's turns are learned. */
   public static Example conversation(Message... messages) {
     return new Example("", "", ImmutableList.copyOf(messages), "");
   }
@@ -82,7 +82,7 @@ public record Example(
     return !messages.isEmpty();
   }
 
-  /** Returns the place of the assistant's last turn among the messages; -1 if there is none. */
+  /** Returns the index of the assistant's last message; -1 if there is none. */
   public int lastAnswer() {
     int last = messages.size() - 1;
     while (last >= 0 && !messages.get(last).role().equals("assistant")) {
@@ -91,7 +91,7 @@ public record Example(
     return last;
   }
 
-  /** Returns what is in it, for comparing and counting words. */
+  /** Returns all text of the example, for comparing and counting words. */
   public String allText() {
     if (!isConversation()) {
       return prompt + completion;

@@ -22,45 +22,48 @@ import org.tune4j.core.text.TokenizedText;
 import org.tune4j.core.text.Tokenizer;
 
 /**
- * Turns examples into tokens. Prompt and completion are tokenized as one text, with the tokenizer's
- * end token after it unless it is there, and divided by the characters that tokens cover: a token
- * that reaches from the prompt into the completion is learned, as it has to be generated.
+ * Turns examples into tokens. Prompt and completion are tokenized as one text, followed by the
+ * tokenizer's end token unless it is already there, and divided by the characters that tokens
+ * cover: a token that straddles prompt and completion is learned, as it has to be generated.
  * Conversations go through the model's chat template and {@link ChatEncoder}.
  */
 public final class ExampleEncoder implements TaskEncoder {
   /** What happens to an example longer than the context. */
   public enum LengthPolicy {
     /**
-     * The prompt loses its first tokens, but not a beginning-of-text token (a text loses its last
-     * ones); an example whose completion alone is too long is skipped.
+     * Drops the prompt's first tokens, except a beginning-of-text token (of a text, the last ones);
+     * an example whose completion alone is too long is skipped.
      */
     TRUNCATE_PROMPT,
-    /** The example is left out. */
+    /** Leaves the example out. */
     SKIP,
-    /** An exception. */
+    /** Throws an {@link IllegalArgumentException}. */
     FAIL
   }
 
   /**
-   * A prompt with several completions, each of which is tokenized with the prompt as one text.
+   * A prompt with several completions, each tokenized together with the prompt as one text.
    *
-   * @param trunk the tokens that all begin with, none of them learned
-   * @param continuations for each completion the tokens after these, the end token included
-   * @param unlearned for each completion how many of its first tokens are still the prompt's
+   * @param trunk the common prefix of all, none of it learned
+   * @param continuations each completion's tokens after the trunk, including the end token
+   * @param unlearned how many of each continuation's first tokens still belong to the prompt
    */
   public record Choices(int[] trunk, int[][] continuations, int[] unlearned) {
-    /** Returns the number of tokens of a completion that are learned. */
+    /** Returns the number of learned tokens of a completion. */
     public int learned(int completion) {
       return continuations[completion].length - unlearned[completion];
     }
   }
 
-  private static final int AT_ONCE = 64;
+  private static final int BATCH = 64;
 
-  /** Examples after which progress is told and cancellation asked for, sooner if they take long. */
-  private static final int OFTEN = 512;
+  /**
+   * Examples between two reports of progress and checks for cancellation, unless {@link
+   * #PROGRESS_NANOS} pass first.
+   */
+  private static final int PROGRESS_EXAMPLES = 512;
 
-  private static final long PATIENCE_NANOS = 2_000_000_000L;
+  private static final long PROGRESS_NANOS = 2_000_000_000L;
 
   private final Tokenizer tokenizer;
   private final Optional<ChatEncoder> chat;
@@ -71,7 +74,7 @@ public final class ExampleEncoder implements TaskEncoder {
   private final int eos;
 
   /**
-   * Prepares to encode.
+   * Creates an encoder that learns all turns, for any vocabulary.
    *
    * @param maxLength most tokens of an example, at least 2
    */
@@ -87,11 +90,11 @@ public final class ExampleEncoder implements TaskEncoder {
   }
 
   /**
-   * Prepares to encode.
+   * Creates an encoder.
    *
    * @param maxLength most tokens of an example, at least 2
-   * @param learnedTurns where the data does not say so turn by turn
-   * @param vocabulary size of the model's embedding: a token beyond is an error
+   * @param learnedTurns which turns are learned where the data does not say
+   * @param vocabulary size of the model's embedding; a token beyond it is an error
    */
   public ExampleEncoder(
       Tokenizer tokenizer,
@@ -117,23 +120,22 @@ public final class ExampleEncoder implements TaskEncoder {
     return maxLength;
   }
 
-  /** Returns an encoder that is told which turns of a conversation are learned. */
+  /** Returns a copy that learns the given turns where the data does not say. */
   public ExampleEncoder learning(LearnedTurns turns) {
     return new ExampleEncoder(tokenizer, chat, maxLength, policy, turns, vocabulary);
   }
 
   // ---- prompts
 
-  /** Returns the tokens of a prompt as examples have them, shortened to leave {@code room}. */
+  /** Encodes a prompt as in training examples, shortened to leave {@code room} tokens. */
   public int[] prompt(String text, int room) {
     return shorten(tokenizer.encodePrompt(text), room);
   }
 
   /**
-   * Returns the tokens of a conversation up to where an answer begins, shortened to leave {@code
-   * room}.
+   * Encodes a conversation up to where an answer begins, shortened to leave {@code room} tokens.
    *
-   * @param rendered as {@link ChatEncoder#prompt} gives it
+   * @param rendered the text from {@link ChatEncoder#prompt}
    */
   public int[] conversationPrompt(String rendered, int room) {
     return shorten(tokenizer.encode(rendered, false), room);
@@ -142,29 +144,29 @@ public final class ExampleEncoder implements TaskEncoder {
   private int[] shorten(int[] ids, int room) {
     int excess = Math.max(0, ids.length - Math.max(1, maxLength - room));
     int[] shortened = Arrays.copyOfRange(ids, excess, ids.length);
-    System.arraycopy(ids, 0, shortened, 0, Math.min(keptInFront(ids), shortened.length));
+    System.arraycopy(ids, 0, shortened, 0, Math.min(leadingBos(ids), shortened.length));
     return shortened;
   }
 
-  /** Models are lost without the token that their texts begin with. */
-  private int keptInFront(int[] ids) {
+  /** Models fail badly without the token that their texts begin with. */
+  private int leadingBos(int[] ids) {
     return ids.length > 0 && tokenizer.bos().isPresent() && ids[0] == tokenizer.bos().getAsInt()
         ? 1
         : 0;
   }
 
-  /** Returns the tokens of a completion by itself, the end token included: how long it is. */
+  /** Encodes a completion on its own, including the end token; its length bounds generation. */
   public int[] completion(String text) {
-    return ended(tokenizer.encode(text, false));
+    return withEos(tokenizer.encode(text, false));
   }
 
-  private int[] ended(int[] ids) {
+  private int[] withEos(int[] ids) {
     return ids.length > 0 && ids[ids.length - 1] == eos ? ids : Ints.concat(ids, new int[] {eos});
   }
 
   /**
-   * Returns the tokens of a prompt with each of several completions, as training has them,
-   * shortened in front so that the longest fits.
+   * Encodes a prompt with each of several completions as in training examples, shortened in front
+   * so that the longest fits.
    */
   public Choices choices(String prompt, List<String> completions) {
     List<EncodedExample> all =
@@ -193,7 +195,7 @@ public final class ExampleEncoder implements TaskEncoder {
 
   // ---- examples
 
-  /** Like {@link #encode(Task, Task.Split, IntConsumer, BooleanSupplier)}, telling nobody. */
+  /** Encodes a split without reporting progress. */
   public Result encode(Task task, Task.Split split) {
     return encode(task, split, ProgressListener.none(), () -> false);
   }
@@ -202,8 +204,8 @@ public final class ExampleEncoder implements TaskEncoder {
    * {@inheritDoc}
    *
    * @throws IllegalArgumentException if an example is too long and the policy is {@link
-   *     LengthPolicy#FAIL}, there is nothing to learn from one, it has a token that the model does
-   *     not know, or a conversation cannot be rendered; the message says which
+   *     LengthPolicy#FAIL}, has nothing to learn or a token beyond the model's embedding, or is a
+   *     conversation that cannot be rendered; the message names it
    */
   @Override
   public EncodingReport encode(
@@ -219,21 +221,23 @@ public final class ExampleEncoder implements TaskEncoder {
     long lossTokens = 0;
     int longest = 0;
     List<Example> examples = task.split(split);
-    long asked = System.nanoTime();
-    for (int from = 0; from < examples.size(); from += AT_ONCE) {
-      // not at the start: what takes no time is left to training, which leaves a checkpoint
-      if (from > 0 && (from % OFTEN == 0 || System.nanoTime() - asked > PATIENCE_NANOS)) {
-        asked = System.nanoTime();
+    long lastReport = System.nanoTime();
+    for (int from = 0; from < examples.size(); from += BATCH) {
+      // not at the start: after a quick encoding, training handles the cancellation and writes a
+      // checkpoint
+      if (from > 0
+          && (from % PROGRESS_EXAMPLES == 0 || System.nanoTime() - lastReport > PROGRESS_NANOS)) {
+        lastReport = System.nanoTime();
         progress.onProgress(progress(task, split, from));
         requireNotCancelled(task, cancelled.getAsBoolean());
       }
-      int end = Math.min(from + AT_ONCE, examples.size());
+      int end = Math.min(from + BATCH, examples.size());
       List<Outcome> outcomes =
           IntStream.range(from, end).parallel().mapToObj(i -> outcome(task, split, i)).toList();
       for (int i = from; i < end; i++) {
         Outcome outcome = outcomes.get(i - from);
         if (outcome.failure != null) {
-          requireNotCancelled(task, false); // an interruption ends a template, too
+          requireNotCancelled(task, false); // an interrupt makes rendering fail, too
           throw outcome.failure;
         }
         if (outcome.fitting == null) {
@@ -268,7 +272,9 @@ public final class ExampleEncoder implements TaskEncoder {
     }
   }
 
-  /** What became of an example: it fits, perhaps shortened, or is skipped, or cannot be encoded. */
+  /**
+   * An example that fits, possibly shortened; null in {@code fitting} if it is skipped or failed.
+   */
   private record Outcome(EncodedExample fitting, boolean shortened, RuntimeException failure) {}
 
   private Outcome outcome(Task task, Task.Split split, int index) {
@@ -320,15 +326,15 @@ public final class ExampleEncoder implements TaskEncoder {
     TokenizedText tokens = tokenizer.tokenize(e.prompt() + e.completion(), true);
     int from = e.prompt().length();
     int to = from + e.completion().length();
-    int[] ids = ended(tokens.ids());
+    int[] ids = withEos(tokens.ids());
     boolean[] learned = new boolean[ids.length];
-    boolean ofText = false;
+    boolean atText = false;
     for (int i = ids.length - 1; i >= 0; i--) {
-      ofText |= i < tokens.ids().length && tokens.start()[i] >= 0;
-      learned[i] = ofText ? tokens.covers(i, from, to) : ids[i] == eos;
+      atText |= i < tokens.ids().length && tokens.start()[i] >= 0;
+      learned[i] = atText ? tokens.covers(i, from, to) : ids[i] == eos;
     }
-    // a text begins as the model's texts begin, so that its first token can be learned
-    if (e.prompt().isEmpty() && tokens.added() == 0 && keptInFront(ids) == 0) {
+    // start with the model's beginning-of-text token, so that the first token can be learned
+    if (e.prompt().isEmpty() && tokens.added() == 0 && leadingBos(ids) == 0) {
       int[] front = tokenizer.bos().stream().toArray();
       ids = Ints.concat(front, ids);
       learned = Booleans.concat(new boolean[front.length], learned);
@@ -337,7 +343,7 @@ public final class ExampleEncoder implements TaskEncoder {
     if (!completionOnly) {
       Arrays.fill(learned, true);
     }
-    learned[0] = false; // nothing predicts it
+    learned[0] = false; // the first token is never predicted
     return new EncodedExample(ids, learned, promptLength, index);
   }
 
@@ -361,7 +367,7 @@ public final class ExampleEncoder implements TaskEncoder {
     return new EncodedExample(encoded.ids(), learned, promptLength, index);
   }
 
-  /** Returns for each message whether it is learned: as the data says, else answers. */
+  /** Returns whether each message is learned: as the data says, else the chosen answers. */
   private boolean[] learnedTurns(Example e) {
     List<Message> messages = e.messages();
     boolean[] turns = new boolean[messages.size()];
@@ -394,7 +400,7 @@ public final class ExampleEncoder implements TaskEncoder {
       return null;
     }
     int[] ids = Arrays.copyOfRange(full.ids(), excess, full.ids().length);
-    System.arraycopy(full.ids(), 0, ids, 0, keptInFront(full.ids()));
+    System.arraycopy(full.ids(), 0, ids, 0, leadingBos(full.ids()));
     boolean[] learned = Arrays.copyOfRange(full.learned(), excess, full.ids().length);
     learned[0] = false;
     return new EncodedExample(ids, learned, full.promptLength() - excess, full.example());

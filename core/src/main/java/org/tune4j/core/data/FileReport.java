@@ -7,15 +7,14 @@ import com.google.common.collect.ImmutableMap;
 import java.nio.file.Path;
 
 /**
- * What reading a task's file met beside its examples.
+ * What was found in a task's file besides its examples.
  *
- * @param file that was read
- * @param rows in it, good and bad
- * @param badRows that were left out, as {@link TaskReader#skippingBadRows} asks
- * @param firstBad what is wrong with the first {@value #LISTED} of them, each with file, line and
- *     field
- * @param unusedFields how many rows have each field that was not used: one that no format knows, or
- *     another format's; a field of turns as {@code messages[].field}, counted by turns
+ * @param file the file
+ * @param rows number of rows, good and bad
+ * @param badRows rows that were left out by {@link TaskReader#skippingBadRows}
+ * @param firstBad the errors of the first {@value #LISTED} of them, each with file, line and field
+ * @param unusedFields the number of rows with each unused field: one that no format knows, or
+ *     another format's; fields of turns as {@code messages[].field}, counted per turn
  */
 public record FileReport(
     Path file,
@@ -23,10 +22,10 @@ public record FileReport(
     int badRows,
     ImmutableList<String> firstBad,
     ImmutableMap<String, Integer> unusedFields) {
-  /** How many bad rows are listed. */
+  /** Most bad rows that are listed. */
   public static final int LISTED = 10;
 
-  /** Returns what a user should know, a line each; nothing if all of the file was used. */
+  /** Returns warnings for the user, one per line; empty if the whole file was used. */
   public ImmutableList<String> warnings() {
     ImmutableList.Builder<String> lines = ImmutableList.builder();
     if (badRows > 0) {

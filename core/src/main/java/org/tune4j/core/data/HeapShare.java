@@ -1,9 +1,9 @@
 package org.tune4j.core.data;
 
 /**
- * How much of the heap one list of examples may take; a larger one lies in a file. A sixteenth of
- * the most that the heap may grow to, or what the property {@value #PROPERTY} says, in bytes. What
- * is read, encoded and learned is the same either way.
+ * The heap that one list of examples may take before it is kept in a file: a sixteenth of the
+ * maximum heap size, or the system property {@value #PROPERTY}, in bytes. The examples are the same
+ * either way.
  */
 final class HeapShare {
   static final String PROPERTY = "tune4j.data.heapBytes";

@@ -4,6 +4,6 @@ package org.tune4j.core.data;
 public enum LearnedTurns {
   /** Every one. */
   ALL,
-  /** The last one; the earlier ones are context, as a user's turns are. */
+  /** The last one; earlier ones are context only, like the user's turns. */
   LAST
 }

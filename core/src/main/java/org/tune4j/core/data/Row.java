@@ -11,16 +11,16 @@ import java.util.Set;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * A JSON object of a file, be it a row or a turn of a conversation: gives fields by the formats'
- * names, with a null as an absent one, and remembers which were asked for, so that none is passed
- * over unnoticed.
+ * A JSON object of a file, either a row or a turn of a conversation. Fields are accessed by the
+ * formats' names, null counts as absent, and the used ones are remembered, so that no other field
+ * is ignored unnoticed.
  */
 final class Row {
-  private static final int MOST_SHOWN = 200;
+  private static final int MAX_SHOWN = 200;
 
   private final Path file;
   private final String place;
-  private final String lineOfPlace;
+  private final String lineSuffix;
   private final JsonNode node;
   private final Columns columns;
   private final Map<String, Integer> unused;
@@ -29,24 +29,24 @@ final class Row {
   /**
    * Wraps an object.
    *
-   * @param lineOfPlace what errors add to the place, where that is no line
+   * @param lineSuffix added to the place in errors, if the place is not a line
    */
-  Row(Path file, String place, String lineOfPlace, JsonNode node, Columns columns)
+  Row(Path file, String place, String lineSuffix, JsonNode node, Columns columns)
       throws MalformedFileException {
-    this(file, place, lineOfPlace, node, columns, new LinkedHashMap<>());
+    this(file, place, lineSuffix, node, columns, new LinkedHashMap<>());
   }
 
   private Row(
       Path file,
       String place,
-      String lineOfPlace,
+      String lineSuffix,
       JsonNode node,
       Columns columns,
       Map<String, Integer> unused)
       throws MalformedFileException {
     this.file = file;
     this.place = place;
-    this.lineOfPlace = lineOfPlace;
+    this.lineSuffix = lineSuffix;
     this.node = node;
     this.columns = columns;
     this.unused = unused;
@@ -55,9 +55,9 @@ final class Row {
     }
   }
 
-  /** Returns an object within this one. */
+  /** Returns an object nested in this one. */
   Row within(String where, JsonNode inner) throws MalformedFileException {
-    return new Row(file, place + lineOfPlace + ", " + where, "", inner, columns, unused);
+    return new Row(file, place + lineSuffix + ", " + where, "", inner, columns, unused);
   }
 
   JsonNode node() {
@@ -68,17 +68,17 @@ final class Row {
     return columns;
   }
 
-  /** Returns where it stands, such as {@code train.jsonl, line 3}. */
+  /** Returns the file and place, such as {@code train.jsonl, line 3}. */
   String origin() {
     return file + ", " + place;
   }
 
-  /** Returns whether a field is there and not null. */
+  /** Returns whether a field is present and not null. */
   boolean has(String field) {
     return node.hasNonNull(columns.name(field));
   }
 
-  /** Returns whether a field says anything: a text that is not blank, a list with elements... */
+  /** Returns whether a field has content: a text that is not blank, a list with elements, ... */
   boolean says(String field) {
     return says(node.path(columns.name(field)));
   }
@@ -90,7 +90,7 @@ final class Row {
         || (value.isContainerNode() && value.isEmpty()));
   }
 
-  /** Returns a field's value, a missing node if it is null, and takes it as used. */
+  /** Returns a field's value, or a missing node if it is null, and marks the field as used. */
   JsonNode use(String field) {
     String name = columns.name(field);
     used.add(name);
@@ -102,17 +102,15 @@ final class Row {
     return used.contains(nameInFile);
   }
 
-  /** Returns how often each field occurs, in this object and within it, that nothing uses. */
+  /** Returns the unused fields of this object and those nested in it, with their counts. */
   Map<String, Integer> unused() {
     return unused;
   }
 
-  /** Counts a field that nothing uses. */
   void countUnused(String name) {
     unused.merge(name, 1, Integer::sum);
   }
 
-  /** Returns a field's text. */
   String text(String field) throws MalformedFileException {
     JsonNode value = use(field);
     if (!value.isTextual()) {
@@ -121,7 +119,7 @@ final class Row {
     return value.textValue();
   }
 
-  /** Returns a field's text, of which there must be some. */
+  /** Returns a field's text, which must not be blank. */
   String textToLearn(String field) throws MalformedFileException {
     String text = text(field);
     if (text.isBlank()) {
@@ -130,26 +128,25 @@ final class Row {
     return text;
   }
 
-  /** Returns a value as a message shows it. */
+  /** Returns a value as shown in error messages. */
   static String show(JsonNode value) {
     return value.isMissingNode() || value.isNull()
         ? "nothing"
-        : Ascii.truncate(value.toString(), MOST_SHOWN, "...");
+        : Ascii.truncate(value.toString(), MAX_SHOWN, "...");
   }
 
   /** Returns the error of the object as a whole. */
   MalformedFileException bad(String found, String expected) {
-    return new MalformedFileException(file, place + lineOfPlace, found, expected);
+    return new MalformedFileException(file, place + lineSuffix, found, expected);
   }
 
   /** Returns the error of the object as a whole, with the exception that revealed it. */
   MalformedFileException bad(String found, String expected, Throwable cause) {
-    return new MalformedFileException(file, place + lineOfPlace, found, expected, cause);
+    return new MalformedFileException(file, place + lineSuffix, found, expected, cause);
   }
 
-  /** Returns the error of one field. */
   MalformedFileException badField(String field, String found, String expected) {
     return new MalformedFileException(
-        file, place + lineOfPlace + ", field '" + columns.name(field) + "'", found, expected);
+        file, place + lineSuffix + ", field '" + columns.name(field) + "'", found, expected);
   }
 }

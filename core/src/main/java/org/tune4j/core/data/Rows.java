@@ -14,23 +14,23 @@ import java.util.Map;
 import java.util.Set;
 import org.tune4j.core.io.MalformedFileException;
 
-/** Rows of JSON files as examples: finds the format of a row, and reads it. */
+/** Detects the format of rows and turns them into examples. */
 final class Rows {
-  /** Reads one value strictly: nothing may follow it, and no field may be there twice. */
+  /** Strict: nothing may follow a value, and no field may occur twice. */
   static final ObjectMapper JSON =
       JsonMapper.builder()
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
           .build();
 
-  /** What a conversation has, and text has no place for. */
-  private static final ImmutableSet<String> OF_CONVERSATIONS =
+  /** Fields that only conversations can have. */
+  private static final ImmutableSet<String> CONVERSATION_ONLY =
       ImmutableSet.of("system", "history", "tools", "documents", "chat_template_kwargs");
 
-  /** Fields that often hold once more what another format's fields say, such as the whole text. */
-  private static final ImmutableSet<String> REPETITIONS = ImmutableSet.of("prompt", "text");
+  /** Fields that often repeat the content of another format's fields, such as the whole text. */
+  private static final ImmutableSet<String> OFTEN_REDUNDANT = ImmutableSet.of("prompt", "text");
 
-  private static final ImmutableSet<String> ALL =
+  private static final ImmutableSet<String> KNOWN =
       ImmutableSet.<String>builder().addAll(Columns.ROW).addAll(Columns.FOREIGN).build();
 
   private Rows() {}
@@ -41,30 +41,31 @@ final class Rows {
    * @throws MalformedFileException if it has the fields of none, or of several
    */
   static DataFormat detect(Row row) throws MalformedFileException {
-    Set<DataFormat> whole = EnumSet.noneOf(DataFormat.class);
+    Set<DataFormat> complete = EnumSet.noneOf(DataFormat.class);
     if (row.says("messages")) {
-      whole.add(DataFormat.MESSAGES);
+      complete.add(DataFormat.MESSAGES);
     }
     if (row.says("conversations")) {
-      whole.add(DataFormat.SHAREGPT);
+      complete.add(DataFormat.SHAREGPT);
     }
     if (row.has("instruction") && row.says("output")) {
-      whole.add(DataFormat.ALPACA);
+      complete.add(DataFormat.ALPACA);
     }
     if (row.has("prompt") && row.says("completion")) {
-      whole.add(DataFormat.PROMPT_COMPLETION);
+      complete.add(DataFormat.PROMPT_COMPLETION);
     }
-    if (whole.size() > 1) {
-      throw row.bad("the fields of several formats, " + whole, "one (or name the format to read)");
+    if (complete.size() > 1) {
+      throw row.bad(
+          "the fields of several formats, " + complete, "one (or name the format to read)");
     }
-    if (!whole.isEmpty()) {
-      return whole.iterator().next();
+    if (!complete.isEmpty()) {
+      return complete.iterator().next();
     }
-    return detectPart(row);
+    return guess(row);
   }
 
-  /** The format that a row without all fields of one seems to be meant in. */
-  private static DataFormat detectPart(Row row) throws MalformedFileException {
+  /** Returns the format that a row with missing or empty fields is probably meant to have. */
+  private static DataFormat guess(Row row) throws MalformedFileException {
     if (row.says("text")) {
       return row.says("label") ? DataFormat.CSV : DataFormat.TEXT;
     }
@@ -97,14 +98,15 @@ final class Rows {
 
   private static MalformedFileException preferences(Row row) {
     return row.bad(
-        "preferences, 'chosen' and 'rejected', of which training by likelihood learns nothing",
+        "preferences, 'chosen' and 'rejected', which supervised training does not use",
         "prompt and completion (to learn the chosen answers alone, map completion to chosen)");
   }
 
   /**
    * Reads a row.
    *
-   * @param named whether the caller has named the format, so that fields of others may be left out
+   * @param named whether the caller named the format, so that fields of other formats may be left
+   *     out
    */
   static Example read(Row row, DataFormat format, boolean named) throws MalformedFileException {
     Example example =
@@ -112,35 +114,35 @@ final class Rows {
           case PROMPT_COMPLETION -> promptAndCompletion(row);
           case TEXT -> pair(row, "", row.textToLearn("text"));
           case ALPACA -> alpaca(row);
-          case MESSAGES -> ConversationParser.whole(row, "messages");
-          case SHAREGPT -> ConversationParser.whole(row, "conversations");
+          case MESSAGES -> ConversationParser.conversation(row, "messages");
+          case SHAREGPT -> ConversationParser.conversation(row, "conversations");
           case CSV -> labelled(row, row.text("text"), label(row));
         };
-    checkRest(row, example.isConversation(), named);
+    checkUnused(row, example.isConversation(), named);
     return example;
   }
 
-  /** No field that is known anywhere may pass unnoticed. */
-  private static void checkRest(Row row, boolean conversation, boolean named)
+  /** Makes sure that no field of any known format is ignored unnoticed. */
+  private static void checkUnused(Row row, boolean conversation, boolean named)
       throws MalformedFileException {
     for (Map.Entry<String, JsonNode> e : row.node().properties()) {
       if (row.isUsed(e.getKey()) || !Row.says(e.getValue())) {
         continue;
       }
-      String field = row.columns().field(e.getKey(), ALL);
-      if (OF_CONVERSATIONS.contains(field)) {
+      String field = row.columns().field(e.getKey(), KNOWN);
+      if (CONVERSATION_ONLY.contains(field)) {
         throw row.badField(
             field,
             Row.show(e.getValue()),
             conversation
-                ? "the earlier turns among the others"
-                : "none beside text, which no chat template renders (conversations, as messages, may have it)");
+                ? "the earlier turns among the messages"
+                : "no such field: only conversations are rendered by a chat template");
       }
-      // who maps the completion to the chosen answers knows that there are rejected ones
+      // mapping the completion to the chosen answers implies dropping the rejected ones
       boolean accepted =
           named
               || field.isEmpty()
-              || REPETITIONS.contains(field)
+              || OFTEN_REDUNDANT.contains(field)
               || (field.equals("rejected") && row.isUsed("chosen"));
       if (!accepted) {
         throw refused(row, field, e.getValue());
@@ -167,7 +169,7 @@ final class Rows {
     JsonNode prompt = row.use("prompt");
     JsonNode completion = row.use("completion");
     if (prompt.isArray() || completion.isArray()) {
-      return ConversationParser.divided(row);
+      return ConversationParser.promptAndCompletion(row);
     }
     return pair(row, row.text("prompt"), row.textToLearn("completion"));
   }
@@ -175,7 +177,7 @@ final class Rows {
   private static Example alpaca(Row row) throws MalformedFileException {
     String instruction = row.text("instruction");
     String input = row.has("input") ? row.text("input") : "";
-    // the headings of Stanford Alpaca's own training, without its preamble
+    // the headings of Stanford Alpaca's training prompts, without its preamble
     String prompt =
         input.isBlank()
             ? "### Instruction:\n" + instruction + "\n\n### Response:\n"
@@ -187,7 +189,7 @@ final class Rows {
     return pair(row, prompt, row.textToLearn("output"));
   }
 
-  /** Datasets often number their labels, or say yes and no. */
+  /** Datasets often have numbers or booleans as labels. */
   private static String label(Row row) throws MalformedFileException {
     JsonNode label = row.use("label");
     return label.isIntegralNumber() || label.isBoolean()
@@ -195,7 +197,7 @@ final class Rows {
         : row.textToLearn("label");
   }
 
-  /** A text with its label, as an example whose prompt is the text and a line break. */
+  /** Returns a labelled text as an example whose prompt is the text and a line break. */
   static Example labelled(Row row, String text, String label) throws MalformedFileException {
     if (text.isBlank()) {
       throw row.badField("text", "an empty string", "some text");

@@ -3,7 +3,9 @@ package org.tune4j.core.data;
 import java.util.Arrays;
 import java.util.Random;
 
-/** Shuffles numbers as {@link java.util.Collections#shuffle(java.util.List, Random)} does lists. */
+/**
+ * Shuffles arrays as {@link java.util.Collections#shuffle(java.util.List, Random)} shuffles lists.
+ */
 public final class Shuffles {
   private Shuffles() {}
 

@@ -10,13 +10,13 @@ import java.util.function.Function;
 import org.tune4j.core.io.RecordFile;
 
 /**
- * An immutable list of what lies in a file: an element is read and made when it is asked for, anew
- * each time. Parts of it, in any order, take 4 bytes of the heap for each element.
+ * An immutable list in a file: each access reads and decodes the element anew. A selection in any
+ * order takes 4 bytes of heap per element.
  */
 final class Stored<T> extends AbstractList<T> implements RandomAccess {
   private final RecordFile file;
   private final Function<byte[], T> reader;
-  private final int[] order; // which records are in the list; null for all, as they stand
+  private final int[] order; // indices of the list's records; null for all in order
   private final int from;
   private final int size;
 
@@ -29,20 +29,20 @@ final class Stored<T> extends AbstractList<T> implements RandomAccess {
   }
 
   /**
-   * Returns all records.
+   * Returns a list of all records.
    *
-   * @param reader makes an element of one; called by any thread
+   * @param reader decodes a record; must be thread-safe
    */
   static <T> Stored<T> of(RecordFile file, Function<byte[], T> reader) {
     return new Stored<>(file, reader, null, 0, file.size());
   }
 
-  /** Returns an immutable list of the same elements: the same one if it is stored. */
+  /** Returns an immutable copy, which is the list itself if it is stored. */
   static <T> List<T> copyOf(List<T> list) {
     return list instanceof Stored ? list : ImmutableList.copyOf(list);
   }
 
-  /** Returns some elements of a list, by index; stored if the list is. */
+  /** Returns the elements at the given indices; stored if the list is. */
   static <T> List<T> select(List<T> list, int[] indices) {
     if (list instanceof Stored<T> stored) {
       int[] records = Arrays.stream(indices).map(stored::record).toArray();

@@ -19,19 +19,17 @@ import java.nio.file.Path;
 import org.tune4j.core.io.RecordFile;
 
 /**
- * Rows that were read and found good, kept in a file until they are asked for as examples: they go
- * through {@link Rows} once more then, so that there is one way only from a row to an example.
+ * Rows that were checked, kept in a file until they are accessed as examples. They are parsed by
+ * {@link Rows} once more then, so that there is only one way from a row to an example.
  */
 final class StoredRows implements AutoCloseable {
-  /** How many times larger than their file examples may be in the heap, where rows are short. */
-  private static final int GROWTH = 5;
+  /** How many times larger than their file examples with short rows may be in the heap. */
+  private static final int HEAP_FACTOR = 5;
 
-  /** How many times larger than itself a file may be that gzip packed. */
-  private static final int UNPACKED = 8;
+  /** How many times larger the content of a gzip file may be. */
+  private static final int GZIP_FACTOR = 8;
 
-  /**
-   * As rows are written here, numbers beyond doubles come back as the infinities that they were.
-   */
+  /** Numbers beyond the range of double were read as infinities; this keeps them so. */
   private static final ObjectMapper JSON =
       JsonMapper.builder()
           .disable(JsonWriteFeature.WRITE_NAN_AS_STRINGS)
@@ -48,16 +46,16 @@ final class StoredRows implements AutoCloseable {
     this.writer = RecordFile.writer();
   }
 
-  /** Returns whether the examples of a file may be more than their share of the heap. */
+  /** Returns whether the examples of a file may exceed {@link HeapShare}. */
   static boolean isFor(Path file) throws IOException {
     boolean packed = file.getFileName().toString().endsWith(".gz");
-    return Files.size(file) * GROWTH * (packed ? UNPACKED : 1) > HeapShare.bytes();
+    return Files.size(file) * HEAP_FACTOR * (packed ? GZIP_FACTOR : 1) > HeapShare.bytes();
   }
 
   /**
    * Appends a row.
    *
-   * @param named whether the caller named the format
+   * @param named as in {@link Rows#read}
    */
   void add(String place, JsonNode node, DataFormat format, boolean named) throws IOException {
     ByteArrayOutputStream record = new ByteArrayOutputStream();
@@ -69,7 +67,7 @@ final class StoredRows implements AutoCloseable {
     writer.append(record.toByteArray());
   }
 
-  /** Returns the examples in the order of their rows, each read back when it is asked for. */
+  /** Returns the examples in the order of their rows, each decoded on access. */
   Stored<Example> finish() throws IOException {
     Path path = file;
     Columns names = columns;

@@ -21,26 +21,26 @@ import java.util.Set;
 import java.util.stream.IntStream;
 
 /**
- * Something to learn: named, with examples to train on, to validate on and to test on. Immutable.
+ * Something to learn: a name, with examples to train, validate and test on. Immutable.
  *
  * <p>A task is a classification if its label set was given or its files have a label column, or if
- * its training completions are few (2 to {@value #MOST_INFERRED_LABELS} different ones), each of
- * them occurs at least twice, and the other parts have no others; a text task if no example has a
- * prompt; a generation task otherwise. Labels that were given may be a single one: there is nothing
- * to tell apart then, but such a file trains as any other.
+ * it has few distinct training completions (2 to {@value #MOST_INFERRED_LABELS}), each of which
+ * occurs at least twice, and the other splits have no others; a text task if no example has a
+ * prompt; a generation task otherwise. A given label set may have a single label: there is nothing
+ * to tell apart then, but such a file can be trained on like any other.
  *
- * <p>Lists of examples are immutable. Those of large files are not in the heap: an example is read
- * where it is asked for, from a temporary copy (see {@link TaskReader}).
+ * <p>Lists of examples are immutable. Those of large files are not in the heap: each access reads
+ * the example from a temporary copy (see {@link TaskReader}).
  */
 public final class Task {
-  /** The most labels that are inferred from the completions. */
+  /** Most distinct completions that are inferred to be labels. */
   public static final int MOST_INFERRED_LABELS = 40;
 
   /** Kinds of tasks. */
   public enum Type {
     /** The completion is one of a known set of labels. */
     CLASSIFICATION,
-    /** The completion is open. */
+    /** The completion is free text. */
     GENERATION,
     /** There is only text. */
     TEXT
@@ -48,11 +48,11 @@ public final class Task {
 
   /** Parts of the data. */
   public enum Split {
-    /** Trained on. */
+    /** To train on. */
     TRAIN,
-    /** Decided by: early stopping, best checkpoint, comparison of strategies. */
+    /** To decide by: early stopping, best checkpoint, comparison of strategies. */
     VALIDATION,
-    /** Reported on, and nothing else. */
+    /** To report on, and nothing else. */
     TEST
   }
 
@@ -179,8 +179,8 @@ public final class Task {
     }
 
     /**
-     * Splits examples by a seeded shuffle, label by label where completions are few enough to be
-     * labels, so that each part has its share of each.
+     * Splits examples by a seeded shuffle, stratified by label where completions are few enough to
+     * be labels.
      *
      * @param validationShare share of the examples to validate on, such as 0.1
      * @param testShare share to test on
@@ -202,8 +202,8 @@ public final class Task {
       for (int[] group : byLabel(examples)) {
         Shuffles.shuffle(group, random);
         seen += group.length;
-        // what the running totals round to, so that many small groups add up to the shares; each
-        // label keeps at least one example to train on
+        // rounds running totals, so that many small groups add up to the shares; each label keeps
+        // at least one example to train on
         int most = group.length - 1;
         int v = (int) Math.round(seen * validationShare) - validated;
         v = Math.max(0, Math.min(most, v));
@@ -224,7 +224,10 @@ public final class Task {
       return train(parts.get(0)).validation(parts.get(1)).test(parts.get(2));
     }
 
-    /** Returns the indices of examples label by label, or all together if completions are many. */
+    /**
+     * Returns the indices of examples grouped by label, or in one group if there are many
+     * completions.
+     */
     private static List<int[]> byLabel(List<Example> examples) {
       Map<String, Integer> numbers = new LinkedHashMap<>();
       int[] label = new int[examples.size()];
@@ -244,15 +247,15 @@ public final class Task {
           .toList();
     }
 
-    /** Sets the label set; an example with another completion is then an error. */
+    /** Sets the label set; an example with any other completion is an error. */
     public Builder labels(Set<String> value) {
       labels = value;
       return this;
     }
 
     /**
-     * Sets the kind instead of inferring it. The labels of a classification are all completions,
-     * unless they were given.
+     * Sets the kind instead of inferring it. The labels of a classification are all its
+     * completions, unless they were given.
      */
     public Builder type(Type value) {
       type = value;
@@ -262,20 +265,19 @@ public final class Task {
       return this;
     }
 
-    /** Sets whether prompts carry no loss; the default is that they carry none. */
+    /** Sets whether only completions carry loss; true by default. Otherwise prompts do as well. */
     public Builder completionOnlyLoss(boolean value) {
       completionOnlyLoss = value;
       return this;
     }
 
-    /** Sets what reading the examples' files met. */
     Builder reports(List<FileReport> value) {
       reports = ImmutableList.copyOf(value);
       return this;
     }
 
     /**
-     * Returns the task.
+     * Builds the task.
      *
      * @throws IllegalArgumentException if there is nothing to train on, a completion is empty, or a
      *     label is not in the label set
@@ -286,9 +288,8 @@ public final class Task {
   }
 
   /**
-   * Reads a task wherever it lies: a directory as {@link #fromDirectory(Path)} does, a file as
-   * {@link #fromFile(String, Path)}. Its name is that of the directory, or of the file without its
-   * extension.
+   * Reads a directory as {@link #fromDirectory(Path)} does, or a file as {@link #fromFile(String,
+   * Path)} does. The task is named after the directory, or the file without its extension.
    *
    * @throws java.nio.file.NoSuchFileException if there is neither
    */
@@ -296,27 +297,27 @@ public final class Task {
     return TaskFiles.read(TaskFiles.name(path), path, reader);
   }
 
-  /** Like {@link #read(Path, TaskReader)} with a name of the caller's. */
+  /** Like {@link #read(Path, TaskReader)} with the given name. */
   public static Task read(String name, Path path, TaskReader reader) throws IOException {
     return TaskFiles.read(name, path, reader);
   }
 
   /**
-   * Reads {@code train}, {@code validation} (or {@code valid}, {@code dev}) and {@code test} with
-   * any of the extensions {@code .jsonl}, {@code .json}, {@code .csv}, also packed as {@code .gz},
-   * of a directory, whose name becomes the task's. Without a validation file, a tenth of the
-   * training examples is set aside, by a shuffle with seed 0.
+   * Reads a directory's {@code train}, {@code validation} (or {@code valid}, {@code dev}) and
+   * {@code test} files with any of the extensions {@code .jsonl}, {@code .json}, {@code .csv},
+   * optionally followed by {@code .gz}. The task is named after the directory. Without a validation
+   * file, a tenth of the training examples is set aside, by a shuffle with seed 0.
    */
   public static Task fromDirectory(Path directory) throws IOException {
     return fromDirectory(directory, TaskReader.detecting());
   }
 
-  /** Like {@link #fromDirectory(Path)} with a reader of the caller's. */
+  /** Like {@link #fromDirectory(Path)} with the given reader. */
   public static Task fromDirectory(Path directory, TaskReader reader) throws IOException {
     return TaskFiles.directory(TaskFiles.name(directory), directory, reader);
   }
 
-  /** Like {@link #fromDirectory(Path, TaskReader)} with a name of the caller's. */
+  /** Like {@link #fromDirectory(Path, TaskReader)} with the given name. */
   public static Task fromDirectory(String name, Path directory, TaskReader reader)
       throws IOException {
     return TaskFiles.directory(name, directory, reader);
@@ -327,13 +328,13 @@ public final class Task {
     return fromFile(name, file, TaskReader.detecting());
   }
 
-  /** Like {@link #fromFile(String, Path)} with a reader of the caller's. */
+  /** Like {@link #fromFile(String, Path)} with the given reader. */
   public static Task fromFile(String name, Path file, TaskReader reader) throws IOException {
     return TaskFiles.file(name, file, reader);
   }
 
   /**
-   * Checks that names differ.
+   * Checks that names are unique.
    *
    * @throws IllegalArgumentException if two tasks have the same name, or there are none
    */
@@ -346,12 +347,15 @@ public final class Task {
     }
   }
 
-  /** Returns the name by which plans, results and folders know it; unique within a run. */
+  /**
+   * Returns the name, which identifies the task in plans, results and directories; unique within a
+   * run.
+   */
   public String name() {
     return name;
   }
 
-  /** Returns the kind, which decides how it is scored. */
+  /** Returns the kind, which determines how the task is scored. */
   public Type type() {
     return type;
   }
@@ -361,7 +365,6 @@ public final class Task {
     return type == Type.CLASSIFICATION ? labels : ImmutableSortedSet.of();
   }
 
-  /** Returns a part of the examples. */
   public List<Example> split(Split split) {
     return switch (split) {
       case TRAIN -> train;
@@ -370,7 +373,7 @@ public final class Task {
     };
   }
 
-  /** Returns the training examples; a list that may be read from disk as it is asked for. */
+  /** Returns the training examples; each access may read from disk. */
   public List<Example> train() {
     return train;
   }
@@ -385,19 +388,17 @@ public final class Task {
     return test;
   }
 
-  /** Returns what reading its files met beside the examples; nothing if it was made in code. */
+  /** Returns what its files had besides the examples; empty if the task was built in code. */
   public ImmutableList<FileReport> reports() {
     return reports;
   }
 
-  /** Returns whether prompts carry no loss. */
+  /** Returns whether only completions carry loss, not prompts. */
   public boolean completionOnlyLoss() {
     return completionOnlyLoss;
   }
 
-  /**
-   * Returns this task with at most so many training, validation and test examples, the first ones.
-   */
+  /** Returns this task with at most the first so many training, validation and test examples. */
   public Task limit(int trainLimit, int validationLimit, int testLimit) {
     return withExamples(
         train.subList(0, Math.min(trainLimit, train.size())),
@@ -406,10 +407,10 @@ public final class Task {
   }
 
   /**
-   * Returns this task with some of its examples, in an order, and without a test split.
+   * Returns this task with the examples at the given indices, in that order, and without a test
+   * split.
    *
-   * @param trainIndices of training examples, at least one
-   * @param validationIndices of validation examples
+   * @param trainIndices at least one
    */
   public Task select(int[] trainIndices, int[] validationIndices) {
     return withExamples(
@@ -419,7 +420,7 @@ public final class Task {
   }
 
   /**
-   * Returns this task with other examples: the same name, kind, labels and way of learning.
+   * Returns this task with other examples and the same name, kind, labels and loss.
    *
    * @throws IllegalArgumentException as {@link Builder#build} does
    */

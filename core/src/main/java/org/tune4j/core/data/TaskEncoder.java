@@ -5,12 +5,12 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.tune4j.core.progress.ProgressListener;
 
-/** Turns the examples of tasks into what a model is trained on. */
+/** Encodes the examples of tasks for training. */
 public interface TaskEncoder {
   /**
-   * The outcome for a list of examples.
+   * An encoded split.
    *
-   * @param examples immutable; many of them are read from a file, each when it is asked for
+   * @param examples immutable; if they are many, each access reads from a file
    */
   record Result(List<EncodedExample> examples, EncodingReport report) {}
 
@@ -20,12 +20,12 @@ public interface TaskEncoder {
   /**
    * Encodes a split of a task.
    *
-   * @param progress is told every few hundred examples or seconds how many of the split are done
-   * @param cancelled asked in between whether to stop
+   * @param progress notified every few hundred examples or few seconds
+   * @param cancelled polled in between whether to stop
    * @throws IllegalArgumentException if an example cannot be encoded; the message says which
-   * @throws java.io.UncheckedIOException if there are many and no room on the disk for them
-   * @throws java.util.concurrent.CancellationException if it was cancelled or the thread
-   *     interrupted
+   * @throws java.io.UncheckedIOException if they do not fit in the heap and cannot be written to
+   *     disk
+   * @throws java.util.concurrent.CancellationException if it is cancelled or the thread interrupted
    */
   default Result encode(
       Task task, Task.Split split, ProgressListener progress, BooleanSupplier cancelled) {
@@ -36,9 +36,9 @@ public interface TaskEncoder {
   }
 
   /**
-   * Encodes a split of a task, an example after the other.
+   * Encodes a split of a task example by example.
    *
-   * @param to is given what fits, in order, on this thread
+   * @param to receives the examples that fit, in order, on this thread
    */
   EncodingReport encode(
       Task task,

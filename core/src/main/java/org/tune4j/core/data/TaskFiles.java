@@ -9,11 +9,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 
-/** Reads the files of a task, as {@link Task} says. */
+/** Finds and reads the files of a task, as documented in {@link Task}. */
 final class TaskFiles {
   private TaskFiles() {}
 
-  /** Returns the name of the task that lies there: a directory's, or a file's without extension. */
+  /** Returns the name of the task at a path: the directory's, or the file's without extension. */
   static String name(Path path) {
     String name = path.toAbsolutePath().normalize().getFileName().toString();
     return Files.isDirectory(path)

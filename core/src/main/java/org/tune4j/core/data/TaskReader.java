@@ -36,18 +36,17 @@ import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * Reads examples in any {@link DataFormat}. Without one given, the format of CSV is found from the
- * file's name, any other from each row's fields, of which those that are null count as absent.
+ * Reads examples in any {@link DataFormat}. If none is given, CSV is detected by the file's name,
+ * any other format by each row's fields; null counts as absent.
  *
- * <p>Every error names the file, the line and the field. The first bad row fails, unless {@link
- * #skippingBadRows} leaves such rows out. No field that any format knows is passed over: it is
- * used, or the row is refused by its name; fields that no format knows, and such as repeat what
- * another says, are counted in the {@link FileReport}.
+ * <p>Errors name the file, the line and the field. The first bad row is an error, unless {@link
+ * #skippingBadRows} leaves such rows out. A field that any format knows is either used or refused
+ * by name; fields that no format knows or that repeat others are counted in the {@link FileReport}.
  *
- * <p>Files are read row by row. Where the examples would take more than a sixteenth of the largest
- * heap, or than the property {@value HeapShare#PROPERTY} says in bytes, they are kept in a {@link
- * org.tune4j.core.io.RecordFile temporary file} and each is read when it is asked for, so that
- * files may be larger than the heap.
+ * <p>Files are read row by row. If the examples would take more than a sixteenth of the maximum
+ * heap size (or the system property {@value HeapShare#PROPERTY}, in bytes), they are kept in a
+ * {@link org.tune4j.core.io.RecordFile temporary file} and read on access, so that files may be
+ * larger than the heap.
  */
 public final class TaskReader {
   private static final ObjectReader ELEMENT =
@@ -55,76 +54,73 @@ public final class TaskReader {
 
   private final DataFormat format;
   private final Columns columns;
-  private final boolean skipping;
-  private final Consumer<Example> condition;
+  private final boolean skipBadRows;
+  private final Consumer<Example> requirement;
 
   private TaskReader(
-      DataFormat format, Columns columns, boolean skipping, Consumer<Example> condition) {
+      DataFormat format, Columns columns, boolean skipBadRows, Consumer<Example> requirement) {
     this.format = format;
     this.columns = columns;
-    this.skipping = skipping;
-    this.condition = condition;
+    this.skipBadRows = skipBadRows;
+    this.requirement = requirement;
   }
 
-  /** Returns a reader that finds the format. */
+  /** Returns a reader that detects the format. */
   public static TaskReader detecting() {
     return new TaskReader(null, Columns.NONE, false, e -> {});
   }
 
-  /**
-   * Returns a reader of one format; other formats' fields, where a row has them, are left out and
-   * counted.
-   */
+  /** Returns a reader of one format; fields of other formats are ignored and counted. */
   public static TaskReader of(DataFormat format) {
     return new TaskReader(format, Columns.NONE, false, e -> {});
   }
 
   /**
-   * Returns a reader to which a format's field, such as {@code completion} or {@code content}, goes
-   * by another name in the files.
+   * Returns a reader of files in which a field, such as {@code completion} or {@code content}, has
+   * another name.
    *
    * @throws IllegalArgumentException if no format has such a field
    */
   public TaskReader column(String field, String nameInFile) {
-    return new TaskReader(format, columns.with(field, nameInFile), skipping, condition);
+    return new TaskReader(format, columns.with(field, nameInFile), skipBadRows, requirement);
   }
 
   /**
-   * Returns a reader that leaves out bad rows, and lists them in the {@link FileReport}: rows that
-   * are no JSON or no UTF-8, lack a field, have one of another type or one that is refused, or have
-   * nothing to learn. A file in which the rows cannot be told apart (a broken JSON array, quotes of
-   * CSV that do not end) still fails, and so does one in which all rows are bad.
+   * Returns a reader that leaves out bad rows and lists them in the {@link FileReport}: rows that
+   * are not JSON or not UTF-8, lack a field, have a field of the wrong type or one that is refused,
+   * or have nothing to learn. A file whose rows cannot be told apart (a broken JSON array, unclosed
+   * quotes in CSV) is still an error, and so is one with only bad rows.
    */
   public TaskReader skippingBadRows() {
-    return new TaskReader(format, columns, true, condition);
+    return new TaskReader(format, columns, true, requirement);
   }
 
   /**
-   * Returns a reader to which a row is bad also if its example does not meet a condition, such as
-   * that a model's chat template renders it.
+   * Returns a reader with a further requirement on examples, such as that a model's chat template
+   * renders them; a row that fails it is bad.
    *
    * @param check throws an {@link IllegalArgumentException} that says what is wrong
    */
   public TaskReader requiring(Consumer<Example> check) {
-    return new TaskReader(format, columns, skipping, condition.andThen(check));
+    return new TaskReader(format, columns, skipBadRows, requirement.andThen(check));
   }
 
   /**
-   * Reads a file; {@link #readAll} also tells what was not used of it.
+   * Reads a file; {@link #readAll} also reports what was not used.
    *
    * @throws NoSuchFileException if there is none
-   * @throws MalformedFileException if it is empty, or an example is not as its format wants it
+   * @throws MalformedFileException if it is empty, or a row is malformed
    */
   public List<Example> read(Path file) throws IOException {
     return readAll(file).examples();
   }
 
   /**
-   * What is in a file.
+   * The content of a file.
    *
-   * @param examples immutable; of a large file each is read where it is asked for
-   * @param labelled whether it says itself that its completions are labels
-   * @param report what reading it met beside the examples
+   * @param examples immutable; of a large file, each access reads from disk
+   * @param labelled whether the format says that completions are labels
+   * @param report what else the file has
    */
   public record Contents(List<Example> examples, boolean labelled, FileReport report) {}
 
@@ -132,7 +128,7 @@ public final class TaskReader {
    * Reads a file.
    *
    * @throws NoSuchFileException if there is none
-   * @throws MalformedFileException if it is empty, or an example is not as its format wants it
+   * @throws MalformedFileException if it is empty, or a row is malformed
    */
   public Contents readAll(Path file) throws IOException {
     if (!Files.isRegularFile(file)) {
@@ -143,12 +139,12 @@ public final class TaskReader {
     }
   }
 
-  /** The reading of one file. */
+  /** Reads one file. */
   private final class Reading {
     private final Path file;
     private final StoredRows stored; // null where examples stay in the heap
     private final List<Example> inHeap = new ArrayList<>();
-    private final BitSet unlabelled = new BitSet(); // which examples
+    private final BitSet unlabelled = new BitSet(); // indices of examples
     private int read;
     private final Map<String, Integer> unused = new LinkedHashMap<>();
     private final List<String> firstBad = new ArrayList<>();
@@ -188,7 +184,7 @@ public final class TaskReader {
         throw new MalformedFileException(
             file,
             "",
-            bad == 0 ? "no examples" : "bad rows only, the first: " + firstBad.get(0),
+            bad == 0 ? "no examples" : "only bad rows, the first: " + firstBad.get(0),
             "at least one");
       }
       return new Contents(
@@ -202,7 +198,7 @@ public final class TaskReader {
       return new BufferedReader(new InputStreamReader(TextLines.bytes(file), UTF_8.newDecoder()));
     }
 
-    /** JSON files may hold one array or a row a line, whatever they are called. */
+    /** JSON files may have one array or one row per line, whatever their extension. */
     private boolean isArray() throws IOException {
       try (InputStream in = TextLines.bytes(file)) {
         int c = in.read();
@@ -265,7 +261,7 @@ public final class TaskReader {
               file,
               "line " + parser.currentTokenLocation().getLineNr(),
               "more after the array",
-              "one array, or an object a line");
+              "one array, or one object per line");
         }
       } catch (JsonProcessingException e) {
         throw notJson("line " + e.getLocation().getLineNr(), e);
@@ -274,7 +270,7 @@ public final class TaskReader {
 
     private MalformedFileException notJson(String place, JsonProcessingException e) {
       return new MalformedFileException(
-          file, place, JsonFile.problem(e), "a JSON object in one line, or an array of objects", e);
+          file, place, JsonFile.problem(e), "one JSON object per line, or an array of objects", e);
     }
 
     private void readCsv() throws IOException {
@@ -345,9 +341,9 @@ public final class TaskReader {
       Example example;
       try {
         example = Rows.read(row, found, named != null);
-        condition.accept(example);
+        requirement.accept(example);
       } catch (IllegalArgumentException e) {
-        throw row.bad("what cannot be used (" + e.getMessage() + ")", "what can", e);
+        throw row.bad("an unusable row (" + e.getMessage() + ")", "a usable one", e);
       }
       if (stored == null) {
         inHeap.add(example);
@@ -363,7 +359,7 @@ public final class TaskReader {
       read++;
     }
 
-    /** A text without a label among others that have one has lost it. */
+    /** Refuses texts without a label in a file whose other rows have one. */
     private List<Example> requireLabels(List<Example> examples) throws MalformedFileException {
       for (int i = unlabelled.nextSetBit(0); i >= 0; i = unlabelled.nextSetBit(i + 1)) {
         refuse(
@@ -381,7 +377,7 @@ public final class TaskReader {
     }
 
     private void refuse(MalformedFileException e) throws MalformedFileException {
-      if (!skipping) {
+      if (!skipBadRows) {
         throw e;
       }
       bad++;
@@ -394,7 +390,7 @@ public final class TaskReader {
       try (TextLines lines = TextLines.open(file)) {
         try {
           while (lines.next() != null) {
-            // on to the line that cannot be decoded
+            // skips to the line that cannot be decoded
           }
         } catch (CharacterCodingException e) {
           return notUtf8(lines.number(), cause);
@@ -405,7 +401,7 @@ public final class TaskReader {
 
     private MalformedFileException notUtf8(int line, CharacterCodingException cause) {
       return new MalformedFileException(
-          file, "line " + line, "bytes that are no UTF-8", "UTF-8 text", cause);
+          file, "line " + line, "bytes that are not UTF-8", "UTF-8 text", cause);
     }
   }
 }

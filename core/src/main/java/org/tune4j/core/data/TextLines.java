@@ -16,8 +16,8 @@ import java.util.zip.ZipException;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * The lines of a UTF-8 file, each decoded by itself, so that one that cannot be leaves the others
- * readable. Lines end as {@link java.io.BufferedReader}'s do.
+ * The lines of a UTF-8 file, decoded one by one, so that a malformed line leaves the others
+ * readable. Lines end as in {@link java.io.BufferedReader}.
  */
 final class TextLines implements AutoCloseable {
   private static final int BUFFER = 1 << 16;
@@ -39,10 +39,10 @@ final class TextLines implements AutoCloseable {
   }
 
   /**
-   * Returns a file's bytes, unpacked where gzip packed them, without the byte order mark that
+   * Returns a file's bytes, decompressed if it is a gzip file, without the byte order mark that
    * spreadsheets put in front of UTF-8.
    *
-   * @throws MalformedFileException if they are evidently no text
+   * @throws MalformedFileException if they are evidently not text
    */
   static InputStream bytes(Path file) throws IOException {
     InputStream in = new BufferedInputStream(Files.newInputStream(file), BUFFER);
@@ -56,7 +56,7 @@ final class TextLines implements AutoCloseable {
               : startsWith(in, 'P', 'K', 3, 4)
                   ? "a zip archive or spreadsheet"
                   : startsWith(in, 0x28, 0xb5, 0x2f, 0xfd)
-                      ? "a file packed by zstd"
+                      ? "a zstd file"
                       : startsWith(in, 'A', 'R', 'R', 'O', 'W', '1')
                               || startsWith(in, 0xff, 0xff, 0xff, 0xff)
                           ? "an Arrow file"
@@ -65,7 +65,10 @@ final class TextLines implements AutoCloseable {
                               : "";
       if (!binary.isEmpty()) {
         throw new MalformedFileException(
-            file, "", binary, "JSON or comma-separated values in UTF-8, as they are or by gzip");
+            file,
+            "",
+            binary,
+            "JSON or comma-separated values in UTF-8, plain or compressed by gzip");
       }
       if (startsWith(in, 0xef, 0xbb, 0xbf)) {
         in.skipNBytes(3);
@@ -82,7 +85,7 @@ final class TextLines implements AutoCloseable {
       return new GZIPInputStream(in, BUFFER);
     } catch (ZipException e) {
       throw new MalformedFileException(
-          file, "", "a damaged gzip file (" + e.getMessage() + ")", "a whole one", e);
+          file, "", "a damaged gzip file (" + e.getMessage() + ")", "an intact one", e);
     }
   }
 
@@ -99,7 +102,7 @@ final class TextLines implements AutoCloseable {
   /**
    * Returns the next line, without its end; null after the last one.
    *
-   * @throws CharacterCodingException if it is no UTF-8; the next call goes on behind it
+   * @throws CharacterCodingException if it is not UTF-8; the next call continues after it
    */
   String next() throws IOException {
     if (!more()) {
@@ -130,7 +133,7 @@ final class TextLines implements AutoCloseable {
     return at < end;
   }
 
-  /** Returns the number of the last line returned, or refused; the first is 1. */
+  /** Returns the number of the last line that was returned or malformed; the first is 1. */
   int number() {
     return number;
   }

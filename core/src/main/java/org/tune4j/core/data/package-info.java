@@ -1,2 +1,2 @@
-/** Tasks and their examples, from the formats that people have, and their encoding as tokens. */
+/** Tasks and their examples, the formats they are read from, and their encoding as tokens. */
 package org.tune4j.core.data;

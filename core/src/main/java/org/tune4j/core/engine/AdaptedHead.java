@@ -7,12 +7,12 @@ import java.util.TreeSet;
 import java.util.function.LongSupplier;
 
 /**
- * An output head with adapters on rows of its input. Logits are taken in chunks of rows, and the
- * adapters' gradients are formed chunk by chunk: logits of all rows are never held.
+ * An output head with adapters on slices of rows. Logits and the adapters' gradients are computed
+ * in chunks of rows, so that the logits of all rows are never held at once.
  */
 final class AdaptedHead {
-  private static final int LOGITS_IN_CHUNK = 8 << 20;
-  private static final int FEWEST_ROWS = 16;
+  private static final int LOGITS_PER_CHUNK = 8 << 20;
+  private static final int MIN_ROWS = 16;
 
   private final Engine engine;
   private final FrozenMatrix head;
@@ -20,7 +20,7 @@ final class AdaptedHead {
   private final LongSupplier dropoutSeeds;
 
   /**
-   * Describes a head.
+   * Creates a head.
    *
    * @param dropoutSeeds a seed for each application of an adapter; 0 for no dropout
    */
@@ -35,7 +35,7 @@ final class AdaptedHead {
     this.dropoutSeeds = dropoutSeeds;
   }
 
-  /** Rows {@code [from, to)}, which have one stack of adapters. */
+  /** Rows {@code [from, to)}, all with the same stack of adapters. */
   private record Part(int from, int to, List<ProjectionAdapter> adapters) {
     int count() {
       return to - from;
@@ -54,7 +54,7 @@ final class AdaptedHead {
     }
   }
 
-  /** Splits rows where the stack of adapters changes, and into chunks. */
+  /** Splits rows at the bounds of slices, and further into chunks. */
   private List<Part> parts(int rows, int chunk) {
     TreeSet<Integer> bounds = new TreeSet<>(List.of(rows));
     for (ProjectionAdapter.Slice s : slices) {
@@ -91,15 +91,14 @@ final class AdaptedHead {
   /**
    * Returns the cross-entropy of each row.
    *
-   * @param weights factors in the gradient; null: no gradients are formed, neither of parameters
-   *     nor of {@code h}
-   * @param dh takes the gradient by {@code h}: compute type {@code [n, in]}; null if nobody needs
-   *     it
+   * @param weights factor of each row's loss in the gradient; null to compute no gradients at all
+   * @param dh receives the gradient with respect to {@code h}: compute type {@code [n, in]}; null
+   *     if not needed
    * @param between run before each chunk
    */
   float[] loss(Tensor h, int[] targets, float[] weights, Tensor dh, Runnable between) {
     float[] losses = new float[h.rows()];
-    for (Part p : parts(h.rows(), Math.max(FEWEST_ROWS, LOGITS_IN_CHUNK / head.out()))) {
+    for (Part p : parts(h.rows(), Math.max(MIN_ROWS, LOGITS_PER_CHUNK / head.out()))) {
       between.run();
       boolean back = weights != null && (dh != null || p.trains());
       float[] own =
@@ -137,7 +136,7 @@ final class AdaptedHead {
   /**
    * Returns logits.
    *
-   * @param states takes what backward needs; null: it will not follow
+   * @param states receives the state for the backward pass; null if there will be none
    */
   private Tensor forward(Part p, Tensor x, List<Object> states) {
     Tensor z =

@@ -5,8 +5,8 @@ import java.util.List;
 import java.util.function.LongSupplier;
 
 /**
- * A product with frozen weights and adapters on slices of its rows, several on one slice in order,
- * with what the adapters keep from forward to backward.
+ * A linear layer with frozen weights and adapters on slices of its rows, in order where several
+ * share a slice, with their state between the forward and the backward pass.
  */
 final class AdaptedLinear {
   private final Engine engine;
@@ -32,7 +32,7 @@ final class AdaptedLinear {
   /**
    * Returns {@code x W^T + bias (+ residual)} with the adapters applied: {@code [n, out]}.
    *
-   * @param seeds of their dropout
+   * @param seeds a dropout seed for each adapter
    * @param record whether {@link #backward} may follow
    */
   Tensor forward(Tensor x, Tensor residual, LongSupplier seeds, boolean record) {
@@ -53,9 +53,10 @@ final class AdaptedLinear {
   }
 
   /**
-   * Adds to the adapters' gradients and returns that by {@code x}, or null if {@code !intoX}.
+   * Adds to the adapters' gradients and returns the gradient with respect to {@code x}, or null if
+   * {@code !intoX}.
    *
-   * @param keep whether {@code dy} has to stay as it is
+   * @param keep whether {@code dy} must not be modified
    */
   Tensor backward(Tensor x, Tensor dy, boolean intoX, boolean keep) {
     Tensor g = engine.cast(dy, engine.computeType()); // [n, out]
@@ -63,10 +64,10 @@ final class AdaptedLinear {
       g = engine.allocate(dy.rows(), dy.cols(), dy.dtype());
       engine.copy(dy, g);
     }
-    // an adapter wants the gradient by its own output: in a stack, before one below rescales it
-    boolean downTheStack = rescales && stacked();
+    // an adapter needs the gradient of its own output: in a stack, before one below rescales it
+    boolean interleaved = rescales && stacked();
     Tensor dx = null; // [n, in]
-    if (intoX && downTheStack) {
+    if (intoX && interleaved) {
       dx = engine.allocate(x.rows(), x.cols(), engine.computeType());
       engine.fill(dx, 0);
     }
@@ -75,7 +76,7 @@ final class AdaptedLinear {
       if (s.adapter().rescalesOutput()) {
         s.adapter().rescaleGradient(engine, states.get(i), rows(x, s), rows(g, s));
       }
-      if (downTheStack) {
+      if (interleaved) {
         adapterBackward(i, x, g, dx);
       }
     }
@@ -87,7 +88,7 @@ final class AdaptedLinear {
       }
       dx = own;
     }
-    for (int i = slices.size() - 1; i >= 0 && !downTheStack; i--) {
+    for (int i = slices.size() - 1; i >= 0 && !interleaved; i--) {
       adapterBackward(i, x, g, dx);
     }
     if (g != dy) {
@@ -106,7 +107,7 @@ final class AdaptedLinear {
     return engine.rows(t, s.from(), s.count());
   }
 
-  /** Returns whether any rows have several adapters. */
+  /** Returns whether any row has several adapters. */
   private boolean stacked() {
     for (int i = 1; i < slices.size(); i++) {
       ProjectionAdapter.Slice before = slices.get(i - 1);

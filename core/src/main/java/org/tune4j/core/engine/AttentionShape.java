@@ -11,7 +11,7 @@ import static com.google.common.base.Preconditions.checkArgument;
  * @param kvHeads key/value heads; divides {@code heads}
  * @param headDim columns of a head
  * @param scale factor of the scores, commonly {@code 1 / sqrt(headDim)}
- * @param window keys a query sees, itself included (sliding window); 0 for all
+ * @param window number of keys that a query sees, including its own (sliding window); 0 for all
  */
 public record AttentionShape(int heads, int kvHeads, int headDim, float scale, int window) {
   /** Checks the head counts. */
@@ -24,17 +24,17 @@ public record AttentionShape(int heads, int kvHeads, int headDim, float scale, i
     checkArgument(headDim > 0 && window >= 0, "head dimension %s, window %s", headDim, window);
   }
 
-  /** Returns the columns of the queries. */
+  /** Returns the number of columns of all queries. */
   public int queryCols() {
     return heads * headDim;
   }
 
-  /** Returns the columns of the keys, and of the values. */
+  /** Returns the number of columns of all keys, which is that of all values too. */
   public int kvCols() {
     return kvHeads * headDim;
   }
 
-  /** Returns the first key that the window lets the query at place {@code own} see. */
+  /** Returns the first key that the window lets the query at position {@code own} see. */
   public int firstKey(int own) {
     return window > 0 ? Math.max(0, own - window + 1) : 0;
   }

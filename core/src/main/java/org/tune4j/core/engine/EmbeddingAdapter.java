@@ -1,23 +1,20 @@
 package org.tune4j.core.engine;
 
 /**
- * What an adapter does to rows taken from an embedding table. The tape calls {@link #forward} in
- * the order in which adapters are stacked, and in the backward pass {@link #backward} of each, from
- * the last to the first. Instances hold no state of a step: what backward needs is in the object
- * that forward returns.
+ * The effect of an adapter on rows looked up in an embedding table. The tape calls {@link #forward}
+ * in the order in which adapters are stacked, and {@link #backward} in reverse. Instances hold no
+ * per-step state: what backward needs is in the object that forward returns.
  */
 public interface EmbeddingAdapter {
-  /** Returns whether gradients of its parameters are wanted. */
+  /** Returns whether its parameters are trained. */
   boolean trainable();
 
-  /** Returns whether {@link #forward} sets the rows whatever they hold. */
+  /** Returns whether {@link #forward} overwrites the rows without reading them. */
   default boolean replacesRows() {
     return false;
   }
 
-  /**
-   * Returns whether {@link #forward} changes what is in the rows rather than adding to it (DoRA).
-   */
+  /** Returns whether {@link #forward} scales the rows rather than only adding to them (DoRA). */
   default boolean rescalesRows() {
     return false;
   }
@@ -34,20 +31,14 @@ public interface EmbeddingAdapter {
 
   /**
    * Accumulates the gradients of its parameters if trainable. If {@link #rescalesRows()}, it also
-   * turns {@code dx} in place into the gradient by what {@link #forward} was given. Only called if
-   * one of these is so.
+   * replaces {@code dx} by the gradient with respect to the rows that {@link #forward} was given.
+   * Only called if at least one of these applies.
    *
    * @param ids as in {@link #forward}; one may occur several times
-   * @param dx F32 {@code [ids.length, hidden]}, the gradient by the changed rows
+   * @param dx F32 {@code [ids.length, hidden]}, the gradient with respect to the changed rows
    */
   void backward(Engine engine, Object state, int[] ids, Tensor dx);
 
-  /**
-   * An adapter on rows {@code [from, from + count)} of a batch.
-   *
-   * @param from first row
-   * @param count rows
-   * @param adapter what is applied there
-   */
+  /** An adapter on rows {@code [from, from + count)} of a batch. */
   record Slice(int from, int count, EmbeddingAdapter adapter) {}
 }

@@ -5,16 +5,15 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 
 /**
  * Runs the operations of a language model, forward and backward, on one device in one {@link
- * Precision}. Model code does not call it directly but through {@link Tape}; adapters and the
- * optimizer do.
+ * Precision}. Model code uses it through {@link Tape}; adapters and the optimizer call it directly.
  *
  * <p><b>Storage.</b> Results live in the step arena until {@link #resetArena()}, or until {@link
- * #release} hands their storage back earlier; {@link #persistent} tensors live until {@link #free}.
+ * #release} returns their storage earlier; {@link #persistent} tensors live until {@link #free}.
  * "compute type" below is {@code precision().computeType()}; everything else is {@link DType#F32}.
  *
  * <p><b>Threads.</b> An engine is a single stream of work: callers serialise a whole step, from its
- * first operation to {@link #resetArena()}, with {@link #lock()}. Between two operations a long
- * step may {@linkplain #giveWay let others in}. Operations use the machine's cores inside.
+ * first operation to {@link #resetArena()}, with {@link #lock()}. A long step may {@linkplain
+ * #giveWay let other steps run} between two operations. Operations themselves are multi-threaded.
  *
  * <p><b>Determinism.</b> The same calls with the same number of threads give the same bits.
  *
@@ -22,15 +21,15 @@ import org.nd4j.linalg.api.ndarray.INDArray;
  * EngineContract}.
  */
 public interface Engine extends AutoCloseable {
-  /** Returns the name by which it is chosen, such as {@code nd4j}. */
+  /** Returns the name to choose it by, such as {@code nd4j}. */
   String name();
 
-  /** Returns what it computes in. */
+  /** Returns the precision that it computes in. */
   Precision precision();
 
   /**
-   * Says which roundings results have: its name, precision and what else was decided, so that runs
-   * of which it says the same can be compared.
+   * Describes everything that affects the rounding of results: name, precision and
+   * processor-dependent choices. Runs with the same description are comparable.
    */
   default String describe() {
     return name() + " in " + precision();
@@ -52,51 +51,51 @@ public interface Engine extends AutoCloseable {
   /** Returns a zeroed tensor outside the arena. */
   Tensor persistent(int rows, int cols, DType dtype);
 
-  /** Frees a {@link #persistent} tensor and with it all of its views. */
+  /** Frees a {@link #persistent} tensor, including its views. */
   void free(Tensor persistent);
 
   /**
-   * Hands back the storage of an arena tensor before the step ends; views and persistent tensors
-   * are ignored.
+   * Returns the storage of an arena tensor before the step ends; ignores views and persistent
+   * tensors.
    */
   void release(Tensor tensor);
 
-  /** Ends a step: all arena tensors die, their storage is reused by the next step. */
+  /** Ends a step: all arena tensors become invalid, and the next step reuses their storage. */
   void resetArena();
 
   /**
-   * Between two operations of a step: lets those that wait for the lock run steps of their own, and
-   * comes back when each of them has had a turn. They use another arena; all of this step is as it
-   * was, so that its results are the same bits. What belongs to no step, such as adapters or the
-   * model, may have been closed meanwhile. Does nothing if nobody waits, or if the caller holds the
-   * lock more than once, as somebody further up then counts on it.
+   * Lets threads that wait for the lock run a step each, and returns when they have; called between
+   * two operations of a step. They use another arena, so this step's tensors and results are
+   * unaffected. Anything outside the step, such as adapters or the model, may have been closed
+   * meanwhile. Does nothing if no thread waits, or if the caller holds the lock more than once, as
+   * an outer caller then relies on it.
    */
   void giveWay();
 
   /**
-   * Gives the arena's storage back, between steps, and forgets its peak: the next step takes what
-   * it needs anew. For programs that train now and then, and for measuring what one run needs.
+   * Frees the arena's storage between steps and resets its peak; the next step allocates anew. For
+   * programs that train only now and then, and for measuring a single run.
    */
   void freeArena();
 
-  /** Returns what is held now. */
+  /** Returns the memory held now. */
   MemoryUsage memory();
 
-  /** Returns the bytes that its device has free for this process. */
+  /** Returns the bytes of device memory that are free for this process. */
   long freeMemory();
 
   /** Returns the bytes that {@link #freeze} takes for a matrix without a bias. */
   long weightBytes(int out, int in);
 
   /**
-   * Returns the bytes of the arena that {@link #attention} keeps for its backward.
+   * Returns the arena bytes that {@link #attention} keeps for its backward pass.
    *
    * @param rows of queries, packed
    * @param sequence rows of the longest span
    */
   long attentionBytes(int rows, int sequence, int heads);
 
-  /** Returns the bytes of the arena that {@link #headLoss} takes for its logits at a time. */
+  /** Returns the arena bytes that {@link #headLoss} uses for one chunk of logits. */
   long headLossBytes(int rows, int vocabulary);
 
   /** Returns rows {@code [from, from + count)} of a tensor, sharing storage. */
@@ -120,7 +119,7 @@ public interface Engine extends AutoCloseable {
   /** Returns a copy of a tensor as an F32 array {@code [rows, cols]}. */
   INDArray toArray(Tensor t);
 
-  /** Copies an array {@code [rows, cols]} (or as many elements in 'c' order) into a tensor. */
+  /** Copies an array {@code [rows, cols]} (or with as many elements in 'c' order) into a tensor. */
   void write(Tensor t, INDArray values);
 
   /** Sets every element. */
@@ -130,7 +129,7 @@ public interface Engine extends AutoCloseable {
   void copy(Tensor from, Tensor to);
 
   /**
-   * Returns {@code t} itself if it has that type and is contiguous, else a converted arena copy.
+   * Returns {@code t} itself if it is contiguous and has that type, else a converted arena copy.
    */
   Tensor cast(Tensor t, DType dtype);
 
@@ -157,7 +156,7 @@ public interface Engine extends AutoCloseable {
   Tensor linear(Tensor x, FrozenMatrix w, Tensor residual);
 
   /**
-   * Returns the gradient of {@link #linear} by its input, {@code dy W}.
+   * Returns the gradient of {@link #linear} with respect to its input, {@code dy W}.
    *
    * @param dy compute type {@code [n, out]}
    * @return compute type {@code [n, in]}
@@ -181,9 +180,9 @@ public interface Engine extends AutoCloseable {
       Tensor c);
 
   /**
-   * Returns {@code x} with elements dropped with probability {@code p} and the others divided by
-   * {@code 1 - p}. Which ones depends only on {@code seed} and the element's place, so that
-   * applying it to a gradient is its backward.
+   * Returns {@code x} with each element dropped with probability {@code p} and the others divided
+   * by {@code 1 - p}. The mask depends only on {@code seed} and the element's index, so that
+   * applying this to a gradient is the backward pass.
    */
   Tensor dropout(Tensor x, float p, long seed);
 
@@ -196,7 +195,7 @@ public interface Engine extends AutoCloseable {
   /** Returns F32 {@code [1, cols]}: the sum over rows of {@code a * b}. */
   Tensor columnDots(Tensor a, Tensor b);
 
-  /** {@code to += from} in place, each of either type. */
+  /** {@code to += from} in place, for any combination of types. */
   void add(Tensor from, Tensor to);
 
   /** {@code t *= factor} in place. */
@@ -205,7 +204,7 @@ public interface Engine extends AutoCloseable {
   // ---- norms
 
   /**
-   * A normalised tensor and what its backward needs.
+   * A normalised tensor and what the backward pass needs.
    *
    * @param y compute type, shaped like the input
    * @param stats opaque to callers; an arena tensor, or null
@@ -221,8 +220,8 @@ public interface Engine extends AutoCloseable {
   Normed rmsNorm(Tensor x, Tensor weight, float eps);
 
   /**
-   * Adds to (or, if {@code !accumulate}, sets) {@code dx}, F32, the gradient by the input; {@code
-   * dy} of any type.
+   * Adds the gradient with respect to the input to {@code dx}, F32, or sets it if {@code
+   * !accumulate}; {@code dy} has any type.
    */
   void rmsNormBackward(
       Tensor x, Tensor weight, float eps, Tensor stats, Tensor dy, Tensor dx, boolean accumulate);
@@ -243,14 +242,14 @@ public interface Engine extends AutoCloseable {
    */
   Tensor headNorm(Tensor x, Tensor weight, float eps);
 
-  /** Turns the gradient by the output into that by the input, in place. */
+  /** Replaces the gradient with respect to the output by that with respect to the input. */
   void headNormBackward(Tensor saved, Tensor weight, float eps, Tensor dxy);
 
   // ---- attention
 
   /**
-   * Rotates the heads of {@code x} by their positions, in place; by minus the angle if {@code
-   * inverse}, which is the backward.
+   * Rotates the heads of {@code x} according to their positions, in place; by the negative angle if
+   * {@code inverse}, which is the backward pass.
    *
    * @param x compute type {@code [n, heads * 2 * table.half()]}, commonly a view of columns
    * @param positions one per row
@@ -258,18 +257,18 @@ public interface Engine extends AutoCloseable {
   void rope(Tensor x, RopeTable table, int[] positions, boolean inverse);
 
   /**
-   * The result of attention and what its backward needs.
+   * The result of attention and what the backward pass needs.
    *
    * @param out compute type {@code [queries, heads * headDim]}
-   * @param saved opaque arena tensors; empty if not asked for
+   * @param saved opaque arena tensors; empty if not requested
    */
   record Attended(Tensor out, List<Tensor> saved) {}
 
   /**
    * Softmax attention over spans. Queries, keys and values may be views of one packed tensor, or
-   * keys and values of a cache. A row of {@code q} that is in no span gets zeros; rows of {@code k}
-   * and {@code v} that no query sees may be read, with a weight of zero, and have to be finite.
-   * {@code spans.branch()} is not combined with a window.
+   * keys and values of a cache. Rows of {@code q} in no span become zero. Rows of {@code k} and
+   * {@code v} that no query sees may be read with weight zero, so they must be finite. {@code
+   * spans.branch()} cannot be combined with a window.
    *
    * @param q compute type {@code [queries, heads * headDim]}
    * @param k compute type {@code [keys, kvHeads * headDim]}
@@ -280,8 +279,8 @@ public interface Engine extends AutoCloseable {
       Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape shape, boolean forBackward);
 
   /**
-   * Sets {@code dq}, {@code dk}, {@code dv}, each shaped like its input (rows in no span get
-   * zeros), from the gradient {@code dOut}.
+   * Sets {@code dq}, {@code dk}, {@code dv}, each shaped like its input, from the gradient {@code
+   * dOut}; rows in no span become zero.
    */
   void attentionBackward(
       Tensor q,
@@ -298,12 +297,12 @@ public interface Engine extends AutoCloseable {
   // ---- activations
 
   /**
-   * Returns GELU (Hendrycks and Gimpel 2016), by the error function or its tanh approximation.
-   * Compute type in and out.
+   * Returns GELU (Hendrycks and Gimpel 2016), exact or in its tanh approximation. Compute type in
+   * and out.
    */
   Tensor gelu(Tensor x, boolean tanh);
 
-  /** Returns the gradient by the input of {@link #gelu}. */
+  /** Returns the gradient with respect to the input of {@link #gelu}. */
   Tensor geluBackward(Tensor x, boolean tanh, Tensor dy);
 
   /**
@@ -312,7 +311,7 @@ public interface Engine extends AutoCloseable {
    */
   Tensor swiglu(Tensor gateUp);
 
-  /** Returns the gradient {@code [n, 2f]} by the input of {@link #swiglu}. */
+  /** Returns the gradient with respect to the input of {@link #swiglu}: {@code [n, 2f]}. */
   Tensor swigluBackward(Tensor gateUp, Tensor dy);
 
   // ---- rows, head, loss
@@ -320,15 +319,15 @@ public interface Engine extends AutoCloseable {
   /** Returns rows {@code index} of {@code x}. */
   Tensor gatherRows(Tensor x, int[] index);
 
-  /** {@code to[index[i]] += from[i]}; {@code index} has no row twice. */
+  /** {@code to[index[i]] += from[i]}; the indices are distinct. */
   void scatterAddRows(Tensor from, int[] index, Tensor to);
 
-  /** {@code to[index[i]] = from[i]}; same type; {@code index} has no row twice. */
+  /** {@code to[index[i]] = from[i]}; same type; the indices are distinct. */
   void scatterRows(Tensor from, int[] index, Tensor to);
 
   /**
-   * Returns {@code h W^T}: F32 {@code [n, vocabulary]}; for few rows, as generation and parity
-   * checks need.
+   * Returns {@code h W^T}: F32 {@code [n, vocabulary]}; for few rows, as in generation and parity
+   * checks.
    */
   Tensor logits(Tensor h, FrozenMatrix head);
 
@@ -337,17 +336,17 @@ public interface Engine extends AutoCloseable {
    *
    * @param losses cross-entropy of each row in nats, unweighted
    * @param dHidden compute type {@code [n, in]}: the gradient of {@code sum(weight * loss)}; null
-   *     if not asked for
+   *     if not requested
    */
   record HeadLoss(float[] losses, Tensor dHidden) {}
 
   /**
    * Cross-entropy of {@code softmax(h W^T)} with the targets, and its gradient in the same pass, in
-   * chunks: full logits are never held.
+   * chunks: the full logits are never held.
    *
    * @param h compute type {@code [n, in]}
    * @param targets vocabulary index of each row
-   * @param weights factor of each row's loss in the gradient; null: no gradient is formed
+   * @param weights factor of each row's loss in the gradient; null to compute no gradient
    */
   default HeadLoss headLoss(Tensor h, FrozenMatrix head, int[] targets, float[] weights) {
     return headLoss(h, head, targets, weights, () -> {});
@@ -365,22 +364,23 @@ public interface Engine extends AutoCloseable {
    *
    * @param losses cross-entropy of each row in nats, unweighted
    * @param dLogits F32 {@code [n, vocabulary]}: the gradient of {@code sum(weight * loss)}; null if
-   *     not asked for
+   *     not requested
    */
   record LogitsLoss(float[] losses, Tensor dLogits) {}
 
   /**
-   * Cross-entropy of {@code softmax(logits)} with the targets, and its gradient: for a chunk of
-   * rows whose logits are not the head's alone.
+   * Cross-entropy of {@code softmax(logits)} with the targets, and its gradient; for a chunk of
+   * rows whose logits were changed by adapters.
    *
-   * @param logits F32 {@code [n, vocabulary]}; left as they are
+   * @param logits F32 {@code [n, vocabulary]}; not modified
    * @param targets vocabulary index of each row
-   * @param weights factor of each row's loss in the gradient; null: no gradient is formed
+   * @param weights factor of each row's loss in the gradient; null to compute no gradient
    */
   LogitsLoss crossEntropy(Tensor logits, int[] targets, float[] weights);
 
   /**
-   * Returns the gradient of {@link #logits} by {@code h}: compute type {@code [n, in]}.
+   * Returns the gradient of {@link #logits} with respect to {@code h}: compute type {@code [n,
+   * in]}.
    *
    * @param dLogits F32 {@code [n, vocabulary]}
    */

@@ -3,9 +3,9 @@ package org.tune4j.core.engine;
 import static com.google.common.base.Preconditions.checkArgument;
 
 /**
- * Keys and values of past tokens for every layer: two persistent compute-type tensors {@code
- * [capacity, kvCols]} a layer. The caller decides which rows belong to which sequence. Not
- * thread-safe; freed by {@link #close()}.
+ * Keys and values of past tokens: for each layer two persistent compute-type tensors {@code
+ * [capacity, kvCols]}. The caller decides which rows belong to which sequence. Not thread-safe;
+ * freed by {@link #close()}.
  */
 public final class KvCache implements AutoCloseable {
   private final Engine engine;
@@ -26,17 +26,17 @@ public final class KvCache implements AutoCloseable {
     }
   }
 
-  /** Returns the rows that it has room for. */
+  /** Returns the number of rows. */
   public int capacity() {
     return capacity;
   }
 
-  /** Returns the keys of a layer. */
+  /** Returns the keys of a layer: {@code [capacity, kvCols]}. */
   public Tensor keys(int layer) {
     return keys[layer];
   }
 
-  /** Returns the values of a layer. */
+  /** Returns the values of a layer: {@code [capacity, kvCols]}. */
   public Tensor values(int layer) {
     return values[layer];
   }

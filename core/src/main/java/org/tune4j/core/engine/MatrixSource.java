@@ -1,9 +1,9 @@
 package org.tune4j.core.engine;
 
 /**
- * Where a frozen matrix comes from: read in blocks of rows, so that converting a file needs no
- * second copy of it. Reading again gives the same values. Implementations throw {@link
- * java.io.UncheckedIOException} when the medium fails.
+ * The values of a frozen matrix, read in blocks of rows, so that converting a file needs no second
+ * copy of it. Reading again gives the same values. Implementations throw {@link
+ * java.io.UncheckedIOException} if reading fails.
  */
 public interface MatrixSource {
   /**

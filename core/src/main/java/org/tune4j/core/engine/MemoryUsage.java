@@ -5,18 +5,18 @@ package org.tune4j.core.engine;
  *
  * @param weights frozen matrices
  * @param persistent parameters, optimizer state, key/value caches
- * @param arenaStep most that the step in progress has used of its arena
- * @param arenaPeak most that a step has used of an arena
- * @param arenaReserved what arenas hold in reserve
+ * @param arenaStep peak use of the arena in the current step
+ * @param arenaPeak peak use of an arena in any step
+ * @param arenaReserved bytes allocated for arenas, used or not
  */
 public record MemoryUsage(
     long weights, long persistent, long arenaStep, long arenaPeak, long arenaReserved) {
-  /** Returns all of it. */
+  /** Returns all bytes held. */
   public long total() {
     return weights + persistent + arenaReserved;
   }
 
-  /** Returns what the step in progress needs: all but what arenas hold in reserve. */
+  /** Returns what the current step needs: the total without unused reserves of arenas. */
   public long step() {
     return weights + persistent + arenaStep;
   }

@@ -10,20 +10,18 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The trainable matrices of one adapter in one flat buffer, with a gradient buffer alike, so that
- * clipping and the optimizer are one pass. Matrices lie in the order of their declaration without
- * gaps: neighbours with equal columns can be read as one matrix.
+ * The trainable matrices of one adapter in one flat buffer, with a gradient buffer of the same
+ * layout, so that clipping and the optimizer take one pass. Matrices are stored without gaps in the
+ * order of their declaration: neighbours with equal columns can be read as one matrix.
  *
  * <p>Where the engine's compute type is not F32, products read a converted copy: call {@link
  * #changed()} after writing weights.
  */
 public final class Parameters implements AutoCloseable {
   /**
-   * The place of one matrix.
+   * The location of one matrix.
    *
-   * @param name unique name
-   * @param rows rows
-   * @param cols columns
+   * @param name unique in the adapter
    * @param offset first element in the flat buffer
    */
   public record Slot(String name, int rows, int cols, long offset) {}
@@ -47,7 +45,7 @@ public final class Parameters implements AutoCloseable {
             : engine.persistent(1, size, engine.computeType());
   }
 
-  /** Returns a builder of parameters in the memory of an engine. */
+  /** Returns a builder of parameters in an engine's memory. */
   public static Builder builder(Engine engine) {
     return new Builder(engine);
   }
@@ -81,19 +79,19 @@ public final class Parameters implements AutoCloseable {
     }
   }
 
-  /** Returns the names, in order. */
+  /** Returns the names, in the order of declaration. */
   public Set<String> names() {
     return slots.keySet();
   }
 
-  /** Returns where a matrix lies. */
+  /** Returns the location of a matrix, which must exist. */
   public Slot slot(String name) {
     Slot slot = slots.get(name);
     checkArgument(slot != null, "no parameter is named '%s'", name);
     return slot;
   }
 
-  /** Returns the elements of all parameters together. */
+  /** Returns the number of elements of all parameters together. */
   public int size() {
     return weights.cols();
   }
@@ -103,7 +101,7 @@ public final class Parameters implements AutoCloseable {
     return gradients != null;
   }
 
-  /** Returns whether its storage was freed. */
+  /** Returns whether {@link #close} freed the storage. */
   public boolean closed() {
     return closed;
   }
@@ -123,7 +121,7 @@ public final class Parameters implements AutoCloseable {
     return open(gradients);
   }
 
-  /** Returns a matrix: F32. */
+  /** Returns a matrix as F32. */
   public Tensor weight(Slot slot) {
     return engine.view(open(weights), slot.offset(), slot.rows(), slot.cols());
   }
@@ -134,24 +132,24 @@ public final class Parameters implements AutoCloseable {
   }
 
   /**
-   * Returns {@code rows} rows of {@code slot.cols()} from {@code slot} on, over its following
-   * neighbours, in the compute type.
+   * Returns {@code rows} rows of {@code slot.cols()} columns in the compute type, starting with
+   * {@code slot} and continuing over its neighbours.
    */
   public Tensor compute(Slot slot, int rows) {
     return engine.view(open(compute), slot.offset(), rows, slot.cols());
   }
 
-  /** Returns a matrix's gradient: F32. */
+  /** Returns the gradient of a matrix as F32. */
   public Tensor gradient(Slot slot) {
     return engine.view(open(gradients), slot.offset(), slot.rows(), slot.cols());
   }
 
-  /** Like {@link #compute(Slot, int)}, of gradients: F32. */
+  /** Like {@link #compute(Slot, int)}, but the gradients as F32. */
   public Tensor gradient(Slot slot, int rows) {
     return engine.view(open(gradients), slot.offset(), rows, slot.cols());
   }
 
-  /** To be called after weights were written: what is computed with follows them. */
+  /** Must be called after weights were written: updates the copies in the compute type. */
   public void changed() {
     version++;
     if (compute != weights) {
@@ -160,14 +158,13 @@ public final class Parameters implements AutoCloseable {
   }
 
   /**
-   * Returns how often {@link #changed()} was called: what is derived from weights is valid for one
-   * version.
+   * Returns the number of calls of {@link #changed()}: values derived from weights are valid for
+   * one version.
    */
   public int version() {
     return version;
   }
 
-  /** Sets all gradients to zero. */
   public void zeroGradients() {
     engine.fill(open(gradients), 0);
   }

@@ -9,8 +9,8 @@ import static com.google.common.base.Preconditions.checkArgument;
  * {@code j} of the span iff {@code j <= i + keyLength - queryLength}.
  *
  * <p>{@code branch} (null, or one entry per row of the key tensor) makes a span a tree: a key is
- * visible only if its branch is 0, the trunk, or the branch of the query's own key row. So a prompt
- * is run once for many continuations that do not see each other.
+ * visible only if its branch is 0, the trunk, or the branch of the query's own key row. This way a
+ * prompt is run once for many continuations that do not see each other.
  *
  * @param queryStart first query row of each span
  * @param queryLength query rows of each span, at least 1
@@ -48,7 +48,7 @@ public record Spans(
     return tree(starts, null);
   }
 
-  /** Returns {@link #causal} with branches. */
+  /** Like {@link #causal}, with branches. */
   public static Spans tree(int[] starts, int[] branch) {
     int n = starts.length - 1;
     int[] start = new int[n];
@@ -65,7 +65,7 @@ public record Spans(
     return queryStart.length;
   }
 
-  /** Returns whether the branches let row {@code own} see {@code key}, a row at or before it. */
+  /** Returns whether branches let row {@code own} see row {@code key}, at or before it. */
   public boolean visible(int key, int own) {
     return branch == null || branch[key] == 0 || branch[key] == branch[own];
   }

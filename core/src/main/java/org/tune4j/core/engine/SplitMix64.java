@@ -2,9 +2,9 @@ package org.tune4j.core.engine;
 
 /**
  * SplitMix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014, with the
- * constants of {@link java.util.SplittableRandom}) by place instead of by turn: any number of the
- * sequence can be had without those before it, so that what is random needs no state and comes out
- * the same in any order and on any number of threads.
+ * constants of {@link java.util.SplittableRandom}) with random access: any number of the sequence
+ * can be computed without those before it, so that random values need no state and do not depend on
+ * the order or the number of threads.
  */
 public final class SplitMix64 {
   /** The distance between the counters of consecutive numbers: 2^64 over the golden ratio, odd. */
@@ -15,13 +15,13 @@ public final class SplitMix64 {
   /**
    * Returns a number of the sequence of a seed.
    *
-   * @param place from 1 on: the first is what {@code new SplittableRandom(seed).nextLong()} gives
+   * @param index from 1: the first is what {@code new SplittableRandom(seed).nextLong()} gives
    */
-  public static long at(long seed, long place) {
-    return mix(seed + GAMMA * place);
+  public static long at(long seed, long index) {
+    return mix(seed + GAMMA * index);
   }
 
-  /** Spreads a change of any bit over all: one to one, and zero stays zero. */
+  /** A bijection that spreads a change of any bit over all bits; maps zero to zero. */
   private static long mix(long z) {
     z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
     z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;

@@ -14,25 +14,25 @@ import java.util.function.UnaryOperator;
  * Runs operations on an {@link Engine} and, if recording, remembers how to differentiate them
  * (reverse-mode differentiation). Model code is written once against it, in forward form.
  *
- * <p>A tensor is <em>active</em> if a trainable adapter had a part in it; gradients flow only to
- * active tensors, so nothing is formed below the lowest adapter. A gradient has the type of its
+ * <p>A tensor is <em>active</em> if it depends on a trainable adapter; gradients flow only to
+ * active tensors, so none are computed below the lowest adapter. A gradient has the type of its
  * tensor: F32 along the residual stream, compute type elsewhere.
  *
  * <p>A tape serves one step: forward, {@link #backward()}, then the caller resets the engine's
  * arena. Not thread-safe.
  *
- * <p>One file, though long: each operation stands beside its derivative, and a list of all that a
- * model may be written in has one place.
+ * <p>The file is long because each operation stands beside its derivative, and all operations that
+ * a model may use are in one place.
  */
 public final class Tape {
-  /** What a tape keeps. */
+  /** What a tape keeps for the backward pass. */
   public enum Mode {
     /** Nothing: generation and evaluation. */
     INFERENCE,
     /** Every activation that backward needs. */
     RECORDING,
     /**
-     * Only the input of each {@link #layer}, which is run again in the backward pass (Chen et al.
+     * Only the input of each {@link #layer}, which is recomputed in the backward pass (Chen et al.
      * 2016): about a third more time for a fraction of the memory.
      */
     CHECKPOINTING
@@ -60,19 +60,19 @@ public final class Tape {
     return new Tape(engine, Mode.INFERENCE, false, 0);
   }
 
-  /** Returns a recording tape without dropout, for gradients at a point. */
+  /** Returns a recording tape without dropout. */
   public static Tape recording(Engine engine) {
     return new Tape(engine, Mode.RECORDING, false, 0);
   }
 
-  /** Returns a tape of a training step; {@code seed} determines its dropout masks. */
+  /** Returns a tape for a training step; {@code seed} determines its dropout masks. */
   public static Tape training(Engine engine, Mode mode, long seed) {
     return new Tape(engine, mode, true, seed);
   }
 
   /**
-   * Sets what is run between operations, forward and backward: it may {@linkplain Engine#giveWay
-   * give way} to others, and end the step by an exception.
+   * Sets a callback between operations, forward and backward: it may {@linkplain Engine#giveWay let
+   * other steps run}, and abort this step by an exception.
    */
   public Tape pausing(Runnable value) {
     pause = value;
@@ -92,7 +92,7 @@ public final class Tape {
     return records() && active.contains(x);
   }
 
-  /** Keeps the result of an operation among the tensors of this tape. */
+  /** Registers the result of an operation with this tape. */
   private Tensor own(Tensor t) {
     owned.add(t);
     pause.run();
@@ -106,9 +106,7 @@ public final class Tape {
     return own(to);
   }
 
-  /**
-   * Returns the gradient of {@code y} and forgets it, or null if nothing downstream used {@code y}.
-   */
+  /** Removes and returns the gradient of {@code y}; null if nothing downstream used {@code y}. */
   private Tensor take(Tensor y) {
     return gradients.remove(y);
   }
@@ -188,7 +186,7 @@ public final class Tape {
 
   private void embedBackward(Lookup l, List<Object> states, Tensor dx) {
     Tensor g = dx;
-    if (l.rescales()) { // in place, and other tables have the same gradient
+    if (l.rescales()) { // modified in place, but other tables have the same gradient
       g = engine.allocate(dx.rows(), dx.cols(), dx.dtype());
       engine.copy(dx, g);
     }
@@ -289,7 +287,7 @@ public final class Tape {
         }
       }
       if (intoResidual) {
-        accumulate(residual, dy); // the residual branch passes the gradient on as it is
+        accumulate(residual, dy); // the residual branch passes the gradient on unchanged
       } else {
         engine.release(dy);
       }
@@ -302,8 +300,8 @@ public final class Tape {
   }
 
   private long nextSeed() {
-    // mixed, and not a counter: engines count on from a seed, so that masks of seeds a constant
-    // apart would be shifts of each other
+    // mixed rather than a counter: engines count up from a seed, so that masks of nearby seeds
+    // would be shifted copies of each other
     long next = SplitMix64.at(seed, 1);
     seed += SplitMix64.GAMMA;
     return next == 0 ? 1 : next;
@@ -413,7 +411,7 @@ public final class Tape {
     return elementwise(gateUp, engine.swiglu(gateUp), dy -> engine.swigluBackward(gateUp, dy));
   }
 
-  /** Returns {@code factor * x}: of its type; {@code x} itself if the factor is 1. */
+  /** Returns {@code factor * x} in the type of {@code x}; {@code x} itself if the factor is 1. */
   public Tensor scale(Tensor x, float factor) {
     return factor == 1 ? x : elementwise(x, scaled(x, factor), dy -> scaled(dy, factor));
   }
@@ -441,7 +439,7 @@ public final class Tape {
     return y;
   }
 
-  /** Returns rows {@code index} of an F32 tensor; no row twice. */
+  /** Returns rows {@code index} of an F32 tensor; the indices are distinct. */
   public Tensor selectRows(Tensor x, int[] index) {
     Tensor y = derive(x, engine.gatherRows(x, index));
     if (records(x)) {
@@ -462,11 +460,11 @@ public final class Tape {
   }
 
   /**
-   * Returns the cross-entropy of each row in nats. If recording, {@code sum(weights * losses)} is
-   * what {@link #backward()} differentiates.
+   * Returns the cross-entropy of each row in nats. If recording, {@link #backward()} differentiates
+   * {@code sum(weights * losses)}.
    *
-   * @param slices adapters of the head on their rows of {@code h}. Where there are any, their
-   *     gradients are formed here already, chunk by chunk: logits of all rows are never held
+   * @param slices adapters of the head on their rows of {@code h}. Their gradients are computed
+   *     here already, chunk by chunk, so that the logits of all rows are never held
    */
   public float[] headLoss(
       Tensor h,
@@ -500,8 +498,8 @@ public final class Tape {
   }
 
   /**
-   * Runs one layer of a model. In inference all it allocated but its result is handed back; when
-   * checkpointing only {@code x} and the result are kept.
+   * Runs one layer of a model. In inference, everything that it allocated except its result is
+   * released; when checkpointing, only {@code x} and the result are kept.
    */
   public Tensor layer(Tensor x, java.util.function.BiFunction<Tape, Tensor, Tensor> body) {
     if (mode == Mode.RECORDING) {
@@ -547,7 +545,7 @@ public final class Tape {
   }
 
   /**
-   * Runs the recorded backward passes in reverse; gradients of parameters are added to their
+   * Runs the recorded backward operations in reverse, adding gradients of parameters to their
    * buffers.
    *
    * @throws IllegalStateException if nothing was recorded

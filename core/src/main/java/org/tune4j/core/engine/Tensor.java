@@ -7,9 +7,9 @@ import static com.google.common.base.Preconditions.checkArgument;
  * DType}, row-major, with {@code stride} elements from one row to the next, so that a block of
  * columns is a view. Vectors are matrices of one row.
  *
- * <p>Handles are compared by identity. One belongs to the engine that made it, and to that engine's
- * step arena unless it came from {@link Engine#persistent}; a handle of the arena is dead after
- * {@link Engine#resetArena()}.
+ * <p>Handles are compared by identity. A handle belongs to the engine that created it, and to that
+ * engine's step arena unless it came from {@link Engine#persistent}; arena handles are invalid
+ * after {@link Engine#resetArena()}.
  */
 public abstract class Tensor {
   private final int rows;
@@ -46,7 +46,7 @@ public abstract class Tensor {
     return stride;
   }
 
-  /** Returns the type of its elements, all of which have the same. */
+  /** Returns the type of its elements. */
   public final DType dtype() {
     return dtype;
   }

@@ -1,5 +1,5 @@
 /**
- * Engines, and the tape that differentiates through them. {@link org.tune4j.core.engine.Engine} is
- * what an implementer writes, {@link org.tune4j.core.engine.Tape} what model code calls.
+ * Engines, and the tape that differentiates their operations. Implementers write an {@link
+ * org.tune4j.core.engine.Engine}, model code calls the {@link org.tune4j.core.engine.Tape}.
  */
 package org.tune4j.core.engine;

@@ -19,27 +19,26 @@ import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
- * Writes that happen whole or not at all: to a temporary neighbour, forced to the disk, then moved
- * into place. What was there before stays until then. Interrupting the thread does not disturb a
- * write.
+ * All-or-nothing writes: to a temporary sibling, synced to disk, then moved into place. What was
+ * there before stays until then. Interrupting the thread does not disturb a write.
  */
 public final class AtomicFiles {
-  private static final String TEMPORARY = ".tmp-";
-  private static final String OLD = ".old";
+  private static final String TEMPORARY_INFIX = ".tmp-";
+  private static final String OLD_SUFFIX = ".old";
 
   private AtomicFiles() {}
 
   /** Writes to a stream. */
   @FunctionalInterface
   public interface Writer {
-    /** Writes everything; the stream is closed by the caller. */
+    /** Writes the whole content; the caller closes the stream. */
     void write(OutputStream out) throws IOException;
   }
 
   /** Fills a directory. */
   @FunctionalInterface
   public interface DirectoryWriter {
-    /** Writes files into an empty directory. */
+    /** Writes files into a directory that is empty. */
     void write(Path directory) throws IOException;
   }
 
@@ -77,9 +76,9 @@ public final class AtomicFiles {
   }
 
   /**
-   * Writes a directory; one that exists is replaced. Between removing the old and moving the new
-   * one in, a crash leaves the old one under its name with {@code .old} appended, which {@link
-   * #recover} puts back. No other process may be writing it.
+   * Writes a directory, replacing one that exists. A crash after the old one was moved away and
+   * before the new one is in place leaves the old one under its name plus {@code .old}; {@link
+   * #recover} restores it. No other process may write the directory at the same time.
    *
    * @throws IOException if it cannot be written; the message names the directory
    */
@@ -111,20 +110,20 @@ public final class AtomicFiles {
   }
 
   /**
-   * Like {@link #writeDirectory(Path, DirectoryWriter)}, but refuses to replace what is no
-   * directory or holds anything that the new one would not: it is probably not what the caller
-   * meant.
+   * Like {@link #writeDirectory(Path, DirectoryWriter)}, but refuses to replace something that is
+   * not a directory, or a directory with files that are not {@code replaceable}: the caller
+   * probably named the wrong one.
    *
-   * @param replaceable accepts the names of files that may be replaced or removed; of a directory
-   *     inside, its name with a slash behind, then those of what it holds, as in {@code a/b}
+   * @param replaceable accepts the names of files that may be replaced or removed; a subdirectory
+   *     is asked for as {@code a/}, then its entries as {@code a/b}
    */
   public static void writeDirectory(
       Path directory, Predicate<String> replaceable, DirectoryWriter writer) throws IOException {
     if (Files.exists(directory)) {
       if (!Files.isDirectory(directory)) {
-        throw new FileAlreadyExistsException(directory.toString(), null, "it is no directory");
+        throw new FileAlreadyExistsException(directory.toString(), null, "it is not a directory");
       }
-      Optional<String> other = foreign(directory, "", replaceable);
+      Optional<String> other = firstUnreplaceable(directory, "", replaceable);
       if (other.isPresent()) {
         throw new FileAlreadyExistsException(
             directory.toString(),
@@ -136,30 +135,31 @@ public final class AtomicFiles {
     writeDirectory(directory, writer);
   }
 
-  private static Optional<String> foreign(
+  private static Optional<String> firstUnreplaceable(
       Path directory, String prefix, Predicate<String> replaceable) throws IOException {
     List<Path> entries;
     try (Stream<Path> list = Files.list(directory)) {
       entries = list.toList();
     }
     for (Path entry : entries) {
-      boolean inner = Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS);
-      String name = prefix + entry.getFileName() + (inner ? "/" : "");
-      if (!replaceable.test(name) || !(inner || Files.isRegularFile(entry))) {
+      boolean isDirectory = Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS);
+      String name = prefix + entry.getFileName() + (isDirectory ? "/" : "");
+      if (!replaceable.test(name) || !(isDirectory || Files.isRegularFile(entry))) {
         return Optional.of(name);
       }
-      Optional<String> within = inner ? foreign(entry, name, replaceable) : Optional.empty();
-      if (within.isPresent()) {
-        return within;
+      Optional<String> nested =
+          isDirectory ? firstUnreplaceable(entry, name, replaceable) : Optional.empty();
+      if (nested.isPresent()) {
+        return nested;
       }
     }
     return Optional.empty();
   }
 
   /**
-   * Puts right what a process that was killed in {@link #writeDirectory(Path, DirectoryWriter)}
-   * left: what it had set aside is put back if the new one is not in place, and what it had not
-   * finished is deleted. No other process may be writing the directory.
+   * Cleans up after a process that was killed in {@link #writeDirectory(Path, DirectoryWriter)}:
+   * restores the old directory if the new one is not in place, and deletes unfinished ones. No
+   * other process may write the directory at the same time.
    */
   public static void recover(Path directory) throws IOException {
     Path target = directory.toAbsolutePath().normalize();
@@ -171,7 +171,7 @@ public final class AtomicFiles {
     if (Files.isDirectory(target.getParent())) {
       List<Path> unfinished;
       try (Stream<Path> siblings = Files.list(target.getParent())) {
-        String prefix = target.getFileName() + TEMPORARY;
+        String prefix = target.getFileName() + TEMPORARY_INFIX;
         unfinished = siblings.filter(p -> p.getFileName().toString().startsWith(prefix)).toList();
       }
       for (Path p : unfinished) {
@@ -181,12 +181,12 @@ public final class AtomicFiles {
   }
 
   private static Path old(Path target) {
-    return target.resolveSibling(target.getFileName() + OLD);
+    return target.resolveSibling(target.getFileName() + OLD_SUFFIX);
   }
 
-  /** A name of its own, and not Java's temporary files, which only their owner may read. */
+  /** A unique sibling; not {@code Files.createTempFile}, whose files only their owner may read. */
   private static Path temporary(Path target) {
-    return target.resolveSibling(target.getFileName() + TEMPORARY + UUID.randomUUID());
+    return target.resolveSibling(target.getFileName() + TEMPORARY_INFIX + UUID.randomUUID());
   }
 
   private static void move(Path from, Path to) throws IOException {
@@ -203,7 +203,7 @@ public final class AtomicFiles {
     }
   }
 
-  /** Deletes a directory and all in it, if it exists. */
+  /** Deletes a directory and everything in it, if it exists. */
   public static void deleteRecursively(Path directory) throws IOException {
     if (directory == null || !Files.exists(directory)) {
       return;

@@ -12,10 +12,9 @@ import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 
 /**
- * Where a run writes whose caller named no directory: {@code tune4j-runs/<time>-<what>} in the
- * working directory, with the local time to the second. Runs that begin in the same second get
- * directories of their own, also those of other processes: making one is what claims it, and a name
- * that is taken is continued with {@code -2}, {@code -3} and so on.
+ * The output directory of a run whose caller named none: {@code tune4j-runs/<time>-<what>} in the
+ * working directory, with the local time to the second. Creating the directory claims it, across
+ * processes too: if the name is taken, {@code -2}, {@code -3} and so on is appended.
  */
 public final class DatedDirectory {
   private static final Path RUNS = Path.of("tune4j-runs");
@@ -24,18 +23,18 @@ public final class DatedDirectory {
 
   private DatedDirectory() {}
 
-  /** What is done in a directory. */
+  /** Work done in a directory. */
   @FunctionalInterface
   public interface Use<T> {
-    /** Runs in a directory, which is empty. */
+    /** Runs in a directory that is empty. */
     T in(Path directory) throws IOException;
   }
 
   /**
-   * Makes a directory and runs in it. One that is still empty at the end is removed.
+   * Creates a directory and runs in it. If it is still empty at the end, it is removed.
    *
-   * @param what is run, such as the name of a strategy
-   * @throws IOException if the directory cannot be made, or as {@code use} does
+   * @param what names the run, such as the name of a strategy
+   * @throws IOException if the directory cannot be created, or {@code use} throws it
    */
   public static <T> T use(String what, Use<T> use) throws IOException {
     return use(RUNS, LocalDateTime.now(ZoneId.systemDefault()), what, use);
@@ -43,19 +42,19 @@ public final class DatedDirectory {
 
   @VisibleForTesting
   static <T> T use(Path parent, LocalDateTime time, String what, Use<T> use) throws IOException {
-    Path directory = make(parent, TIME.format(time) + "-" + FileNames.of(what));
+    Path directory = create(parent, TIME.format(time) + "-" + FileNames.of(what));
     try {
       return use.in(directory);
     } finally {
       try {
         Files.deleteIfExists(directory);
-      } catch (DirectoryNotEmptyException filled) {
-        // as it should be
+      } catch (DirectoryNotEmptyException notEmpty) {
+        // the run's output stays
       }
     }
   }
 
-  private static Path make(Path parent, String name) throws IOException {
+  private static Path create(Path parent, String name) throws IOException {
     Files.createDirectories(parent);
     for (int i = 1; ; i++) {
       try {

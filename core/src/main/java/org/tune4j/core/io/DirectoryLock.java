@@ -14,44 +14,44 @@ import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
- * Holds a directory for one writer at a time, within this JVM and among processes, by a lock of the
- * operating system on the file {@value #FILE} in it. A process that dies, however, gives it back;
- * the file that it leaves holds up nobody. On network file systems it is as good as their locks.
+ * Reserves a directory for one writer at a time, within this JVM and across processes, by an
+ * operating-system lock on the file {@value #FILE} in it. The lock ends with its process; a
+ * leftover file blocks nobody. On network file systems it is as reliable as their locks.
  *
- * <p>Nobody waits: a directory in use is refused at once.
+ * <p>It never waits: taking a directory that is in use fails at once.
  */
 public final class DirectoryLock implements AutoCloseable {
-  /** The file that is locked; it is there only while the directory is held. */
+  /** The locked file; it exists only while the directory is held. */
   public static final String FILE = ".tune4j-lock";
 
-  /** A byte that is never written, so that others can read who holds the file. */
+  /** Beyond the content, so that others can read who holds the lock. */
   private static final long LOCKED_BYTE = Long.MAX_VALUE - 1;
 
   /**
-   * What this JVM holds. Beside telling at once, this keeps a second attempt from opening the file,
-   * as closing it again would give up the first one's lock on some systems.
+   * Directories held by this JVM. A second attempt must not even open the file: on some systems
+   * closing it would release the first one's lock.
    */
   private static final Set<Path> HELD = new HashSet<>();
 
   private final Path directory; // real
-  private final boolean made;
+  private final boolean created;
   private final RandomAccessFile file;
   private boolean closed;
 
-  private DirectoryLock(Path directory, boolean made, RandomAccessFile file) {
+  private DirectoryLock(Path directory, boolean created, RandomAccessFile file) {
     this.directory = directory;
-    this.made = made;
+    this.created = created;
     this.file = file;
   }
 
   /**
-   * Takes a directory, which is made if there is none.
+   * Takes a directory, creating it if there is none.
    *
-   * @throws FileSystemException if it is in use; the message names it, and the process if known
+   * @throws FileSystemException if it is in use; the message names it and, if known, the process
    * @throws IOException if it cannot be written to; the message names it
    */
   public static DirectoryLock take(Path directory) throws IOException {
-    boolean made = !Files.exists(directory);
+    boolean created = !Files.exists(directory);
     Path real;
     try {
       Files.createDirectories(directory);
@@ -63,7 +63,7 @@ public final class DirectoryLock implements AutoCloseable {
       if (HELD.contains(real)) {
         throw inUse(directory, "another run of this program");
       }
-      DirectoryLock lock = new DirectoryLock(real, made, lock(directory, real.resolve(FILE)));
+      DirectoryLock lock = new DirectoryLock(real, created, lock(directory, real.resolve(FILE)));
       HELD.add(real);
       return lock;
     }
@@ -73,11 +73,12 @@ public final class DirectoryLock implements AutoCloseable {
     while (true) {
       RandomAccessFile file;
       try {
-        file = new RandomAccessFile(path.toFile(), "rw"); // writes that interrupts leave alone
+        file =
+            new RandomAccessFile(path.toFile(), "rw"); // unlike a channel, not closed by interrupts
       } catch (IOException e) {
         throw new IOException("cannot write to the output directory " + directory + ": " + e, e);
       }
-      boolean kept = false;
+      boolean locked = false;
       try {
         FileLock lock = file.getChannel().tryLock(LOCKED_BYTE, 1, false);
         if (lock == null) {
@@ -85,16 +86,16 @@ public final class DirectoryLock implements AutoCloseable {
           throw inUse(
               directory, holder == null || holder.isBlank() ? "another process" : holder.strip());
         }
-        // whoever held it may have deleted the file after it was opened here
+        // the previous holder may have deleted the file after it was opened here
         if (same(path, file)) {
           file.setLength(0);
           file.write(
               ("process " + ProcessHandle.current().pid() + "\n").getBytes(StandardCharsets.UTF_8));
-          kept = true;
+          locked = true;
           return file;
         }
       } finally {
-        if (!kept) {
+        if (!locked) {
           file.close();
         }
       }
@@ -102,15 +103,15 @@ public final class DirectoryLock implements AutoCloseable {
   }
 
   /**
-   * Returns whether the open file is the one that the path names now: by a length, as closing the
-   * file after opening it another time would give up the lock on some systems.
+   * Returns whether the path still names the open file. Told by setting a length: opening the file
+   * again and closing it would release the lock on some systems.
    */
   private static boolean same(Path path, RandomAccessFile file) throws IOException {
     long length = ThreadLocalRandom.current().nextLong(1 << 20, 1 << 30);
     file.setLength(length);
     try {
       return Files.size(path) == length;
-    } catch (NoSuchFileException gone) {
+    } catch (NoSuchFileException deleted) {
       return false;
     }
   }
@@ -122,12 +123,12 @@ public final class DirectoryLock implements AutoCloseable {
         "the directory is in use by " + holder + "; choose another, or wait");
   }
 
-  /** Returns the directory, without symbolic links. */
+  /** Returns the real path of the directory, with symbolic links resolved. */
   public Path directory() {
     return directory;
   }
 
-  /** Gives the directory back; one that was made for it and holds nothing is removed. */
+  /** Releases the directory, and removes it if the lock created it and it is empty. */
   @Override
   public void close() throws IOException {
     synchronized (HELD) {
@@ -136,16 +137,18 @@ public final class DirectoryLock implements AutoCloseable {
       }
       closed = true;
       try {
-        Files.deleteIfExists(directory.resolve(FILE)); // first, so that nobody's file is deleted
+        Files.deleteIfExists(
+            directory.resolve(
+                FILE)); // while still locked, so that no other holder's file is deleted
       } finally {
         file.close();
         HELD.remove(directory);
       }
-      if (made) {
+      if (created) {
         try {
           Files.deleteIfExists(directory);
-        } catch (DirectoryNotEmptyException filled) {
-          // as it should be
+        } catch (DirectoryNotEmptyException notEmpty) {
+          // it is in use as an output directory
         }
       }
     }

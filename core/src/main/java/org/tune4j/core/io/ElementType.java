@@ -3,8 +3,8 @@ package org.tune4j.core.io;
 import java.util.Arrays;
 
 /**
- * Element types of safetensors files, under the names that the format uses. Those that nothing here
- * reads are known by their size, so that a file is checked whole.
+ * Element types of safetensors files, named as in the format. Types that cannot be read are listed
+ * with their sizes, so that every file can be checked as a whole.
  */
 public enum ElementType {
   /** Double precision. */
@@ -56,7 +56,10 @@ public enum ElementType {
     this.bits = bits;
   }
 
-  /** Returns the type that a header names. */
+  /**
+   * Returns the type of a header's {@code dtype}; {@link #UNKNOWN} if this version does not know
+   * it.
+   */
   static ElementType of(String dtype) {
     return Arrays.stream(values()).filter(t -> t.name().equals(dtype)).findFirst().orElse(UNKNOWN);
   }
@@ -66,9 +69,7 @@ public enum ElementType {
     return bits;
   }
 
-  /**
-   * Returns the size of an element in whole bytes, which those narrower than a byte do not have.
-   */
+  /** Returns the size of an element in whole bytes; 0 for types narrower than a byte. */
   public int bytes() {
     return bits / 8;
   }

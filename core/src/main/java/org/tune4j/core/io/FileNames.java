@@ -4,17 +4,16 @@ import com.google.common.hash.Hashing;
 import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 
-/** Names of files and folders made from names that people chose. */
+/** File and directory names derived from names that users chose. */
 public final class FileNames {
-  private static final int LONGEST = 100;
+  private static final int MAX_LENGTH = 100;
 
   private FileNames() {}
 
   /**
-   * Returns a name that every file system accepts. Letters, digits and {@code - _ . +} stay; the
-   * rest, and a dot at either end, becomes {@code %} with the hexadecimal digits of its UTF-8
-   * bytes, so that different names stay different. A long one is cut and ends in a hash of the
-   * whole.
+   * Returns a name that every file system accepts. Letters, digits and {@code - _ . +} stay;
+   * anything else, and a dot at either end, is percent-encoded as UTF-8, so that different names
+   * stay different. A long name is cut and ends in a hash of the whole.
    */
   public static String of(String name) {
     StringBuilder out = new StringBuilder();
@@ -22,8 +21,8 @@ public final class FileNames {
     while (at < name.length()) {
       int c = name.codePointAt(at);
       int next = at + Character.charCount(c);
-      boolean dotAtAnEnd = c == '.' && (at == 0 || next == name.length());
-      if (c < 128 && (Character.isLetterOrDigit(c) || "-_.+".indexOf(c) >= 0) && !dotAtAnEnd) {
+      boolean dotAtEitherEnd = c == '.' && (at == 0 || next == name.length());
+      if (c < 128 && (Character.isLetterOrDigit(c) || "-_.+".indexOf(c) >= 0) && !dotAtEitherEnd) {
         out.appendCodePoint(c);
       } else {
         for (byte b : Character.toString(c).getBytes(StandardCharsets.UTF_8)) {
@@ -32,11 +31,11 @@ public final class FileNames {
       }
       at = next;
     }
-    if (out.length() <= LONGEST) {
+    if (out.length() <= MAX_LENGTH) {
       return out.toString();
     }
     String hash =
         Hashing.sha256().hashString(name, StandardCharsets.UTF_8).toString().substring(0, 16);
-    return out.substring(0, LONGEST - 1 - hash.length()) + "~" + hash;
+    return out.substring(0, MAX_LENGTH - 1 - hash.length()) + "~" + hash;
   }
 }

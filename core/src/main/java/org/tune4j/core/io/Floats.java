@@ -20,24 +20,24 @@ public final class Floats {
 
   private Floats() {}
 
-  /** Returns the value of a half. */
+  /** Converts an IEEE half, given as its bits. */
   public static float fromF16(short bits) {
     return F16[bits & 0xFFFF];
   }
 
-  /** Returns the value of a bfloat16. */
+  /** Converts a bfloat16, given as its bits. */
   public static float fromBf16(short bits) {
     return Float.intBitsToFloat(bits << 16);
   }
 
-  /** Returns the nearest bfloat16; NaN stays NaN. */
+  /** Returns the bits of the nearest bfloat16; NaN stays NaN. */
   public static short toBf16(float value) {
     int bits = Float.floatToRawIntBits(value);
     int rounded = (bits + 0x7FFF + ((bits >>> 16) & 1)) >>> 16;
     return (short) (Float.isNaN(value) ? (bits >>> 16) | 0x40 : rounded);
   }
 
-  /** Returns the nearest half; too large a value becomes infinite, NaN stays NaN. */
+  /** Returns the bits of the nearest IEEE half; larger values become infinite, NaN stays NaN. */
   public static short toF16(float value) {
     int bits = Float.floatToRawIntBits(value);
     int sign = (bits >>> 16) & 0x8000;

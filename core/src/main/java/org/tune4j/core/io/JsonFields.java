@@ -9,12 +9,12 @@ import java.util.function.Predicate;
 
 /**
  * Typed access to the fields of one JSON object. A field of another type or out of range is a
- * {@link MalformedFileException} that names file, field, what was found and what was expected:
- * nothing is converted. A field that is absent or null has the default that the caller gives, and
- * is refused by the methods that take none.
+ * {@link MalformedFileException} that names the file, the field, what was found and what was
+ * expected; types are never converted. For a field that is absent or null, methods with a default
+ * return it, and the others throw.
  */
 public final class JsonFields {
-  private static final int SHOWN = 200;
+  private static final int MAX_SHOWN = 200;
 
   private final Path origin;
   private final String place;
@@ -32,24 +32,24 @@ public final class JsonFields {
    * Reads a file that holds one object.
    *
    * @throws java.nio.file.NoSuchFileException if there is none
-   * @throws MalformedFileException if it is no JSON object
+   * @throws MalformedFileException if it is not a JSON object
    */
   public static JsonFields read(Path file) throws IOException {
     return of(JsonFile.read(file), file);
   }
 
-  /** Parses the text of such a file; {@code origin} is the file, for messages. */
+  /** Parses the text of a file that holds one object; {@code origin} is named in messages. */
   public static JsonFields parse(String text, Path origin) throws MalformedFileException {
     return of(JsonFile.parse(text, origin), origin);
   }
 
-  /** Parses a line of a file that has an object in each; {@code number} counts from 1. */
+  /** Parses a line of a JSON-lines file; {@code number} counts from 1. */
   public static JsonFields parseLine(String text, Path origin, long number)
       throws MalformedFileException {
     return of(JsonFile.parseLine(text, origin, number), origin, "line " + number);
   }
 
-  /** Wraps an object that was parsed before. */
+  /** Wraps a parsed object. */
   public static JsonFields of(JsonNode object, Path origin) throws MalformedFileException {
     return of(object, origin, "");
   }
@@ -60,13 +60,13 @@ public final class JsonFields {
       throw new MalformedFileException(
           origin,
           place,
-          "no JSON object" + (object.isMissingNode() ? "" : " but " + shown(object.toString())),
+          "no JSON object" + (object.isMissingNode() ? "" : " but " + truncated(object.toString())),
           "an object with its fields");
     }
     return new JsonFields(origin, place, "", object);
   }
 
-  /** Returns the object itself, for what has no accessor here; do not change it. */
+  /** Returns the object itself, for access that this class does not offer; do not modify it. */
   public JsonNode node() {
     return node;
   }
@@ -76,25 +76,25 @@ public final class JsonFields {
     return origin;
   }
 
-  /** Describes what is wrong with a field; {@code found} is shown in quotes, nothing if empty. */
+  /** Returns the error of a field; {@code found} is shown in quotes, or as "nothing" if empty. */
   public MalformedFileException bad(String field, String found, String expected) {
     return new MalformedFileException(
         origin,
         (place.isEmpty() ? "" : place + ", ") + "field '" + prefix + field + "'",
-        found.isEmpty() ? "nothing" : "'" + shown(found) + "'",
+        found.isEmpty() ? "nothing" : "'" + truncated(found) + "'",
         expected);
   }
 
-  /** Describes what is wrong with the value that a field has. */
+  /** Returns the error of a field, showing its value. */
   public MalformedFileException bad(String field, String expected) {
     return bad(field, node.path(field).toString(), expected);
   }
 
-  private static String shown(String text) {
-    return text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "…";
+  private static String truncated(String text) {
+    return text.length() <= MAX_SHOWN ? text : text.substring(0, MAX_SHOWN) + "…";
   }
 
-  /** Returns whether the object has the field, be it null. */
+  /** Returns whether the object has the field, possibly null. */
   public boolean present(String field) {
     return node.has(field);
   }
@@ -104,7 +104,7 @@ public final class JsonFields {
     return node.hasNonNull(field);
   }
 
-  /** Refuses null in fields that cannot be without a value. */
+  /** Refuses null in fields that may be absent but not null. */
   public void refuseNull(String... fields) throws MalformedFileException {
     for (String field : fields) {
       if (present(field) && !has(field)) {
@@ -113,115 +113,114 @@ public final class JsonFields {
     }
   }
 
-  /** Refuses a field that has any value but null. */
+  /** Refuses a field with any value other than null. */
   public void refuse(String field, String expected) throws MalformedFileException {
     if (has(field)) {
       throw bad(field, expected);
     }
   }
 
-  /** Refuses any other value of a truth-valued field. */
+  /** Refuses any other value of a boolean field; an absent one is fine. */
   public void require(String field, boolean value) throws MalformedFileException {
     if (flag(field, value) != value) {
       throw bad(field, String.valueOf(value));
     }
   }
 
-  private JsonNode value(String field, Predicate<JsonNode> fits, String expected)
+  private JsonNode value(String field, Predicate<JsonNode> accepts, String expected)
       throws MalformedFileException {
-    if (!fits.test(node.path(field))) {
+    if (!accepts.test(node.path(field))) {
       throw bad(field, expected);
     }
     return node.get(field);
   }
 
-  /** Returns a string, which must be there. */
+  /** Returns a string that must be present. */
   public String text(String field) throws MalformedFileException {
     return value(field, JsonNode::isTextual, "a string").textValue();
   }
 
-  /** Returns a string, which may be absent. */
-  public String text(String field, String otherwise) throws MalformedFileException {
-    return has(field) ? text(field) : otherwise;
+  /** Returns a string, or the default if it is absent or null. */
+  public String text(String field, String defaultValue) throws MalformedFileException {
+    return has(field) ? text(field) : defaultValue;
   }
 
-  /** Returns a truth value, which must be there. */
+  /** Returns a boolean that must be present. */
   public boolean flag(String field) throws MalformedFileException {
     return value(field, JsonNode::isBoolean, "true or false").booleanValue();
   }
 
-  /** Returns a truth value, which may be absent. */
-  public boolean flag(String field, boolean otherwise) throws MalformedFileException {
-    return has(field) ? flag(field) : otherwise;
+  /** Returns a boolean, or the default if it is absent or null. */
+  public boolean flag(String field, boolean defaultValue) throws MalformedFileException {
+    return has(field) ? flag(field) : defaultValue;
   }
 
-  /** Returns an integer of 32 bits, which must be there. */
+  /** Returns a 32-bit integer that must be present. */
   public int integer(String field) throws MalformedFileException {
     return value(field, JsonFields::isInt, "an integer").intValue();
   }
 
-  /** Returns an integer of 32 bits, which may be absent. */
-  public int integer(String field, int otherwise) throws MalformedFileException {
-    return has(field) ? integer(field) : otherwise;
+  /** Returns a 32-bit integer, or the default if it is absent or null. */
+  public int integer(String field, int defaultValue) throws MalformedFileException {
+    return has(field) ? integer(field) : defaultValue;
   }
 
-  /** Returns an integer from {@code least} to {@code most}. */
-  public int integer(String field, int otherwise, int least, int most)
+  /** Returns an integer from {@code min} to {@code max}. */
+  public int integer(String field, int defaultValue, int min, int max)
       throws MalformedFileException {
     return has(field)
-        ? value(
-                field,
-                v -> isInt(v) && v.intValue() >= least && v.intValue() <= most,
-                range(least, most))
+        ? value(field, v -> isInt(v) && v.intValue() >= min && v.intValue() <= max, range(min, max))
             .intValue()
-        : otherwise;
+        : defaultValue;
   }
 
-  private static String range(int least, int most) {
-    if (most < Integer.MAX_VALUE) {
-      return "an integer from " + least + " to " + most;
+  private static String range(int min, int max) {
+    if (max < Integer.MAX_VALUE) {
+      return "an integer from " + min + " to " + max;
     }
-    return least == 1 ? "a positive integer" : "an integer from " + least + " on";
+    return min == 1 ? "a positive integer" : "an integer from " + min + " on";
   }
 
-  /** Returns an integer of 64 bits, which must be there. */
+  /** Returns a 64-bit integer that must be present. */
   public long longInteger(String field) throws MalformedFileException {
     return value(field, v -> v.isIntegralNumber() && v.canConvertToLong(), "an integer")
         .longValue();
   }
 
-  /** Returns a finite number, which must be there. */
+  /** Returns a finite number that must be present. */
   public double number(String field) throws MalformedFileException {
-    return value(field, JsonFields::isFinite, "a number that is finite").doubleValue();
+    return value(field, JsonFields::isFinite, "a finite number").doubleValue();
   }
 
-  /** Returns a finite number, which may be absent. */
-  public double number(String field, double otherwise) throws MalformedFileException {
-    return has(field) ? number(field) : otherwise;
+  /** Returns a finite number, or the default if it is absent or null. */
+  public double number(String field, double defaultValue) throws MalformedFileException {
+    return has(field) ? number(field) : defaultValue;
   }
 
-  /** Returns a number that is finite and above 0. */
-  public double positive(String field, double otherwise) throws MalformedFileException {
-    return number(field, otherwise, Double.MIN_VALUE, Double.MAX_VALUE, "a positive number");
+  /** Returns a finite number above 0, or the default if it is absent or null. */
+  public double positive(String field, double defaultValue) throws MalformedFileException {
+    return number(field, defaultValue, Double.MIN_VALUE, Double.MAX_VALUE, "a positive number");
   }
 
   /**
-   * Returns a number from {@code least} to {@code most}.
+   * Returns a number from {@code min} to {@code max}.
    *
-   * @param expected describes these, as the message says
+   * @param expected describes the range in the message
    */
-  public double number(String field, double otherwise, double least, double most, String expected)
+  public double number(String field, double defaultValue, double min, double max, String expected)
       throws MalformedFileException {
     return has(field)
         ? value(
                 field,
-                v -> isFinite(v) && v.doubleValue() >= least && v.doubleValue() <= most,
+                v -> isFinite(v) && v.doubleValue() >= min && v.doubleValue() <= max,
                 expected)
             .doubleValue()
-        : otherwise;
+        : defaultValue;
   }
 
-  /** Returns an integer, or those of an array; none if the field is absent or null. */
+  /**
+   * Returns a single integer or an array of them as a list; empty if the field is absent or null.
+   */
   public ImmutableList<Integer> integers(String field, String expected)
       throws MalformedFileException {
     ImmutableList.Builder<Integer> integers = ImmutableList.builder();
@@ -245,7 +244,7 @@ public final class JsonFields {
     return value.isNumber() && Double.isFinite(value.doubleValue());
   }
 
-  /** Returns the numbers of an array; none if the field is absent or null. */
+  /** Returns the numbers of an array; empty if the field is absent or null. */
   public ImmutableList<Double> numbers(String field) throws MalformedFileException {
     ImmutableList.Builder<Double> numbers = ImmutableList.builder();
     for (JsonNode element : elements(field, JsonFields::isFinite, "an array of numbers")) {
@@ -254,7 +253,7 @@ public final class JsonFields {
     return numbers.build();
   }
 
-  /** Returns the strings of an array; none if the field is absent or null. */
+  /** Returns the strings of an array; empty if the field is absent or null. */
   public ImmutableList<String> strings(String field) throws MalformedFileException {
     ImmutableList.Builder<String> strings = ImmutableList.builder();
     for (JsonNode element : elements(field, JsonNode::isTextual, "an array of strings")) {
@@ -263,20 +262,20 @@ public final class JsonFields {
     return strings.build();
   }
 
-  private Iterable<JsonNode> elements(String field, Predicate<JsonNode> fit, String expected)
+  private Iterable<JsonNode> elements(String field, Predicate<JsonNode> accepts, String expected)
       throws MalformedFileException {
     if (!has(field)) {
       return ImmutableList.of();
     }
     for (JsonNode element : value(field, JsonNode::isArray, expected)) {
-      if (!fit.test(element)) {
+      if (!accepts.test(element)) {
         throw bad(field, expected);
       }
     }
     return node.get(field);
   }
 
-  /** Returns the fields of an object inside this one. */
+  /** Returns a nested object, which must be present. */
   public JsonFields object(String field) throws MalformedFileException {
     return inner(field, value(field, JsonNode::isObject, "an object"));
   }
@@ -299,7 +298,7 @@ public final class JsonFields {
     return new JsonFields(origin, place, prefix + field + ".", object);
   }
 
-  /** Returns the numbers of an object, by name, in the file's order. */
+  /** Returns a nested object whose values are all numbers, in the file's order. */
   public ImmutableMap<String, Double> numbersByName(String field) throws MalformedFileException {
     JsonFields object = object(field);
     ImmutableMap.Builder<String, Double> numbers = ImmutableMap.builder();
@@ -309,7 +308,7 @@ public final class JsonFields {
     return numbers.buildOrThrow();
   }
 
-  /** Returns the integers of an object, by name, in the file's order. */
+  /** Returns a nested object whose values are all integers, in the file's order. */
   public ImmutableMap<String, Integer> integersByName(String field) throws MalformedFileException {
     JsonFields object = object(field);
     ImmutableMap.Builder<String, Integer> integers = ImmutableMap.builder();

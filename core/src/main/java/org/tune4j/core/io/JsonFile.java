@@ -21,16 +21,15 @@ import java.nio.file.Path;
 import java.util.Locale;
 
 /**
- * Reads JSON files that others wrote, and says what is wrong with them: the file, the line, what
- * was found and what was expected. A file is measured before it is read, so that one of any size
- * costs no more than its limit. {@code NaN} and {@code Infinity} are numbers, as Python writes
- * them; of two fields of one name the last counts, as there, unless they are refused. An
- * interrupted thread reads as any other.
+ * Reads JSON files written by other programs; errors name the file, the line, what was found and
+ * what was expected. No more than a limit is read, whatever the file's size. As in Python, {@code
+ * NaN} and {@code Infinity} are numbers, and of duplicate fields the last one counts unless they
+ * are refused. Works in an interrupted thread too.
  *
- * <p>Fields are taken from {@link JsonFields}, which checks their types.
+ * <p>{@link JsonFields} reads fields and checks their types.
  */
 public final class JsonFile {
-  /** Bytes of a configuration; the longest index of shards in use has nine million. */
+  /** Most bytes of a configuration file; the largest shard indices in use have nine million. */
   public static final long LIMIT = 16L << 20;
 
   private static final ObjectMapper JSON =
@@ -48,28 +47,28 @@ public final class JsonFile {
    * Reads a file of at most {@link #LIMIT} bytes.
    *
    * @throws NoSuchFileException if there is none
-   * @throws MalformedFileException if it is longer, no UTF-8 or no JSON
+   * @throws MalformedFileException if it is longer, not UTF-8 or not JSON
    */
   public static JsonNode read(Path file) throws IOException {
     return read(file, LIMIT);
   }
 
-  /** As {@link #read(Path)}, with a limit in bytes. */
+  /** Like {@link #read(Path)}, with a limit in bytes. */
   public static JsonNode read(Path file, long limit) throws IOException {
     return parse(text(file, limit), file);
   }
 
-  /** As {@link #read(Path, long)}, and refuses a field that is there twice. */
+  /** Like {@link #read(Path, long)}, but refuses duplicate fields. */
   public static JsonNode readUnique(Path file, long limit) throws IOException {
     return parse(UNIQUE, text(file, limit), file, "");
   }
 
-  /** Parses what a file holds; {@code origin} is the file, for messages. */
+  /** Parses the content of a file; {@code origin} is named in messages. */
   public static JsonNode parse(String text, Path origin) throws MalformedFileException {
     return parse(JSON, text, origin, "");
   }
 
-  /** Parses a line of a file that has a value in each; {@code number} counts from 1. */
+  /** Parses a line of a JSON-lines file; {@code number} counts from 1. */
   public static JsonNode parseLine(String text, Path origin, long number)
       throws MalformedFileException {
     return parse(JSON, text, origin, "line " + number);
@@ -88,22 +87,22 @@ public final class JsonFile {
     }
   }
 
-  /** Describes what a parser met, for those that read token by token. */
+  /** Describes a parser's error; for readers that work token by token. */
   public static String problem(JsonProcessingException e) {
     return "no valid JSON (" + e.getOriginalMessage() + ")";
   }
 
   /**
-   * Reads a text file in UTF-8; a byte order mark is left out.
+   * Reads a UTF-8 text file, without its byte order mark if it has one.
    *
    * @param limit most bytes
    * @throws NoSuchFileException if there is none
-   * @throws MalformedFileException if it is longer or no UTF-8
+   * @throws MalformedFileException if it is longer or not UTF-8
    */
   public static String text(Path file, long limit) throws IOException {
     if (!Files.isRegularFile(file)) {
       throw new NoSuchFileException(
-          file.toString(), null, Files.exists(file) ? "it is no file" : "no such file");
+          file.toString(), null, Files.exists(file) ? "it is not a file" : "no such file");
     }
     // no channel: an interrupt would close it
     try (InputStream in = new FileInputStream(file.toFile())) {
@@ -137,7 +136,7 @@ public final class JsonFile {
       throw new MalformedFileException(
           file,
           "line " + line,
-          String.format(Locale.ROOT, "byte 0x%02X (at %d), which is no UTF-8", bytes[at], at),
+          String.format(Locale.ROOT, "byte 0x%02X (at %d), which is not UTF-8", bytes[at], at),
           "text in UTF-8");
     }
     return out.flip().toString();

@@ -4,8 +4,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 
 /**
- * A file that is not what it should be; the message names the file, the place in it, what was found
- * and what was expected.
+ * A file whose content is not as expected; the message names the file, the place in it, what was
+ * found and what was expected.
  */
 public final class MalformedFileException extends IOException {
   private static final long serialVersionUID = 1L;
@@ -21,7 +21,7 @@ public final class MalformedFileException extends IOException {
             .formatted(file, place.isEmpty() ? "" : ", " + place, found, expected));
   }
 
-  /** Like the other, with the exception that revealed it. */
+  /** Describes the problem, with the exception that revealed it. */
   public MalformedFileException(
       Path file, String place, String found, String expected, Throwable cause) {
     this(file, place, found, expected);

@@ -13,19 +13,19 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * Records of bytes that are written one after the other and then read by number, from any thread,
- * so that there may be more of them than the heap holds.
+ * Byte records that are appended one by one and then read by index, from any thread, so that there
+ * may be more of them than fit in the heap.
  *
- * <p>They lie in two temporary files that are mapped into memory, the records and where each
- * begins, so that the heap holds nothing of them whatever their number; the operating system keeps
- * in memory what it has room for. The files are in {@code java.io.tmpdir}, which should not be a
- * file system in memory. Where the operating system allows it they lose their names before anything
- * is written, so that nothing is left of them however the process ends, and their space is free
- * once nobody refers to this any more; elsewhere they are deleted when the virtual machine ends.
+ * <p>They are kept in two memory-mapped temporary files, one of the records and one of where each
+ * begins, so that they take no heap whatever their number; the operating system caches what it has
+ * room for. The files are in {@code java.io.tmpdir}, which should not be an in-memory file system.
+ * Where the operating system allows it they are unlinked before anything is written, so that
+ * nothing is left of them however the process ends, and their space is freed once this object is
+ * unreachable; elsewhere they are deleted when the virtual machine exits.
  */
 public final class RecordFile {
-  private static final int ENTRY = Long.BYTES;
-  private static final int SEGMENT = 1 << 30;
+  private static final int ENTRY_BYTES = Long.BYTES;
+  private static final int SEGMENT_BYTES = 1 << 30;
 
   private final MappedByteBuffer[] records;
   private final MappedByteBuffer[] starts;
@@ -41,15 +41,15 @@ public final class RecordFile {
 
   /** Returns a writer into temporary files. */
   public static Writer writer() throws IOException {
-    return new Writer(SEGMENT);
+    return new Writer(SEGMENT_BYTES);
   }
 
-  /** Returns a writer of files that are mapped in pieces of a size, a multiple of 8. */
+  /** Returns a writer whose files are mapped in segments of the given size, a multiple of 8. */
   static Writer writer(int segment) throws IOException {
     return new Writer(segment);
   }
 
-  /** Returns how many records it holds. */
+  /** Returns the number of records. */
   public int size() {
     return size;
   }
@@ -57,7 +57,7 @@ public final class RecordFile {
   /** Returns a copy of a record's bytes. */
   public byte[] get(int index) {
     checkArgument(index >= 0 && index < size, "record %s of %s", index, size);
-    long entry = (long) index * ENTRY;
+    long entry = (long) index * ENTRY_BYTES;
     long at = starts[(int) (entry / segment)].getLong((int) (entry % segment));
     MappedByteBuffer in = records[(int) (at / segment)];
     int from = (int) (at % segment);
@@ -86,7 +86,7 @@ public final class RecordFile {
     /**
      * Appends a record.
      *
-     * @throws IOException if there is no room for it on the disk, for example
+     * @throws IOException if it cannot be written, for example because the disk is full
      */
     public void append(byte[] record) throws IOException {
       int needed = Math.addExact(Integer.BYTES, record.length);
@@ -97,25 +97,25 @@ public final class RecordFile {
           segment - Integer.BYTES);
       checkState(size < Integer.MAX_VALUE, "more than %s records", size);
       long left = segment - records.length % segment;
-      if (needed > left) { // no record lies in two segments
+      if (needed > left) { // a record must not cross a segment boundary
         records.skip((int) left);
       }
       starts.out.writeLong(records.length);
-      starts.length += ENTRY;
+      starts.length += ENTRY_BYTES;
       records.out.writeInt(record.length);
       records.out.write(record);
       records.length += needed;
       size++;
     }
 
-    /** Returns what was written; nothing can be appended any more. */
+    /** Ends writing and returns the records. */
     public RecordFile finish() throws IOException {
       try (this) {
         return new RecordFile(records.map(segment), starts.map(segment), segment, size);
       }
     }
 
-    /** Ends the writing; what {@link #finish} returned stays readable. */
+    /** Closes the files; what {@link #finish} returned stays readable. */
     @Override
     public void close() throws IOException {
       try (records) {
@@ -124,7 +124,7 @@ public final class RecordFile {
     }
   }
 
-  /** A file without a name, where the operating system has such. */
+  /** A temporary file, unlinked where the operating system allows it. */
   private static final class Temporary implements AutoCloseable {
     private final Path path;
     private final RandomAccessFile file;
@@ -136,13 +136,12 @@ public final class RecordFile {
       file = new RandomAccessFile(path.toFile(), "rw");
       try {
         Files.delete(path);
-      } catch (IOException e) { // an open file keeps its name
+      } catch (IOException e) { // open files cannot be deleted here
         path.toFile().deleteOnExit();
       }
       out = new DataOutputStream(new Buffered(this));
     }
 
-    /** Maps all of it, in pieces. */
     MappedByteBuffer[] map(int segment) throws IOException {
       out.flush();
       MappedByteBuffer[] pieces = new MappedByteBuffer[(int) ((length + segment - 1) / segment)];
@@ -174,7 +173,7 @@ public final class RecordFile {
     }
   }
 
-  /** Writes to the file in large pieces, and not through a channel, which an interrupt closes. */
+  /** Buffers writes to the file; not through a channel, which an interrupt would close. */
   private static final class Buffered extends OutputStream {
     private final Temporary to;
     private final byte[] buffer = new byte[1 << 16];

@@ -20,17 +20,16 @@ import java.util.Objects;
 import java.util.Set;
 
 /**
- * A safetensors file: eight bytes of header length, a JSON header, the tensors. Everything that the
- * header says is checked when the file is opened, so that reading cannot run out of it; a tensor of
- * a type that cannot be read is an error only when it is read.
+ * A safetensors file: eight bytes of header length, a JSON header, the tensors. The header is fully
+ * checked when the file is opened, so that reads stay within the file; a tensor of an unsupported
+ * type is an error only when it is read.
  *
- * <p>Reading is thread-safe, and an interrupted thread reads as any other. A file that is cut short
- * or written to while it is open is an {@link IOException} that names it: it is read, not mapped,
- * since touching what is gone from a mapped file is a fault of the machine. A file that is replaced
- * by another of its name is read on as it was.
+ * <p>Reading is thread-safe and works in an interrupted thread. If the file is truncated or written
+ * to while it is open, reading throws an {@link IOException} that names it; it is read rather than
+ * mapped, since touching the missing part of a mapped file would crash the JVM. If it is replaced
+ * by another file of the same name, reading continues from the original.
  *
- * <p><b>Closing</b> is the owner's; a file that nobody holds any longer is closed by the garbage
- * collector.
+ * <p>The owner closes it; an unreachable one is closed by the garbage collector.
  */
 public final class Safetensors implements AutoCloseable {
   private static final int BUFFER = 1 << 18;
@@ -38,7 +37,7 @@ public final class Safetensors implements AutoCloseable {
   /**
    * One tensor.
    *
-   * @param name name
+   * @param name unique in the file
    * @param dtype element type as the file names it
    * @param type element type
    * @param shape dimensions; none for a scalar
@@ -47,7 +46,7 @@ public final class Safetensors implements AutoCloseable {
    */
   public record Entry(
       String name, String dtype, ElementType type, List<Long> shape, long begin, long end) {
-    /** Returns the number of elements; of an unknown type the bytes. */
+    /** Returns the number of elements; the number of bytes if the type is unknown. */
     public long size() {
       return type.bits() == 0 ? end - begin : (end - begin) * 8 / type.bits();
     }
@@ -68,7 +67,7 @@ public final class Safetensors implements AutoCloseable {
     this.metadata = ImmutableMap.copyOf(header.metadata());
   }
 
-  /** What tells whether a file is the one that was opened, and has not been written to. */
+  /** Identifies a file and its state: to tell whether it was written to since it was opened. */
   private record Version(Object key, long size, long modified) {
     static Version of(Path file) throws IOException {
       BasicFileAttributes a = Files.readAttributes(file, BasicFileAttributes.class);
@@ -111,7 +110,7 @@ public final class Safetensors implements AutoCloseable {
                 ? "between 2 and the file's remaining "
                     + (size - 8)
                     + " bytes (truncated, or not safetensors?)"
-                : "at most " + SafetensorsHeader.LIMIT + " bytes, as the format has it");
+                : "at most " + SafetensorsHeader.LIMIT + " bytes, as the format defines");
       }
       SafetensorsHeader read = SafetensorsHeader.read(file, new Part(in, header), 8 + header, size);
       checkLayout(file, read.entries(), 8 + header, size);
@@ -127,7 +126,7 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  /** The next bytes of a file. */
+  /** The next {@code length} bytes of a file. */
   private static final class Part extends InputStream {
     private final RandomAccessFile in;
     private long left;
@@ -178,7 +177,6 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  /** Returns the file that it was opened from. */
   public Path file() {
     return file;
   }
@@ -193,12 +191,11 @@ public final class Safetensors implements AutoCloseable {
     return metadata;
   }
 
-  /** Returns whether there is a tensor of that name. */
   public boolean contains(String name) {
     return entries.containsKey(name);
   }
 
-  /** Returns a tensor's description. */
+  /** Returns the description of a tensor, which must exist. */
   public Entry entry(String name) {
     Entry e = entries.get(name);
     if (e == null) {
@@ -216,7 +213,6 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  /** Reads whole elements into a buffer, which is at their first byte. */
   private ByteBuffer bytes(Entry e, long firstElement, int count) throws IOException {
     byte[] bytes = new byte[count * e.type().bytes()];
     try {
@@ -241,7 +237,7 @@ public final class Safetensors implements AutoCloseable {
     return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  /** Another file of this name is none of our business: the one that was opened is still there. */
+  /** A different file under this name does not matter: the one that was opened still exists. */
   private void checkUnchanged() throws IOException {
     Version now;
     try {
@@ -340,7 +336,8 @@ public final class Safetensors implements AutoCloseable {
   }
 
   /**
-   * Returns the raw little-endian bytes of {@code count} elements of a whole number of bytes.
+   * Returns the raw little-endian bytes of {@code count} elements, whose type must have whole
+   * bytes.
    *
    * @throws UncheckedIOException if the file can no longer be read
    */
@@ -357,7 +354,7 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  /** Closes the file; tensors that have not been read no longer can be. */
+  /** Closes the file; no tensor can be read afterwards. */
   @Override
   public void close() throws IOException {
     closed = true;

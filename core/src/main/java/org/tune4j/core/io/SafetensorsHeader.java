@@ -17,20 +17,20 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The header of a safetensors file, read token by token: what a file of a hundred megabytes of
- * header costs is bounded by how much of it is kept.
+ * The header of a safetensors file. It is read token by token, so that even a header of a hundred
+ * megabytes costs only the memory of what is kept of it.
  */
 record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, String> metadata) {
-  /** Bytes of a header, as the format has it. */
+  /** Most bytes of a header, as the format defines. */
   static final long LIMIT = 100_000_000;
 
-  /** Tensors and entries of metadata; the largest models in use have ninety thousand. */
-  private static final int MEMBERS = 200_000;
+  /** Most tensors and metadata entries; the largest models in use have ninety thousand. */
+  private static final int MAX_ENTRIES = 200_000;
 
-  /** Characters of all names and metadata together. */
-  private static final long CHARACTERS = 16L << 20;
+  /** Most characters of all names and metadata together. */
+  private static final long MAX_CHARACTERS = 16L << 20;
 
-  private static final int DIMENSIONS = 64;
+  private static final int MAX_DIMENSIONS = 64;
 
   private static final JsonFactory JSON =
       JsonFactory.builder()
@@ -50,7 +50,7 @@ record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, Str
     try (JsonParser p = JSON.createParser(new InputStreamReader(in, UTF_8.newDecoder()))) {
       return new Reader(file, p, data, size).header();
     } catch (CharacterCodingException e) {
-      throw new MalformedFileException(file, "header", "bytes that are no UTF-8", "JSON", e);
+      throw new MalformedFileException(file, "header", "bytes that are not UTF-8", "JSON", e);
     } catch (JsonProcessingException e) {
       throw new MalformedFileException(file, "header", JsonFile.problem(e), "JSON", e);
     }
@@ -74,19 +74,19 @@ record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, Str
 
     SafetensorsHeader header() throws IOException {
       if (p.nextToken() != JsonToken.START_OBJECT) {
-        throw new MalformedFileException(file, "header", "JSON that is no object", "an object");
+        throw new MalformedFileException(file, "header", "JSON that is not an object", "an object");
       }
-      boolean described = false;
+      boolean hasMetadata = false;
       while (p.nextToken() != JsonToken.END_OBJECT) {
         String name = p.currentName();
         p.nextToken();
         if (name.equals("__metadata__")) {
-          if (described) {
+          if (hasMetadata) {
             throw twice(name);
           }
-          described = true;
+          hasMetadata = true;
           readMetadata();
-        } else if (entries.put(kept(name), entry(name)) != null) {
+        } else if (entries.put(counted(name), entry(name)) != null) {
           throw twice(name);
         }
       }
@@ -98,19 +98,19 @@ record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, Str
 
     private MalformedFileException twice(String name) {
       return new MalformedFileException(
-          file, "header", "Duplicate field '" + shown(name) + "'", "each name once");
+          file, "header", "Duplicate field '" + truncated(name) + "'", "each name once");
     }
 
-    private String kept(String text) throws MalformedFileException {
+    private String counted(String text) throws MalformedFileException {
       characters += text.length();
-      if (characters > CHARACTERS || entries.size() + metadata.size() >= MEMBERS) {
+      if (characters > MAX_CHARACTERS || entries.size() + metadata.size() >= MAX_ENTRIES) {
         throw new MalformedFileException(
             file,
             "header",
-            characters > CHARACTERS
-                ? "more than " + CHARACTERS + " characters of names and metadata"
-                : "more than " + MEMBERS + " tensors and entries of metadata",
-            "a header of a model (up to " + MEMBERS + " entries)");
+            characters > MAX_CHARACTERS
+                ? "more than " + MAX_CHARACTERS + " characters of names and metadata"
+                : "more than " + MAX_ENTRIES + " tensors and entries of metadata",
+            "a header of a model (up to " + MAX_ENTRIES + " entries)");
       }
       return text;
     }
@@ -118,21 +118,21 @@ record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, Str
     private void readMetadata() throws IOException {
       if (p.currentToken() != JsonToken.START_OBJECT) {
         throw new MalformedFileException(
-            file, "header, __metadata__", shown(p.getText()), "an object");
+            file, "header, __metadata__", truncated(p.getText()), "an object");
       }
       while (p.nextToken() != JsonToken.END_OBJECT) {
-        String key = kept(p.currentName());
+        String key = counted(p.currentName());
         JsonToken value = p.nextToken();
         if (value.isStructStart()) {
           throw new MalformedFileException(
-              file, "header, __metadata__, " + shown(key), "a structure", "a string");
+              file, "header, __metadata__, " + truncated(key), "a structure", "a string");
         }
-        metadata.put(key, kept(p.getText()));
+        metadata.put(key, counted(p.getText()));
       }
     }
 
     private Safetensors.Entry entry(String name) throws IOException {
-      String place = "tensor '" + shown(name) + "'";
+      String place = "tensor '" + truncated(name) + "'";
       String dtype = null;
       List<Long> shape = null;
       List<Long> offsets = null;
@@ -144,9 +144,9 @@ record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, Str
             case "dtype" -> {
               if (p.currentToken() != JsonToken.VALUE_STRING) {
                 throw new MalformedFileException(
-                    file, place + ", dtype", shown(p.getText()), "a type's name");
+                    file, place + ", dtype", truncated(p.getText()), "a type's name");
               }
-              dtype = shown(p.getText());
+              dtype = truncated(p.getText());
             }
             case "shape" -> shape = sizes(place + ", shape", "sizes from 0 on");
             case "data_offsets" -> offsets = sizes(place + ", data_offsets", "[begin, end]");
@@ -210,28 +210,28 @@ record SafetensorsHeader(Map<String, Safetensors.Entry> entries, Map<String, Str
           data + end);
     }
 
-    /** Reads an array of integers from 0 on. */
+    /** Reads an array of non-negative integers. */
     private List<Long> sizes(String place, String expected) throws IOException {
       if (p.currentToken() != JsonToken.START_ARRAY) {
-        throw new MalformedFileException(file, place, shown(p.getText()), "an array");
+        throw new MalformedFileException(file, place, truncated(p.getText()), "an array");
       }
       List<Long> sizes = new ArrayList<>(4);
       while (p.nextToken() != JsonToken.END_ARRAY) {
-        if (sizes.size() == DIMENSIONS) {
+        if (sizes.size() == MAX_DIMENSIONS) {
           throw new MalformedFileException(
-              file, place, "more than " + DIMENSIONS + " numbers", expected);
+              file, place, "more than " + MAX_DIMENSIONS + " numbers", expected);
         }
         if (p.currentToken() != JsonToken.VALUE_NUMBER_INT
             || p.getNumberType() == JsonParser.NumberType.BIG_INTEGER
             || p.getLongValue() < 0) {
-          throw new MalformedFileException(file, place, shown(p.getText()), expected);
+          throw new MalformedFileException(file, place, truncated(p.getText()), expected);
         }
         sizes.add(p.getLongValue());
       }
       return sizes;
     }
 
-    private static String shown(String text) {
+    private static String truncated(String text) {
       return text.length() <= 200 ? text : text.substring(0, 200) + "…";
     }
   }

@@ -15,8 +15,8 @@ import java.util.Map;
 
 /**
  * Writes a safetensors file, streaming each tensor in blocks, so that a model larger than the heap
- * can be written. Tensors are stored in the order in which they are added; wide element types
- * should come first if others rely on alignment.
+ * can be written. Tensors are stored in the order in which they are added; add wide element types
+ * first if readers rely on alignment.
  */
 public final class SafetensorsWriter {
   private static final int BLOCK = 1 << 18;
@@ -24,7 +24,7 @@ public final class SafetensorsWriter {
   /** Supplies a tensor's values in blocks. */
   @FunctionalInterface
   public interface FloatSource {
-    /** Reads elements {@code [first, first + count)} to the start of {@code into}. */
+    /** Copies elements {@code [first, first + count)} to the start of {@code into}. */
     void read(long first, float[] into, int count) throws IOException;
   }
 
@@ -38,8 +38,8 @@ public final class SafetensorsWriter {
   private final Map<String, String> metadata = new LinkedHashMap<>();
 
   /**
-   * Adds an entry of the header's metadata; {@code format: pt} is what loaders of PyTorch's
-   * ecosystem look for.
+   * Adds an entry to the header's metadata; loaders of the PyTorch ecosystem look for {@code
+   * format: pt}.
    */
   public SafetensorsWriter metadata(String key, String value) {
     metadata.put(key, value);
@@ -152,7 +152,7 @@ public final class SafetensorsWriter {
   }
 
   /**
-   * Writes everything; the file appears only once it is whole.
+   * Writes the file, which appears only once it is complete.
    *
    * @throws IOException if it cannot be written; the message names the file
    */

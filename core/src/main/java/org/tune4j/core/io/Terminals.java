@@ -6,16 +6,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 
-/**
- * Whether someone watches: lines that are drawn over are for terminals only, and would fill a log
- * with control codes.
- */
+/** Detects terminals: lines that are redrawn in place would fill a log with control codes. */
 public final class Terminals {
   private Terminals() {}
 
   /**
-   * Returns whether standard error is a terminal that can draw a line over, and the process is not
-   * one of continuous integration (environment variables {@code TERM} and {@code CI}).
+   * Returns whether standard error is a terminal that can redraw a line, outside of continuous
+   * integration (environment variables {@code TERM} and {@code CI}).
    */
   public static boolean onStandardError() {
     return capable(System.getenv(), System.getProperty("os.name", "").startsWith("Windows"))
@@ -43,7 +40,10 @@ public final class Terminals {
     return hasConsole() && !redirected();
   }
 
-  /** Since JDK 22 there is a console even without a terminal, which only its newer method tells. */
+  /**
+   * Since JDK 22 there is a console even without a terminal; only the newer {@code isTerminal}
+   * tells.
+   */
   @SuppressWarnings("SystemConsoleNull")
   private static boolean hasConsole() {
     java.io.Console console = System.console();
@@ -57,7 +57,7 @@ public final class Terminals {
     }
   }
 
-  /** A console does not tell of standard error; where there is a shell, it can. */
+  /** {@code Console} does not know about standard error, but a shell does, where there is one. */
   private static boolean redirected() {
     Path shell = Path.of("/bin/sh");
     if (!Files.isExecutable(shell)) {

@@ -38,9 +38,9 @@ public final class WeightFiles implements AutoCloseable {
   }
 
   /**
-   * Opens and checks all files that are there. As in transformers every tensor of a shard counts,
-   * whatever the index says of it; what the index says and no shard holds is an error once it is
-   * {@linkplain #file(String) asked for}.
+   * Opens and checks all files that exist. As in transformers, every tensor of a shard counts,
+   * whether or not the index lists it; a tensor that the index lists but no shard holds is an error
+   * once it is {@linkplain #file(String) asked for}.
    *
    * @throws NoSuchFileException if there are no weights
    * @throws MalformedFileException if a file is damaged
@@ -100,7 +100,9 @@ public final class WeightFiles implements AutoCloseable {
     return new WeightFiles(directory, byName, List.copyOf(shards.values()), placed);
   }
 
-  /** By name only: a path that begins with the directory's may be of a directory named "". */
+  /**
+   * By the name alone: {@code startsWith} does not work if the model's directory is the empty path.
+   */
   private static boolean isInside(String name) {
     try {
       Path path = Path.of(name).normalize();
@@ -113,7 +115,6 @@ public final class WeightFiles implements AutoCloseable {
     }
   }
 
-  /** Returns the directory that the files are in. */
   public Path directory() {
     return directory;
   }
@@ -123,7 +124,6 @@ public final class WeightFiles implements AutoCloseable {
     return byName.keySet();
   }
 
-  /** Returns whether there is a tensor of that name. */
   public boolean contains(String name) {
     return byName.containsKey(name);
   }
@@ -155,7 +155,7 @@ public final class WeightFiles implements AutoCloseable {
     return file;
   }
 
-  /** Returns the bytes of all tensors. */
+  /** Returns the size of all tensors together, in bytes. */
   public long bytes() {
     return byName.entrySet().stream()
         .mapToLong(
@@ -169,7 +169,7 @@ public final class WeightFiles implements AutoCloseable {
     }
   }
 
-  /** Closes all files; tensors that have not been read no longer can be. */
+  /** Closes all files; no tensor can be read afterwards. */
   @Override
   public void close() throws IOException {
     close(all);

@@ -13,28 +13,28 @@ import org.tune4j.core.engine.Tape;
 import org.tune4j.core.io.ElementType;
 
 /**
- * A frozen model that adapters are trained on: all that a trainer asks of one. {@link
- * LanguageModel} is one; a network of another kind implements this, with an {@link AdapterFactory}
- * for its layers, and is trained, validated, checkpointed and resumed like it.
+ * A frozen model that adapters are trained on, as a trainer sees it. {@link LanguageModel} is one;
+ * another kind of network implements this, with an {@link AdapterFactory} for its layers, to be
+ * trained, validated, checkpointed and resumed in the same way.
  *
- * <p>The methods of a step, {@link #addGradients} and {@link #losses}, are called by one who holds
- * the engine's {@linkplain Engine#lock() lock} and resets its arena afterwards. The same calls give
- * the same bits.
+ * <p>Callers of the methods of a step, {@link #addGradients} and {@link #losses}, hold the engine's
+ * {@linkplain Engine#lock() lock} and reset its arena afterwards. The same calls give the same
+ * bits.
  */
 public interface AdaptableModel extends AutoCloseable {
-  /** Returns what messages call it. */
+  /** Returns the name for messages. */
   String name();
 
   /**
-   * Returns all that determines what it computes, on one line: its kind, size and weights. A run is
-   * only resumed on a model that says the same.
+   * Returns everything that determines what it computes, on one line: its kind, size and weights. A
+   * run is only resumed on a model with the same fingerprint.
    */
   String fingerprint();
 
-  /** Returns what it runs on, and what the parameters of its adapters lie in. */
+  /** Returns the engine that it runs on and that holds the parameters of its adapters. */
   Engine engine();
 
-  /** Returns what adapters can be attached to; the members of each have names. */
+  /** Returns the groups of named weights that adapters can be attached to. */
   ImmutableList<ProjectionGroup> groups();
 
   /**
@@ -44,7 +44,7 @@ public interface AdaptableModel extends AutoCloseable {
    */
   void requireOpen();
 
-  /** Returns where it can be loaded from again, if anywhere. */
+  /** Returns the directory that it can be loaded from again, if any. */
   default Optional<Path> source() {
     return Optional.empty();
   }
@@ -52,8 +52,9 @@ public interface AdaptableModel extends AutoCloseable {
   // ---- data
 
   /**
-   * Returns what encodes tasks for it. A network whose inputs are no tokens can give examples their
-   * {@linkplain org.tune4j.core.data.EncodedExample#example index} alone and look the rest up.
+   * Returns an encoder of tasks for this model. A network whose inputs are not tokens can encode
+   * only the {@linkplain org.tune4j.core.data.EncodedExample#example index} of examples and look up
+   * the rest.
    *
    * @param maxLength most tokens of an example
    * @param policy what happens to longer ones
@@ -65,26 +66,26 @@ public interface AdaptableModel extends AutoCloseable {
 
   /**
    * Runs a pass forward and backward and adds the gradient of {@code sum over targets (weight of
-   * the lane * loss)} to those of all {@linkplain Adapter#trainable() trainable} adapters.
+   * the lane * loss)} to the gradients of all {@linkplain Adapter#trainable() trainable} adapters.
    *
-   * @param weights of each lane's losses
-   * @param mode {@link Tape.Mode#RECORDING}, or {@link Tape.Mode#CHECKPOINTING} to keep little and
-   *     compute it again
+   * @param weights factor of each lane's losses
+   * @param mode {@link Tape.Mode#RECORDING}, or {@link Tape.Mode#CHECKPOINTING} to recompute
+   *     activations instead of keeping them
    * @param seed determines dropout, if there is any
-   * @param pause run between operations: it lets others have turns, and may end the step by an
+   * @param pause run between operations: it may let other steps run, or abort this one by an
    *     exception
    * @return the losses, unweighted
    */
   PassLosses addGradients(Pass pass, float[] weights, Tape.Mode mode, long seed, Runnable pause);
 
   /**
-   * Runs a pass for its losses, without dropout.
+   * Computes the losses of a pass, without dropout.
    *
    * @param pause as in {@link #addGradients}
    */
   PassLosses losses(Pass pass, Runnable pause);
 
-  /** Runs a pass for its losses, as a step of its own. */
+  /** Computes the losses of a pass, without dropout, as a step of its own. */
   default PassLosses losses(Pass pass) {
     engine().lock().lock();
     try {
@@ -99,12 +100,12 @@ public interface AdaptableModel extends AutoCloseable {
   }
 
   /**
-   * Reckons the memory that training takes beyond the model as it is; nothing if that is not known.
+   * Estimates the memory that training takes in addition to the loaded model; empty if unknown.
    *
    * @param rows tokens of a pass
    * @param longest tokens of the longest example
-   * @param trainable parameters in training
-   * @param merges how often adapters are {@linkplain #withMerged merged}
+   * @param trainable number of trained parameters
+   * @param merges number of times that adapters are {@linkplain #withMerged merged}
    */
   default Optional<MemoryEstimate> trainingMemory(
       int rows, int longest, long trainable, Tape.Mode mode, int merges) {
@@ -115,18 +116,18 @@ public interface AdaptableModel extends AutoCloseable {
 
   /**
    * Returns a model of the same kind with adapters merged into its weights, in order; this one is
-   * left alone. It is closed before this one.
+   * unchanged. The caller closes it before this one.
    *
-   * @param directory where it is or will be saved: what its adapters name as their base
-   * @throws UnsupportedOperationException if that cannot be done: strategies that merge are not for
-   *     this model
+   * @param directory where it is or will be saved, which its adapters will name as their base
+   * @throws UnsupportedOperationException if adapters cannot be merged, so that strategies which
+   *     merge do not support this model
    */
   default AdaptableModel withMerged(List<? extends Adapter> adapters, Path directory) {
     throw new UnsupportedOperationException(name() + " cannot have adapters merged into it");
   }
 
   /**
-   * Saves it, replacing what was there once all is written.
+   * Saves the model, replacing what was there once everything is written.
    *
    * @throws UnsupportedOperationException if it cannot be saved
    */

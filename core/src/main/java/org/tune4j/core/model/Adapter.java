@@ -11,45 +11,42 @@ import org.tune4j.core.engine.ProjectionAdapter;
 
 /**
  * A set of small trainable changes to a frozen {@link AdaptableModel}, one per adapted projection,
- * embedding or output head. Several may be loaded on one model and chosen per call. Implementations
- * pass {@code AdapterContract}.
+ * embedding or output head. A model may have several, chosen per call. Implementations pass {@code
+ * AdapterContract}.
  *
- * <p>Not thread-safe while it is trained; any number of threads may use it for inference otherwise.
- * Closing frees its parameters.
+ * <p>Not thread-safe while it is trained; otherwise any number of threads may use it for inference.
+ * Closing it frees its parameters.
  */
 public interface Adapter extends AutoCloseable {
-  /** Returns its name, unique among the adapters of a run. */
+  /** Returns the name, which is unique among the adapters of a run. */
   String name();
 
-  /** Returns the model that it was made for and works on. */
+  /** Returns the model that it was created for. */
   AdaptableModel model();
 
-  /** Returns its parameters, in one flat buffer. */
+  /** Returns all parameters, in one flat buffer. */
   Parameters parameters();
 
   /**
-   * Returns what it does to a group's output; nothing if it leaves the group alone, or if the group
+   * Returns its effect on a group's output; empty if it does not adapt the group, or if the group
    * is an embedding.
    */
   Optional<ProjectionAdapter> on(ProjectionGroup group);
 
-  /** Returns what it does to rows of an embedding; nothing if it leaves that alone. */
+  /** Returns its effect on rows of an embedding; empty if it does not adapt it. */
   default Optional<EmbeddingAdapter> onRows(ProjectionGroup embedding) {
     return Optional.empty();
   }
 
-  /** Returns whether gradients of its parameters are formed. */
+  /** Returns whether its parameters receive gradients. */
   boolean trainable();
 
-  /**
-   * Stops (or resumes) the forming of gradients: a frozen adapter takes part in the forward pass
-   * only.
-   */
+  /** Freezes or unfreezes the adapter: a frozen one only takes part in the forward pass. */
   void setTrainable(boolean trainable);
 
   /**
-   * Adds it to the model's own weights, on top of what was merged before; run the model without it
-   * from then on. {@link ProjectionGroup#restore()} undoes all merges.
+   * Merges it into the model's own weights, on top of earlier merges; run the model without it from
+   * then on. {@link ProjectionGroup#restore()} undoes all merges.
    *
    * @throws UnsupportedOperationException if this kind of adapter cannot be merged
    */
@@ -69,11 +66,11 @@ public interface Adapter extends AutoCloseable {
 
   /**
    * Returns a group's weights with this adapter merged in, computed when they are read; {@code
-   * sources} themselves where it leaves the group alone.
+   * sources} itself if it does not adapt the group.
    *
    * @param group of {@link #model()}
-   * @param sources what to merge into, one per member of the group: its own weights, or those with
-   *     other adapters in them
+   * @param sources the weights to merge into, one per member of the group; other adapters may
+   *     already be merged into them
    * @throws UnsupportedOperationException if this kind of adapter cannot be merged
    */
   default List<MatrixSource> merged(ProjectionGroup group, List<MatrixSource> sources) {
@@ -82,8 +79,8 @@ public interface Adapter extends AutoCloseable {
   }
 
   /**
-   * Writes it to a directory in its ecosystem's format (PEFT), replacing what was there only once
-   * all is written.
+   * Saves it to a directory in the format of its ecosystem (PEFT), replacing what was there once
+   * everything is written.
    */
   void save(Path directory) throws IOException;
 

@@ -3,27 +3,28 @@ package org.tune4j.core.model;
 import java.util.List;
 
 /**
- * Makes one adapter of several, without data: what a training stage does at its end that serves by
- * what others learned. {@code toString} says all that determines the result: it is shown in the
- * plan, and a run is only resumed with a combination that says the same.
+ * Combines several adapters into one, without data; done at the end of a training stage whose
+ * result is made from other stages' adapters. {@code toString} describes everything that determines
+ * the result: it is shown in the plan, and a run is only resumed with a combination of the same
+ * description.
  */
 public interface AdapterCombination {
   /**
-   * Checks, before anything is trained, that adapters of a kind can be combined so.
+   * Checks, before anything is trained, that adapters of a kind can be combined in this way.
    *
-   * @param factory what makes them
-   * @throws IllegalArgumentException if they cannot; the message names why
+   * @param factory creates the adapters
+   * @throws IllegalArgumentException if they cannot; the message says why
    */
   void require(AdapterFactory factory);
 
   /**
-   * Returns the combined adapter, frozen; the given ones stay as they are. The same adapters and
-   * weights give the same bits. All that training would change of it is in its {@linkplain
+   * Returns the combined adapter, frozen; the given ones are unchanged. The same adapters and
+   * weights give the same bits. Its whole trainable state is in its {@linkplain
    * Adapter#parameters() parameters}.
    *
    * @param adapters on one model, at least one
    * @param weights one for each
-   * @throws IllegalArgumentException if they do not go together; the message names what differs
+   * @throws IllegalArgumentException if they are incompatible; the message names what differs
    */
   Adapter combine(String name, List<? extends Adapter> adapters, double... weights);
 }

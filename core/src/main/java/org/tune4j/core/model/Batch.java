@@ -5,14 +5,13 @@ import static com.google.common.base.Preconditions.checkArgument;
 import org.tune4j.core.engine.Spans;
 
 /**
- * Sequences packed end to end, without padding between them. A final segment of task -1 may fill
- * the batch up to a rounded number of rows, so that engines see few shapes.
+ * Sequences packed end to end, without padding between them. Filler segments, of task -1, may round
+ * up the number of rows, so that engines see few different shapes.
  *
  * @param ids token of each row
  * @param positions position of each row within its sequence
- * @param segmentStart first row of each segment, and the number of rows at the end: one entry more
- *     than there are segments
- * @param targets token that each row is to predict, or -1 where there is no loss
+ * @param segmentStart first row of each segment, followed by the number of rows
+ * @param targets token that each row is to predict, or -1 for no loss
  * @param segmentTask index of each segment's task; -1 for filler
  * @param branch branch of each row as in {@link Spans}, or null
  */
@@ -38,7 +37,7 @@ public record Batch(
         n);
   }
 
-  /** Returns one sequence as a batch, predicting each next token. */
+  /** Returns a batch of one sequence, predicting each next token. */
   public static Batch of(int[] ids) {
     int n = ids.length;
     int[] positions = new int[n];
@@ -60,7 +59,7 @@ public record Batch(
     return segmentTask.length;
   }
 
-  /** Returns attention within segments. */
+  /** Returns the spans of attention within segments. */
   public Spans spans() {
     return Spans.tree(segmentStart, branch);
   }

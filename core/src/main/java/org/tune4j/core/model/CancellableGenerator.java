@@ -7,7 +7,7 @@ import java.util.function.Consumer;
 import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.Tokenizer;
 
-/** A generator whose generations end when asked to, each of them. */
+/** A generator that also ends each generation when {@code ended} returns true. */
 record CancellableGenerator(TextGenerator generator, BooleanSupplier ended)
     implements TextGenerator {
   @Override

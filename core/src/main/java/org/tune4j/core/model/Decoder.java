@@ -6,9 +6,9 @@ import org.tune4j.core.engine.AttentionShape;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 
-/** The network of a model, as its {@link Architecture} makes it. */
+/** The network of a model, created by its {@link Architecture}. */
 public interface Decoder {
-  /** How queries meet keys and values: within a batch, or in a cache. */
+  /** Attention with keys and values of the batch, or of a cache. */
   @FunctionalInterface
   interface Attention {
     /**
@@ -23,8 +23,8 @@ public interface Decoder {
   /**
    * Returns the residual stream after the last layer: F32 {@code [ids.length, hidden]}.
    *
-   * @param length tokens of the longest sequence of which this runs a part; what rotary embedding
-   *     depends on where it is scaled with the length
+   * @param length tokens of the longest sequence that is run, possibly in several parts; some
+   *     scalings of rotary embedding depend on it
    */
   Tensor residual(
       Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing);
@@ -33,8 +33,8 @@ public interface Decoder {
   Tensor finalNorm(Tape tape, Tensor residual);
 
   /**
-   * Returns what the output head takes of the normed residual stream: that itself, unless the
-   * family scales its logits.
+   * Returns the input of the output head: the normed residual stream itself, unless the family
+   * scales its logits.
    */
   default Tensor headInput(Tape tape, Tensor normed) {
     return normed;
@@ -44,11 +44,11 @@ public interface Decoder {
   ProjectionGroup head();
 
   /**
-   * Returns all that adapters change, embeddings and head included, in the order in which PyTorch
-   * lists the modules.
+   * Returns everything that adapters can change, including embeddings and head, in the order of
+   * PyTorch's modules.
    */
   ImmutableList<ProjectionGroup> groups();
 
-  /** Returns a network that differs in its {@link #groups()} only. */
+  /** Returns a network that differs only in its {@link #groups()}. */
   Decoder withGroups(UnaryOperator<ProjectionGroup> replacement);
 }

@@ -14,15 +14,14 @@ import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.WeightFiles;
 
 /**
- * Weights of a model directory, read when asked for. Names are those of the causal language model;
- * files of the bare model, which lack the {@linkplain Architecture#prefix() prefix}, serve as well.
- * Tensors that nobody asks for are ignored, whatever they hold: older checkpoints carry buffers
- * such as {@code attn.bias}.
+ * Weights of a model directory, read on demand. Names are those of the causal language model; files
+ * of the bare model, which lack the {@linkplain Architecture#prefix() prefix}, work as well. Other
+ * tensors are ignored: older checkpoints have buffers such as {@code attn.bias}.
  */
 final class FileWeights implements Weights {
   private static final Logger LOG = LoggerFactory.getLogger(FileWeights.class);
   private static final String HEAD = "lm_head.weight";
-  private static final int AT_ONCE = 1 << 18; // elements
+  private static final int BLOCK = 1 << 18; // elements
 
   private final WeightFiles files;
   private final String prefix;
@@ -33,10 +32,10 @@ final class FileWeights implements Weights {
   private record Found(Safetensors file, String name) {}
 
   /**
-   * Compares what the configuration says with what the files hold, before anything is allocated:
-   * the sizes, and whether the output head is the embedding.
+   * Checks the configuration against the files before anything is allocated: the sizes, and whether
+   * the output head is tied to the embedding.
    *
-   * @throws IOException if they do not fit or cannot be read
+   * @throws IOException if they do not match or cannot be read
    */
   FileWeights(WeightFiles files, ModelConfig config) throws IOException {
     this.files = files;
@@ -45,9 +44,9 @@ final class FileWeights implements Weights {
     int vocabulary = config.vocabularySize();
     int hidden = config.hiddenSize();
     try {
-      // transformers ties both ways: a file that has only the head serves as one with the embedding
+      // transformers ties both ways: a file may have only the head and no embedding
       headIsEmbedding =
-          config.tiedHead() && !files.contains(stored(embedding)) && files.contains(HEAD);
+          config.tiedHead() && !files.contains(nameInFiles(embedding)) && files.contains(HEAD);
       find(headIsEmbedding ? HEAD : embedding, vocabulary, hidden);
       Architecture.StoredMatrix last = config.architecture().lastMatrix(config);
       find(last.name(), last.rows(), last.cols());
@@ -60,17 +59,19 @@ final class FileWeights implements Weights {
     }
   }
 
-  /** Returns the configuration, with a head of its own if the files hold another one. */
+  /** Returns the configuration, untied if the files have a head that differs from the embedding. */
   ModelConfig config() {
     return config;
   }
 
-  /** Whether the head is another matrix than the embedding that the configuration ties it to. */
+  /**
+   * Returns whether the stored head differs from the embedding that the configuration ties it to.
+   */
   private boolean headDiffers(ModelConfig config) {
     int cols = config.hiddenSize();
     MatrixSource tokens = matrix(embedding, config.vocabularySize(), cols);
     MatrixSource head = matrix(HEAD, config.vocabularySize(), cols);
-    int block = Math.max(1, Math.min(config.vocabularySize(), AT_ONCE / cols));
+    int block = Math.max(1, Math.min(config.vocabularySize(), BLOCK / cols));
     float[] a = new float[block * cols];
     float[] b = new float[block * cols];
     for (int row = 0; row < config.vocabularySize(); row += block) {
@@ -80,7 +81,7 @@ final class FileWeights implements Weights {
       for (int i = 0; i < count * cols; i++) {
         if (a[i] != b[i]) {
           LOG.warn(
-              "{} ties the output head to the embedding, but {} holds a {} that differs from {}: the stored head is used, as transformers does. Set tie_word_embeddings to false to say so.",
+              "{} ties the output head to the embedding, but {} has a {} that differs from {}: using the stored head, as transformers does. Set tie_word_embeddings to false to avoid this warning.",
               ModelConfig.FILE,
               files.directory(),
               HEAD,
@@ -92,8 +93,8 @@ final class FileWeights implements Weights {
     return false;
   }
 
-  /** Returns a name as the files have it. */
-  private String stored(String name) {
+  /** Returns the name of a tensor in the files. */
+  private String nameInFiles(String name) {
     if (files.contains(name)) {
       return name;
     }
@@ -106,25 +107,25 @@ final class FileWeights implements Weights {
 
   private Found find(String name, long... shape) {
     try {
-      String stored = stored(name);
-      Safetensors file = files.file(stored);
-      Safetensors.Entry entry = file.entry(stored);
+      String nameInFiles = nameInFiles(name);
+      Safetensors file = files.file(nameInFiles);
+      Safetensors.Entry entry = file.entry(nameInFiles);
       List<Long> expected = Arrays.stream(shape).boxed().toList();
       if (!entry.shape().equals(expected)) {
         throw new MalformedFileException(
             file.file(),
-            "tensor '" + stored + "', shape",
+            "tensor '" + nameInFiles + "', shape",
             text(entry.shape()),
-            text(expected) + " as " + ModelConfig.FILE + " says");
+            text(expected) + ", according to " + ModelConfig.FILE);
       }
       if (!entry.type().isFloat()) {
         throw new MalformedFileException(
             file.file(),
-            "tensor '" + stored + "', dtype",
+            "tensor '" + nameInFiles + "', dtype",
             entry.dtype(),
             "a floating-point type (quantised weights are not supported)");
       }
-      return new Found(file, stored);
+      return new Found(file, nameInFiles);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -157,10 +158,11 @@ final class FileWeights implements Weights {
       implements MatrixSource {
     @Override
     public void read(int row, int count, float[] into) {
-      // lines of the file: one input feature each; whole and several a time if most is wanted
+      // a line of the file is an input feature; whole lines, several at a time, if most rows are
+      // read
       boolean whole = 4L * count >= rows;
       int width = whole ? rows : count;
-      int lines = whole ? Math.max(1, Math.min(cols, AT_ONCE / rows)) : 1;
+      int lines = whole ? Math.max(1, Math.min(cols, BLOCK / rows)) : 1;
       float[] block = new float[lines * width]; // [lines, width]
       for (int c = 0; c < cols; c += lines) {
         int n = Math.min(lines, cols - c);

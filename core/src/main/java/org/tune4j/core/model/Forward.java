@@ -8,7 +8,7 @@ import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.engine.Tensor;
 
-/** Batches through a decoder: what they may hold, the layers, and the output head's two uses. */
+/** Runs batches through a decoder: checks, layers, and the output head for losses or logits. */
 final class Forward {
   private final ModelConfig config;
   private final ModelFiles files;
@@ -19,8 +19,9 @@ final class Forward {
   }
 
   /** Returns the residual stream after the last layer: F32 {@code [batch.rows(), hidden]}. */
-  Tensor residual(Decoder on, Tape tape, Batch batch, Routing routing) {
-    return on.residual(tape, batch.ids(), batch.positions(), length(batch), within(batch), routing);
+  Tensor residual(Decoder decoder, Tape tape, Batch batch, Routing routing) {
+    return decoder.residual(
+        tape, batch.ids(), batch.positions(), length(batch), within(batch), routing);
   }
 
   private static int length(Batch batch) {
@@ -28,13 +29,13 @@ final class Forward {
   }
 
   /**
-   * Returns the cross-entropy of the rows with a target, as {@link LanguageModel#loss(Tape, Batch,
-   * Routing, float[])} says.
+   * Returns the cross-entropy of the rows with a target; see {@link LanguageModel#loss(Tape, Batch,
+   * Routing, float[])}.
    *
    * @param x residual stream, F32 {@code [n, hidden]}
    */
   static LossResult headLoss(
-      Decoder on, Tape tape, Tensor x, Batch batch, Routing routing, float[] rowWeights) {
+      Decoder decoder, Tape tape, Tensor x, Batch batch, Routing routing, float[] rowWeights) {
     int[] rows = batch.lossRows();
     checkArgument(
         rowWeights == null || rowWeights.length == rows.length,
@@ -52,27 +53,33 @@ final class Forward {
     int[] targets = Arrays.stream(rows).map(r -> batch.targets()[r]).toArray();
     Tensor selected =
         rows.length == batch.rows() ? x : tape.selectRows(x, rows); // F32 [rows, hidden]
-    Tensor h = on.headInput(tape, on.finalNorm(tape, selected)); // [rows, hidden]
+    Tensor h = decoder.headInput(tape, decoder.finalNorm(tape, selected)); // [rows, hidden]
     return new LossResult(
         rows,
         tape.headLoss(
-            h, on.head().weights(), routing.select(rows).on(on.head()), targets, factors));
+            h,
+            decoder.head().weights(),
+            routing.select(rows).on(decoder.head()),
+            targets,
+            factors));
   }
 
   /** Returns the logits of all rows of {@code x}: F32 {@code [rows, vocabulary]}. */
-  static Tensor logits(Decoder on, Tape tape, Tensor x, Routing routing) {
+  static Tensor logits(Decoder decoder, Tape tape, Tensor x, Routing routing) {
     return tape.logits(
-        on.headInput(tape, on.finalNorm(tape, x)), on.head().weights(), routing.on(on.head()));
+        decoder.headInput(tape, decoder.finalNorm(tape, x)),
+        decoder.head().weights(),
+        routing.on(decoder.head()));
   }
 
   /**
    * Returns the logits of some rows of the residual stream: F32 {@code [rows.length, vocabulary]}.
    *
    * @param rows ascending
-   * @param routing of all rows
+   * @param routing of all rows of {@code x}
    */
-  static Tensor logits(Decoder on, Tape tape, Tensor x, int[] rows, Routing routing) {
-    return logits(on, tape, tape.selectRows(x, rows), routing.select(rows));
+  static Tensor logits(Decoder decoder, Tape tape, Tensor x, int[] rows, Routing routing) {
+    return logits(decoder, tape, tape.selectRows(x, rows), routing.select(rows));
   }
 
   private Decoder.Attention within(Batch batch) {
@@ -92,7 +99,7 @@ final class Forward {
             qkv, spans, new AttentionShape(s.heads(), s.kvHeads(), s.headDim(), s.scale(), 0));
   }
 
-  /** Checks that tokens are in the vocabulary, and positions in the context. */
+  /** Checks that tokens are in the vocabulary and positions in the context. */
   void check(Batch batch) {
     for (int i = 0; i < batch.rows(); i++) {
       checkToken(batch.ids()[i]);

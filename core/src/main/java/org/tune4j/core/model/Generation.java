@@ -3,10 +3,10 @@ package org.tune4j.core.model;
 import com.google.common.collect.ImmutableList;
 
 /**
- * What was generated from one prompt.
+ * The text generated from one prompt.
  *
  * @param prompt the prompt's tokens
- * @param tokens the generated tokens, an end token included
+ * @param tokens the generated tokens, including an end token
  * @param text the generated text without special tokens and without the stop sequence; empty if the
  *     model has no tokenizer
  * @param finish why it ended
@@ -19,7 +19,7 @@ public record Generation(
     END_TOKEN,
     /** A stop sequence appeared. */
     STOP_SEQUENCE,
-    /** As many tokens as asked for. */
+    /** {@link GenerationConfig#maxNewTokens} tokens were generated. */
     LENGTH,
     /** The model's context is full. */
     CONTEXT_FULL,

@@ -9,19 +9,19 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * How text is generated. The default is greedy: always the likeliest token, up to 128 of them.
+ * How text is generated. The default is greedy: up to 128 tokens, each the likeliest.
  *
- * <p>With a temperature above 0 tokens are drawn from {@code softmax(logits / temperature)}, first
- * cut to the {@code topK} likeliest tokens, then to the fewest that together have probability
- * {@code topP} (nucleus sampling, Holtzman et al. 2020), in the order of transformers.
+ * <p>With a temperature above 0, tokens are sampled from {@code softmax(logits / temperature)},
+ * restricted first to the {@code topK} likeliest tokens, then to the fewest whose total probability
+ * is {@code topP} (nucleus sampling, Holtzman et al. 2020), in the order of transformers.
  *
  * @param maxNewTokens most tokens to generate
  * @param temperature 0 for greedy
- * @param topK 0 for no such cut
- * @param topP 1 for no such cut
+ * @param topK 0 for no restriction
+ * @param topP 1 for no restriction
  * @param stop texts that end generation; they are not part of the result
- * @param seed determines what is drawn; prompt {@code i} of several draws its own stream
- * @param endTokens tokens that end generation; if absent the model's own, if empty none
+ * @param seed determines the samples; each of several prompts has its own random stream
+ * @param endTokens tokens that end generation; if absent, the model's own
  */
 public record GenerationConfig(
     int maxNewTokens,
@@ -49,7 +49,7 @@ public record GenerationConfig(
     checkArgument(stop.stream().noneMatch(String::isEmpty), "a stop sequence is empty");
   }
 
-  /** Returns this configuration with other end tokens and further texts that end generation. */
+  /** Returns this configuration with other end tokens and additional stop sequences. */
   GenerationConfig endingWith(Set<Integer> tokens, List<String> texts) {
     return toBuilder()
         .stop(ImmutableList.<String>builder().addAll(stop).addAll(texts).build())
@@ -72,7 +72,7 @@ public record GenerationConfig(
     return new Builder(this);
   }
 
-  /** Builds a {@link GenerationConfig}; the order in which options are set does not matter. */
+  /** Builds a {@link GenerationConfig}. */
   public static final class Builder {
     private int maxNewTokens = 128;
     private double temperature;
@@ -129,7 +129,7 @@ public record GenerationConfig(
       return this;
     }
 
-    /** Sets what determines the draws. */
+    /** Sets the seed of sampling. */
     public Builder seed(long value) {
       seed = value;
       return this;
@@ -141,7 +141,7 @@ public record GenerationConfig(
       return this;
     }
 
-    /** Returns what was set, with the defaults for the rest. */
+    /** Builds the configuration. */
     public GenerationConfig build() {
       return new GenerationConfig(maxNewTokens, temperature, topK, topP, stop, seed, endTokens);
     }

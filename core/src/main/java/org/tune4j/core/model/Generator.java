@@ -16,13 +16,13 @@ import org.tune4j.core.model.Generation.Finish;
 import org.tune4j.core.text.Tokenizer;
 
 /**
- * Generation with a key/value cache: prompts are run packed, in chunks, then all unfinished
- * sequences advance by a token a step. The engine is locked for a step at a time.
+ * Generation with a key/value cache: prompts are run packed and in chunks, then all unfinished
+ * sequences advance by one token per step. The engine is locked for one step at a time.
  */
 final class Generator {
   private static final int PREFILL_ROWS = 1024;
-  private static final int SEQUENCES = 64;
-  private static final long CACHE_BYTES = 512L << 20;
+  private static final int MAX_SEQUENCES = 64;
+  private static final long MAX_CACHE_BYTES = 512L << 20;
 
   private final LanguageModel model;
   private final GenerationConfig config;
@@ -52,24 +52,25 @@ final class Generator {
     }
     ModelConfig m = model.config();
     long bytesPerRow = 2L * m.layers() * m.kvCols() * model.engine().computeType().bytes();
-    long rowLimit = Math.max(1, CACHE_BYTES / bytesPerRow);
+    long rowLimit = Math.max(1, MAX_CACHE_BYTES / bytesPerRow);
     int from = 0;
     while (from < all.size()) {
       int to = from;
       long rows = 0;
       while (to < all.size()
-          && (to == from || (to - from < SEQUENCES && rows + all.get(to).capacity <= rowLimit))) {
+          && (to == from
+              || (to - from < MAX_SEQUENCES && rows + all.get(to).capacity <= rowLimit))) {
         all.get(to).cacheStart = (int) rows;
         rows += all.get(to).capacity;
         to++;
       }
-      wave(all.subList(from, to), (int) rows);
+      generateBatch(all.subList(from, to), (int) rows);
       from = to;
     }
     return all.stream().map(Sequence::result).toList();
   }
 
-  private void wave(List<Sequence> sequences, int rows) {
+  private void generateBatch(List<Sequence> sequences, int rows) {
     if (cancelled()) {
       sequences.forEach(s -> s.finish(Finish.CANCELLED));
       return;
@@ -94,7 +95,7 @@ final class Generator {
         advance(active.stream().map(s -> new Piece(s, s.length, 1)).toList(), longest, cache);
       }
     } finally {
-      model.engine().lock().lock(); // also if the model was closed meanwhile
+      model.engine().lock().lock(); // not step(): the model may have been closed meanwhile
       try {
         cache.close();
       } finally {
@@ -106,7 +107,7 @@ final class Generator {
   private void prefill(List<Sequence> sequences, KvCache cache) {
     List<Piece> pieces = new ArrayList<>();
     int room = PREFILL_ROWS;
-    // chunks or not, a prompt is one sequence
+    // a chunked prompt still is one sequence
     int longest = sequences.stream().mapToInt(s -> s.prompt.length).max().orElse(0);
     for (Sequence s : sequences) {
       for (int from = 0; from < s.prompt.length; ) {
@@ -126,12 +127,12 @@ final class Generator {
     }
   }
 
-  /** Tokens {@code [from, from + count)} of a sequence, the earlier ones being in the cache. */
+  /** Tokens {@code [from, from + count)} of a sequence, whose earlier tokens are in the cache. */
   private record Piece(Sequence sequence, int from, int count) {}
 
   /**
-   * Runs pieces through the model, and lets each sequence whose last token is among them take its
-   * next one; {@code longest} is the length of the longest of them.
+   * Runs pieces through the model and samples the next token of each sequence that is complete
+   * then; {@code longest} is the length of the longest sequence.
    */
   private void advance(List<Piece> pieces, int longest, KvCache cache) {
     int n = pieces.stream().mapToInt(Piece::count).sum();
@@ -233,7 +234,7 @@ final class Generator {
       return position < prompt.length ? prompt[position] : tokens.get(position - prompt.length);
     }
 
-    /** Tokens that are not in the cache yet. */
+    /** Returns the number of tokens that are not in the cache yet. */
     int pending() {
       return prompt.length + tokens.size() - length;
     }
@@ -266,7 +267,9 @@ final class Generator {
     }
   }
 
-  /** Passes text on as it grows, holding back what may turn out to be a stop sequence. */
+  /**
+   * Streams text as it grows, holding back what may turn out to be the start of a stop sequence.
+   */
   private final class TextStream {
     private final Tokenizer.StreamingDecoder decoder;
     private final StringBuilder released = new StringBuilder();
@@ -276,7 +279,7 @@ final class Generator {
       this.decoder = decoder;
     }
 
-    /** Takes a token; returns whether a stop sequence appeared. */
+    /** Adds a token; returns whether a stop sequence appeared. */
     boolean add(int token) {
       return append(decoder.add(token));
     }

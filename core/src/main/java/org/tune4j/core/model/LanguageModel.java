@@ -40,20 +40,20 @@ import org.tune4j.core.text.Tokenizer;
  * <p><b>Threads.</b> Any thread may call any method. The engine runs one step at a time: each call
  * without a {@link Tape} takes the engine's lock for a step, and generation takes it for one token
  * at a time, so that several generations, with different adapters, advance in turns. Calls with a
- * tape are parts of a step of the caller's, who holds {@link Engine#lock()} from the first
+ * tape are parts of the caller's step; the caller holds {@link Engine#lock()} from the first
  * operation to {@link Engine#resetArena()}. An adapter must not be trained, merged or closed while
  * another thread uses it.
  *
- * <p><b>Adapters</b> belong to the model that they were made for or loaded on. One of another
- * model, even of the same files loaded again, is refused by name with an {@link
- * IllegalArgumentException}, a closed one with an {@link IllegalStateException}. Adapters that
- * belong to a model made from this one by {@link #withMerged} bring that model along: they run on
- * its weights.
+ * <p><b>Adapters</b> belong to the model that they were created for or loaded on. An adapter of
+ * another model, even of the same files loaded again, is refused with an {@link
+ * IllegalArgumentException}, a closed one with an {@link IllegalStateException}; both name it.
+ * Adapters of a model derived from this one by {@link #withMerged} may be used here as well: they
+ * run on that model's weights.
  *
- * <p><b>Closing</b> frees the weights, and the engine unless it is the caller's; whatever is called
- * afterwards ends with "the model is closed".
+ * <p><b>Closing</b> frees the weights, and the engine unless it is the caller's; later calls throw
+ * "the model is closed".
  *
- * <p>This file is what the outside sees, most of it documentation; the work is done in {@link
+ * <p>This file is the public interface, most of it documentation; the work is done in {@link
  * ModelLoader}, {@link ModelFiles}, {@link ModelTensors}, {@link Forward}, {@link Packer}, {@link
  * Scorer} and {@link Generator}.
  */
@@ -65,10 +65,10 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   private final Decoder decoder;
   private final ImmutableList<Projection> projections;
   private final ModelFiles files;
-  private final LanguageModel root; // this, or the one whose weights and files it shares
+  private final LanguageModel root; // this, or the model whose weights and files it shares
   private final ModelTensors tensors;
   private final Forward forward;
-  private final ImmutableList<String> merged; // what the root's weights have been changed by
+  private final ImmutableList<String> merged; // names of adapters merged into the root's weights
   private volatile Optional<Path> saved = Optional.empty();
   private boolean closed;
 
@@ -117,7 +117,7 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
    * Returns an untrained model: normal weights of standard deviation {@link
    * ModelConfig#initializerRange()}, no files, no tokenizer. For benchmarks and tests.
    *
-   * @param engine the caller's, who closes it after the model
+   * @param engine closed by the caller, after the model
    */
   public static LanguageModel random(ModelConfig config, Engine engine, long seed) {
     return ModelLoader.random(config, engine, seed);
@@ -132,17 +132,17 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Loads a model as Hugging Face transformers saves it: {@code config.json}, {@code
-   * model.safetensors} or shards with an index in f32, f16 or bf16, and, unless only token ids are
-   * worked with, {@code tokenizer.json}. Weights are converted once; merging and saving read them
-   * again, so that the files must stay as they are until the model is closed. One that is replaced
-   * by another of its name is read on as it was.
+   * Loads a model as saved by Hugging Face transformers: {@code config.json}, {@code
+   * model.safetensors} or shards with an index in f32, f16 or bf16, and {@code tokenizer.json},
+   * which is optional if only token ids are used. Weights are converted once; merging and saving
+   * read them again, so the files must not be modified until the model is closed. They may be
+   * replaced by new files of the same name.
    *
    * @throws java.nio.file.NoSuchFileException if a needed file is missing
-   * @throws MalformedFileException if a file is damaged, describes what cannot be run, or does not
-   *     fit the others
+   * @throws MalformedFileException if a file is damaged, describes an unsupported model, or does
+   *     not fit the others
    * @throws NotEnoughMemoryException if the weights would not fit
-   * @throws IllegalArgumentException if no engine has the name asked for
+   * @throws IllegalArgumentException if no engine has the requested name
    * @throws IllegalStateException if the engine cannot run here
    */
   public static LanguageModel load(Path directory, LoadOptions options) throws IOException {
@@ -150,17 +150,19 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Returns a model as what it is.
+   * Casts a model.
    *
    * @throws IllegalArgumentException if it is of another kind
    */
   public static LanguageModel of(AdaptableModel model) {
     checkArgument(
-        model instanceof LanguageModel, "this is for language models; %s is none", model.name());
+        model instanceof LanguageModel,
+        "this is for language models, and %s is not one",
+        model.name());
     return (LanguageModel) model;
   }
 
-  /** Returns the sizes of the network, as its files have them: without adapters. */
+  /** Returns the configuration of the network, without adapters. */
   public ModelConfig config() {
     return config;
   }
@@ -171,23 +173,23 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Returns all linear layers of the decoder, in the order of PyTorch's modules: what PEFT calls
-   * all-linear. The output head is not among them.
+   * Returns all linear layers of the decoder, in the order of PyTorch's modules, without the output
+   * head: PEFT's {@code all-linear}.
    */
   public ImmutableList<Projection> projections() {
     return projections;
   }
 
   /**
-   * Returns all that adapters can be attached to, as it is run: {@link #projections()}, those with
-   * a common input together, with the embeddings before them and the output head after them.
+   * Returns everything that adapters can be attached to, in the order of execution: the embeddings,
+   * the {@link #projections()} grouped by common input, the output head.
    */
   @Override
   public ImmutableList<ProjectionGroup> groups() {
     return decoder.groups();
   }
 
-  /** Returns the names of all modules that have weights, and of those that these are in. */
+  /** Returns the names of all modules that have weights, and of the modules that contain them. */
   public ImmutableSet<String> moduleNames() {
     TreeSet<String> names = new TreeSet<>();
     groups().forEach(g -> g.members().forEach(p -> names.add(p.name())));
@@ -216,8 +218,8 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Returns the chat templates, if the model has any; they are read here and parsed when they are
-   * used.
+   * Returns the chat templates, if the model has any; they are read on the first call and compiled
+   * when used.
    *
    * @throws UncheckedIOException if they cannot be read
    */
@@ -226,7 +228,7 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Returns how conversations become tokens, if the model has a tokenizer and a chat template.
+   * Returns the encoder of conversations, if the model has a tokenizer and a chat template.
    *
    * @throws UncheckedIOException if the template cannot be read
    * @throws IllegalArgumentException if it has constructs that cannot be rendered
@@ -236,21 +238,21 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
     return files.chat().get();
   }
 
-  /** Returns where it was loaded from; nothing for a random model. */
+  /** Returns the directory that it was loaded from; empty for a random model. */
   public Optional<Path> directory() {
     return Optional.ofNullable(files.directory());
   }
 
   /**
-   * Returns where its weights are found: the directory that it was loaded from, or, {@linkplain
-   * #withMerged with merged adapters}, the one that it was last saved to. Nothing if there is none.
+   * Returns the directory of its weights: the one that it was loaded from, or, {@linkplain
+   * #withMerged with merged adapters}, the one that it was last saved to; empty if there is none.
    */
   @Override
   public Optional<Path> source() {
     return merged.isEmpty() ? directory() : saved;
   }
 
-  /** Returns what messages call it: its directory, and the adapters that are merged. */
+  /** Returns the name for messages: its directory and the merged adapters. */
   @Override
   public String name() {
     String name =
@@ -264,12 +266,12 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
 
   /**
    * Returns a model with adapters merged into its projections, in order, on top of what is merged
-   * here. This one, and everybody who uses it, is left alone: the two share everything but the
+   * here. This model and its users are not affected: the two share everything except the
    * projections that the adapters change, which are held a second time. Each becomes {@code W +
-   * scale B A}, computed in F32. What is merged into this one later does not show in it.
+   * scale B A}, computed in F32. Later merges into this model do not affect the new one.
    *
-   * <p>Adapters are made for it or loaded on it as on any other model. It is closed before this
-   * one, which frees what it has of its own.
+   * <p>Adapters can be created for it or loaded on it as on any other model. Closing it frees only
+   * what it does not share; close it before this one.
    *
    * @param adapters that belong to this model
    * @throws UnsupportedOperationException if an adapter is of a kind that cannot be merged
@@ -281,18 +283,19 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   /**
    * Like {@link #withMerged(List)}.
    *
-   * @param directory where the model is or will be saved: what its adapters name as their base
+   * @param directory where the model is or will be saved, which its adapters will name as their
+   *     base
    */
   @Override
   public LanguageModel withMerged(List<? extends Adapter> adapters, Path directory) {
-    List<ProjectionGroup> made = new ArrayList<>();
+    List<ProjectionGroup> created = new ArrayList<>();
     try {
       Decoder changed =
           decoder.withGroups(
               group -> {
-                // the lock is taken for a group at a time: others' steps run in between
+                // locks for one group at a time, so that other steps can run in between
                 ProjectionGroup own = step(() -> withMerged(group, adapters));
-                made.add(own);
+                created.add(own);
                 return own;
               });
       ImmutableList.Builder<String> names = ImmutableList.builder();
@@ -302,7 +305,7 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
       model.saved = Optional.ofNullable(directory);
       return model;
     } catch (RuntimeException | Error e) {
-      release(made);
+      release(created);
       throw e;
     }
   }
@@ -310,11 +313,11 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   private ProjectionGroup withMerged(ProjectionGroup group, List<? extends Adapter> adapters) {
     List<MatrixSource> sources = group.sources();
     for (Adapter a : adapters) {
-      checkArgument(a.model() == this, notOurs(a));
+      checkArgument(a.model() == this, wrongModel(a));
       requireOpen(a);
       sources = a.merged(group, sources);
     }
-    return sources.equals(group.sources()) ? group.share() : group.over(sources);
+    return sources.equals(group.sources()) ? group.share() : group.withSources(sources);
   }
 
   private void release(List<ProjectionGroup> groups) {
@@ -327,8 +330,8 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Returns the model that adapters run on: this one, or one with merged adapters that was made
-   * from it and to which all of them belong.
+   * Returns the model that adapters run on: this one, or a model derived from it by merging to
+   * which all of them belong.
    */
   LanguageModel on(Iterable<? extends Adapter> adapters) {
     requireOpen();
@@ -336,8 +339,8 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
     for (Adapter a : adapters) {
       requireOpen(a);
       checkArgument(
-          a.model() == this || (a.model() instanceof LanguageModel its && its.root == this),
-          notOurs(a));
+          a.model() == this || (a.model() instanceof LanguageModel owner && owner.root == this),
+          wrongModel(a));
       if (first != null && a.model() != first.model()) {
         throw new IllegalArgumentException(
             "adapters '%s' and '%s' do not run together: they belong to %s and to %s"
@@ -350,14 +353,14 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
     return found;
   }
 
-  private String notOurs(Adapter adapter) {
-    AdaptableModel its = adapter.model();
+  private String wrongModel(Adapter adapter) {
+    AdaptableModel owner = adapter.model();
     return "adapter '%s' belongs to %s, this is %s%s"
         .formatted(
             adapter.name(),
-            its.name(),
+            owner.name(),
             name(),
-            its.name().equals(name())
+            owner.name().equals(name())
                 ? ", loaded another time: load the adapter on this model as well"
                 : "");
   }
@@ -367,9 +370,9 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Checks that the model can be used; the caller holds the engine's lock, if that is to stay so.
+   * Checks that the model can be used; holding the engine's lock keeps it so.
    *
-   * @throws IllegalStateException if it, or the one that it shares weights with, is closed
+   * @throws IllegalStateException if it, or the model that it shares weights with, is closed
    */
   @Override
   public void requireOpen() {
@@ -377,17 +380,16 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Returns a hash of all weights, as they are with what is merged into them: equal for the same
-   * values whatever the files, so that an adapter can be told from one of another base. Reads every
-   * weight when first called.
+   * Returns a hash of all weights, merges included. It depends on the values only, not on the
+   * files, and identifies the base of an adapter. The first call reads every weight.
    */
   public String weightsHash() {
     return tensors.hash();
   }
 
   /**
-   * Returns the tokens that end a text, of {@code generation_config.json}, {@code config.json} and
-   * the tokenizer.
+   * Returns the end tokens of {@code generation_config.json}, {@code config.json} and the
+   * tokenizer.
    */
   public ImmutableSet<Integer> endTokens() {
     return files.endTokens();
@@ -407,9 +409,9 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
 
   /**
    * Returns the cross-entropy of each row that has a target; the output head runs on those rows
-   * only. With a recording tape, gradients of adapters of the head are added up here already.
+   * only. With a recording tape, gradients of the head's adapters are accumulated here already.
    *
-   * @param rowWeights factor of each such row's loss in what {@link Tape#backward()}
+   * @param rowWeights factor of each row's loss in the sum that {@link Tape#backward()}
    *     differentiates, in the order of {@link Batch#lossRows()}; null for the mean
    */
   public LossResult loss(Tape tape, Batch batch, Routing routing, float[] rowWeights) {
@@ -436,7 +438,7 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   /**
    * {@inheritDoc}
    *
-   * <p>At most the model's context is used, and a token that it has no embedding of is an error.
+   * <p>Examples are limited to the model's context, and a token without an embedding is an error.
    *
    * @throws IllegalStateException if the model has no tokenizer
    */
@@ -473,7 +475,7 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
         packed.lossItems(), loss(tape, packed.batch(), packed.routing(), null).losses());
   }
 
-  /** Packs a pass as training does; the rows that fill up hold an end token. */
+  /** Packs a pass as in training, with an end token in filler rows. */
   public Packer.Packed pack(Pass pass) {
     return Packer.pack(
         pass, tokenizerIfPresent().flatMap(t -> t.eos().stream().findFirst()).orElse(0));
@@ -496,8 +498,8 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Returns the logits of every row: F32 {@code [rows, vocabulary]}. For small batches: nothing is
-   * done in chunks.
+   * Returns the logits of every row: F32 {@code [rows, vocabulary]}. For small batches, as they are
+   * all held at once.
    */
   public INDArray logits(Batch batch, Routing routing) {
     return step(
@@ -526,10 +528,10 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
    * tokens. A prompt is run once for all of its continuations.
    *
    * @param prompts token ids, at least one each
-   * @param continuations for each prompt, token ids, at least one each
+   * @param continuations token ids of each prompt's continuations, at least one each
    * @param adapters applied in order; none for the base model
-   * @param rowBudget tokens run in a step; a prompt with its continuations is not split
-   * @return for each prompt a sum per continuation
+   * @param rowBudget most tokens per step; a prompt with its continuations is not split
+   * @return one array per prompt, with a sum per continuation
    */
   public List<float[]> scoreContinuations(
       List<int[]> prompts,
@@ -545,10 +547,11 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   }
 
   /**
-   * Like {@link #scoreContinuations(List, List, List, int)}, with continuations whose first tokens
-   * are not scored.
+   * Like {@link #scoreContinuations(List, List, List, int)}, without scoring the first tokens of
+   * continuations.
    *
-   * @param unscored for each prompt and continuation the number of those tokens, fewer than it has
+   * @param unscored the number of unscored tokens of each prompt's continuations, less than their
+   *     length
    */
   public List<float[]> scoreContinuations(
       List<int[]> prompts,
@@ -577,9 +580,9 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
   // ---- saving
 
   /**
-   * Saves the model as a Hugging Face directory, with merged adapters where groups are {@linkplain
-   * ProjectionGroup#merged() merged}; what belongs to tokenizer, chat templates and generation is
-   * copied along, and so are licences. What was there is replaced once all is written.
+   * Saves the model as a Hugging Face directory, with adapters where groups are {@linkplain
+   * ProjectionGroup#merged() merged}, along with copies of the files of tokenizer, chat templates
+   * and generation, and of licences. What was there is replaced once everything is written.
    *
    * @param type of the stored weights: F32, F16 or BF16
    * @throws java.nio.file.FileAlreadyExistsException if the target holds files that are not a
@@ -587,13 +590,14 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
    */
   @Override
   public void save(Path target, ElementType type) throws IOException {
-    ModelTensors.Held held = step(tensors::hold);
-    // sources stay readable whatever becomes of the model, so that writing holds up nobody
+    ModelTensors.Snapshot snapshot = step(tensors::snapshot);
+    // the snapshot's sources stay readable even if the model changes, so no lock is needed while
+    // writing
     try {
       AtomicFiles.writeDirectory(
           target,
           file -> ModelWriter.belongs(file, directory()),
-          into -> ModelWriter.write(this, held.tensors(), held.tied(), into, type));
+          into -> ModelWriter.write(this, snapshot.tensors(), snapshot.tied(), into, type));
       saved = Optional.of(target);
     } catch (UncheckedIOException e) {
       throw new IOException("cannot save to " + target + ": " + e.getCause().getMessage(), e);
@@ -602,7 +606,7 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
     }
   }
 
-  /** Returns what the model is and what it holds, in a few lines. */
+  /** Returns a description of the model and its memory, in two lines. */
   public String describe() {
     MemoryUsage memory = engine.memory();
     return String.format(
@@ -622,7 +626,10 @@ public final class LanguageModel implements AdaptableModel, TextGenerator {
         MemoryEstimate.format(memory.arenaPeak()));
   }
 
-  /** Runs a step under the engine's lock; inside a step of the caller's it joins that. */
+  /**
+   * Runs a step under the engine's lock, or as a part of the caller's step if the lock is already
+   * held.
+   */
   <T> T step(Supplier<T> work) {
     engine.lock().lock();
     try {

@@ -10,8 +10,8 @@ import org.tune4j.core.engine.Precision;
 import org.tune4j.core.progress.ProgressListener;
 
 /**
- * How a model is loaded. The defaults: {@link Precision#F32} on the fastest engine present, limited
- * only by the machine.
+ * How a model is loaded. The defaults are {@link Precision#F32} on the fastest engine present,
+ * without a memory limit.
  */
 public final class LoadOptions {
   private final Precision precision;
@@ -56,62 +56,60 @@ public final class LoadOptions {
 
     private Builder() {}
 
-    /** Sets what the model computes in. Ignored with {@link #engine(Engine)}, which has its own. */
+    /** Sets the precision. Ignored with {@link #engine(Engine)}, which has its own. */
     public Builder precision(Precision value) {
       precision = value;
       return this;
     }
 
     /**
-     * Names the engine; the default is the system property {@value Engines#PROPERTY}, else the
-     * fastest that runs here.
+     * Chooses the engine by name; the default is the system property {@value Engines#PROPERTY},
+     * else the fastest that runs here.
      */
     public Builder engine(String name) {
       engineName = name;
       return this;
     }
 
-    /** Loads into an engine of the caller's, who also closes it, after the model. */
+    /** Loads into the given engine, which the caller closes after the model. */
     public Builder engine(Engine value) {
       engine = value;
       return this;
     }
 
-    /** Sets who is told how far loading is, after each weight matrix. */
+    /** Sets a listener that is notified after each weight matrix. */
     public Builder progress(ProgressListener value) {
       progress = value;
       return this;
     }
 
     /**
-     * Sets what is asked after each weight matrix whether to stop, with a {@link
-     * java.util.concurrent.CancellationException}. Interrupting the thread does not stop it: an
-     * interrupted thread loads as any other.
+     * Sets a supplier that is polled after each weight matrix; true cancels loading with a {@link
+     * java.util.concurrent.CancellationException}. Interrupting the thread does not cancel it.
      */
     public Builder cancelled(BooleanSupplier value) {
       cancelled = value;
       return this;
     }
 
-    /** Limits the bytes outside the heap that the weights may take. */
+    /** Limits the off-heap bytes that the weights may take. */
     public Builder maxMemory(long bytes) {
       checkArgument(bytes > 0, "memory limit %s", bytes);
       maxMemory = bytes;
       return this;
     }
 
-    /** Returns what was set, with {@link LoadOptions#defaults} for the rest. */
+    /** Builds the options. */
     public LoadOptions build() {
       return new LoadOptions(this);
     }
   }
 
-  /** Returns what the model computes in. */
+  /** Returns the precision, which is that of the caller's engine if there is one. */
   public Precision precision() {
     return engine == null ? precision : engine.precision();
   }
 
-  /** Returns the caller's engine, if there is one. */
   Optional<Engine> callersEngine() {
     return Optional.ofNullable(engine);
   }

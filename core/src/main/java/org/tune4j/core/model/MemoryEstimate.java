@@ -5,29 +5,29 @@ import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Tape;
 
 /**
- * Bytes outside the heap that working with a model will take, reckoned from its shape before
- * anything is loaded, and from what its engine says of its own storage. An upper bound in spirit:
- * what engines save by fusing is not subtracted.
+ * Estimated off-heap bytes for working with a model, computed from its shape and its engine's
+ * storage before anything is loaded. Intended as an upper bound: savings by fused operations are
+ * not subtracted.
  *
  * @param weights the frozen base model
  * @param activations the arena of one step
- * @param adapters weights, gradients and both moments of AdamW, and what gradient hooks keep
+ * @param adapters weights, gradients, both moments of AdamW, and state of gradient hooks
  */
 public record MemoryEstimate(long weights, long activations, long adapters) {
 
   /**
-   * Reckons one step with a recording tape.
+   * Estimates one step with a recording tape.
    *
    * @param rows tokens of a batch
    * @param sequence tokens of its longest sequence
-   * @param trainable trained parameters; 0 for inference
+   * @param trainable number of trained parameters; 0 for inference
    */
   public static MemoryEstimate of(
       ModelConfig config, Engine engine, int rows, int sequence, long trainable) {
     return of(config, engine, rows, sequence, trainable, Tape.Mode.RECORDING);
   }
 
-  /** Reckons one step; {@code mode} matters if parameters are trained. */
+  /** Estimates one step; {@code mode} matters only if parameters are trained. */
   public static MemoryEstimate of(
       ModelConfig config, Engine engine, int rows, int sequence, long trainable, Tape.Mode mode) {
     int vocabulary = config.vocabularySize();
@@ -44,8 +44,8 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
     long compute = engine.computeType().bytes();
     long query = (long) config.heads() * config.headDim();
     long inner = config.feedForwardMatrices() * config.intermediateSize();
-    // of a row, a layer keeps two residuals (F32), two norms, qkv, attention's output, what the
-    // feed-forward network holds
+    // per row, a layer keeps two residuals (F32), two norms, qkv, attention's output, and the inner
+    // values of the feed-forward network
     long layer =
         2L * Float.BYTES * hidden
             + compute * (2L * hidden + query + 2L * config.kvCols() + query + inner);
@@ -58,7 +58,7 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
                 + (training ? (long) Float.BYTES * hidden * rows * config.layers() : 0);
     long gradients = training ? 2L * rows * layer : 0;
     long head = engine.headLossBytes(rows, vocabulary);
-    // a quarter more for what the arena loses between blocks
+    // a quarter more for fragmentation of the arena
     return new MemoryEstimate(weights, (kept + gradients + head) * 5 / 4, 16 * trainable);
   }
 
@@ -74,12 +74,12 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
         + engine.weightBytes(hidden, inner);
   }
 
-  /** Returns the estimate of what comes on top of a model that is loaded. */
+  /** Returns the estimate without the weights, for a model that is already loaded. */
   public MemoryEstimate beyondWeights() {
     return new MemoryEstimate(0, activations, adapters);
   }
 
-  /** Returns the estimate with further copies of a model's projections, as merging makes them. */
+  /** Returns the estimate with additional copies of a model's projections, as needed by merging. */
   public MemoryEstimate withProjections(ModelConfig config, Engine engine, int copies) {
     return new MemoryEstimate(
         weights + (long) copies * config.layers() * projectionBytes(config, engine),
@@ -88,7 +88,8 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
   }
 
   /**
-   * Returns the estimate with copies of adapters' parameters in F32, as gradient hooks keep them.
+   * Returns the estimate with additional F32 copies of adapter parameters, as kept by gradient
+   * hooks.
    */
   public MemoryEstimate withAdapterCopies(long parameters) {
     return new MemoryEstimate(weights, activations, adapters + Float.BYTES * parameters);
@@ -102,8 +103,8 @@ public record MemoryEstimate(long weights, long activations, long adapters) {
   /**
    * Checks that this much is available.
    *
-   * @param purpose what for, as the message begins
-   * @param available bytes, commonly what the engine's {@link Engine#freeMemory} says
+   * @param purpose what needs the memory; the message begins with it
+   * @param available bytes, usually from {@link Engine#freeMemory}
    * @throws NotEnoughMemoryException if it is not
    */
   public void require(String purpose, long available) {

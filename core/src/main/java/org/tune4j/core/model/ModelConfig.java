@@ -19,15 +19,15 @@ import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * What a {@code config.json} of Hugging Face transformers says about a model, whichever version
- * wrote it: 4 ({@code torch_dtype}, {@code rope_theta}, {@code rope_scaling}) or 5 ({@code dtype},
- * {@code rope_parameters}). Absent keys have the defaults of their architecture in transformers.
- * Anything that would change the model's output and is not implemented is refused by name.
+ * A {@code config.json} of Hugging Face transformers, as written by version 4 ({@code torch_dtype},
+ * {@code rope_theta}, {@code rope_scaling}) or 5 ({@code dtype}, {@code rope_parameters}). Absent
+ * keys have the architecture's defaults in transformers. Anything that would change the model's
+ * output and is not implemented is refused by name.
  *
  * <p>Dropout of the base model ({@code attn_pdrop}, {@code attention_dropout}, …) is not applied:
- * the base is frozen, and adapters bring their own.
+ * the base is frozen, and adapters have their own.
  *
- * @param architecture what only its family knows of it
+ * @param architecture the family-specific part
  * @param vocabularySize rows of the embedding
  * @param hiddenSize columns of the residual stream
  * @param intermediateSize columns inside the feed-forward network
@@ -35,9 +35,9 @@ import org.tune4j.core.io.MalformedFileException;
  * @param heads query heads
  * @param kvHeads key/value heads
  * @param headDim columns of a head
- * @param maxPositions context length in tokens, as far as rotary scaling stretches it
- * @param normEps added to the variance (mean square) in norms
- * @param windows for each layer the keys that a query sees, itself included; 0 for all
+ * @param maxPositions context length in tokens, including rotary scaling
+ * @param normEps epsilon added to the variance (mean square) in norms
+ * @param windows for each layer, the number of keys that a query sees including its own; 0 for all
  * @param tiedHead whether the output head is the embedding
  * @param initializerRange standard deviation of random weights
  * @param endTokens tokens that end a text
@@ -81,8 +81,8 @@ public record ModelConfig(
    * Reads a {@code config.json}.
    *
    * @throws IOException if it cannot be read
-   * @throws IllegalArgumentException if it is malformed or describes what cannot be run; names
-   *     file, field, what was found and what is supported
+   * @throws IllegalArgumentException if it is malformed or describes an unsupported model; the
+   *     message names file, field, what was found and what is supported
    */
   public static ModelConfig read(Path file) throws IOException {
     return parse(JsonFile.text(file, JsonFile.LIMIT), file);
@@ -109,7 +109,7 @@ public record ModelConfig(
     return family.read(f, json);
   }
 
-  /** Null is no value of these; flags that are false unless they are set may be null. */
+  /** Fields that may be absent but not null; flags that default to false may be null. */
   private static final String[] NEVER_NULL = {
     "is_causal",
     "vocab_size",
@@ -131,15 +131,15 @@ public record ModelConfig(
   };
 
   /**
-   * Checks a {@code generation_config.json} and returns its {@code eos_token_id}; {@code otherwise}
-   * if the file or the field is absent.
+   * Checks a {@code generation_config.json} and returns its {@code eos_token_id}, or the default if
+   * the file or the field is absent.
    *
-   * @throws MalformedFileException if a field has a value that no generation can have
+   * @throws MalformedFileException if a field has an invalid value
    */
-  static ImmutableList<Integer> endTokens(Path generationConfig, ImmutableList<Integer> otherwise)
-      throws IOException {
+  static ImmutableList<Integer> endTokens(
+      Path generationConfig, ImmutableList<Integer> defaultTokens) throws IOException {
     if (!Files.exists(generationConfig)) {
-      return otherwise;
+      return defaultTokens;
     }
     JsonFields f = JsonFields.read(generationConfig);
     for (String flag : List.of("do_sample", "use_cache", "early_stopping")) {
@@ -163,12 +163,12 @@ public record ModelConfig(
     for (String token : List.of("bos_token_id", "pad_token_id", "decoder_start_token_id")) {
       f.integers(token, "token ids");
     }
-    return f.has("eos_token_id") ? f.integers("eos_token_id", "token ids") : otherwise;
+    return f.has("eos_token_id") ? f.integers("eos_token_id", "token ids") : defaultTokens;
   }
 
   /**
-   * Returns the token whose embedding is never trained, torch's {@code padding_idx}; -1 if there is
-   * none.
+   * Returns PyTorch's {@code padding_idx}, the token whose embedding is never trained; -1 if there
+   * is none.
    */
   public int untrainedToken() {
     JsonNode pad = fields().path("pad_token_id");
@@ -177,7 +177,6 @@ public record ModelConfig(
         : pad.asInt();
   }
 
-  /** Returns the family of models that it belongs to. */
   public ModelFamily family() {
     return architecture.family();
   }
@@ -191,7 +190,7 @@ public record ModelConfig(
         + (tiedHead ? 0 : embedding);
   }
 
-  /** Returns the weights in the projections of one layer, without biases. */
+  /** Returns the number of weights in the projections of one layer, without biases. */
   public long projectionWeights() {
     long attention = (long) hiddenSize * headDim * (2L * heads + 2L * kvHeads);
     return attention + feedForwardMatrices() * hiddenSize * intermediateSize;
@@ -201,7 +200,7 @@ public record ModelConfig(
     return architecture.gated() ? 3 : 2;
   }
 
-  /** Returns the columns of keys, and of values, in a layer. */
+  /** Returns the number of key columns in a layer, which is that of value columns too. */
   public int kvCols() {
     return kvHeads * headDim;
   }
@@ -211,7 +210,7 @@ public record ModelConfig(
     return windows.stream().filter(w -> w > 0).mapToInt(Integer::intValue).min().orElse(0);
   }
 
-  /** Returns the same with an output head of its own; its JSON says so, too. */
+  /** Returns a copy with a separate output head, in the JSON as well. */
   public ModelConfig untied() {
     ObjectNode root = fields();
     root.put("tie_word_embeddings", false);
@@ -235,8 +234,8 @@ public record ModelConfig(
   }
 
   /**
-   * Returns the file's text with the type of the stored weights changed, for saving a model derived
-   * from this one: a causal language model, whatever class the file named.
+   * Returns the file's text with another type of stored weights, and the family's causal language
+   * model as the class, for saving a model derived from this one.
    *
    * @param storedType such as {@code float32}
    */

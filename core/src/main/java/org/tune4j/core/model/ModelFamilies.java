@@ -6,7 +6,7 @@ import com.google.common.collect.ImmutableList;
 import java.util.Optional;
 import java.util.ServiceLoader;
 
-/** All families that are present. */
+/** All families on the class path. */
 final class ModelFamilies {
   // loaded once, so that configurations of the same family are equal
   private static final ImmutableList<ModelFamily> ALL =

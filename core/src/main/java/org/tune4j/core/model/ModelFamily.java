@@ -4,8 +4,8 @@ import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * A family of decoder-only models, by the {@code model_type} of their {@code config.json}; found by
- * {@link java.util.ServiceLoader}.
+ * A family of decoder-only models, identified by the {@code model_type} of their {@code
+ * config.json}; found by {@link java.util.ServiceLoader}.
  */
 public interface ModelFamily {
   /** Returns the value of {@code model_type}. */
@@ -15,12 +15,12 @@ public interface ModelFamily {
   String className();
 
   /**
-   * Reads what a {@code config.json} of this family means. Absent keys have the family's defaults
-   * in transformers; what would change the output and is not implemented is refused by name.
+   * Interprets a {@code config.json} of this family. Absent keys have the family's defaults in
+   * transformers; anything that would change the output and is not implemented is refused by name.
    *
-   * @param fields of the file
-   * @param json its text
-   * @throws MalformedFileException if it is malformed or describes what cannot be run
+   * @param fields the file's fields
+   * @param json the file's text
+   * @throws MalformedFileException if it is malformed or describes an unsupported model
    */
   ModelConfig read(JsonFields fields, String json) throws MalformedFileException;
 }

@@ -14,13 +14,13 @@ import org.tune4j.core.text.ChatTemplate;
 import org.tune4j.core.text.Tokenizer;
 
 /**
- * What a model directory has beside weights.
+ * The files of a model directory besides weights.
  *
  * @param directory null for a random model
  * @param tokenizer null if there is none
- * @param template read when first asked for
- * @param chat parsed when first asked for
- * @param endTokens that end a text
+ * @param template read on first use
+ * @param chat created on first use
+ * @param endTokens tokens that end a text
  */
 record ModelFiles(
     Path directory,
@@ -29,7 +29,7 @@ record ModelFiles(
     Supplier<Optional<ChatEncoder>> chat,
     ImmutableSet<Integer> endTokens)
     implements AutoCloseable {
-  /** Returns those of a random model. */
+  /** Returns the (absent) files of a random model. */
   static ModelFiles none(ModelConfig config) {
     return new ModelFiles(
         null, null, Optional::empty, Optional::empty, ImmutableSet.copyOf(config.endTokens()));
@@ -63,7 +63,7 @@ record ModelFiles(
     if (tokenizer == null) {
       throw new IllegalStateException(
           directory == null
-              ? "a random model has no tokenizer: work with token ids"
+              ? "a random model has no tokenizer: use token ids"
               : "the model has no tokenizer: %s is missing"
                   .formatted(directory.resolve("tokenizer.json")));
     }

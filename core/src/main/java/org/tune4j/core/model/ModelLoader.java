@@ -12,13 +12,12 @@ import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Engines;
 import org.tune4j.core.io.WeightFiles;
 
-/** Makes language models, of files or of random numbers. */
+/** Creates language models from files or random numbers. */
 final class ModelLoader {
   private static final Logger LOG = LoggerFactory.getLogger(LanguageModel.class);
 
   private ModelLoader() {}
 
-  /** As {@link LanguageModel#random}. */
   static LanguageModel random(ModelConfig config, Engine engine, long seed) {
     LoadOptions options = LoadOptions.builder().engine(engine).build();
     return build(
@@ -30,7 +29,6 @@ final class ModelLoader {
         ModelFiles.none(config));
   }
 
-  /** As {@link LanguageModel#load(Path, LoadOptions)}. */
   static LanguageModel load(Path directory, LoadOptions options) throws IOException {
     Path configFile = directory.resolve(ModelConfig.FILE);
     if (!Files.isRegularFile(configFile)) {

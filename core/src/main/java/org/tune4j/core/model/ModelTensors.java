@@ -7,12 +7,12 @@ import java.util.List;
 import java.util.Map;
 import org.tune4j.core.engine.MatrixSource;
 
-/** The tensors of a model's checkpoint, with the values that it has: merged adapters show. */
+/** The tensors of a model's checkpoint with their current values, including merged adapters. */
 final class ModelTensors {
   private final ModelConfig config;
   private final WeightLoader weights;
   private final Decoder decoder;
-  private ImmutableList<MatrixSource> hashed; // what is in the hash
+  private ImmutableList<MatrixSource> hashedSources; // the sources that hash was computed from
   private String hash;
 
   ModelTensors(ModelConfig config, WeightLoader weights, Decoder decoder) {
@@ -22,32 +22,34 @@ final class ModelTensors {
   }
 
   /**
-   * Tensors as they were at a moment, readable whatever becomes of the model.
+   * The tensors at one moment, which stay readable even if the model is changed or closed.
    *
    * @param tied whether the head has the embedding's weights
    */
-  record Held(List<WeightLoader.StoredTensor> tensors, boolean tied) {}
+  record Snapshot(List<WeightLoader.StoredTensor> tensors, boolean tied) {}
 
-  /** Returns them as they are; the weights are the caller's to {@link WeightLoader#release}. */
-  Held hold() {
+  /** Returns the current tensors; the caller must {@link WeightLoader#release} the weights. */
+  Snapshot snapshot() {
     weights.retain();
-    List<WeightLoader.StoredTensor> held = new ArrayList<>();
+    List<WeightLoader.StoredTensor> tensors = new ArrayList<>();
     for (WeightLoader.StoredTensor t : all()) {
       MatrixSource now = t.source().get();
-      held.add(new WeightLoader.StoredTensor(t.name(), t.shape(), () -> now, t.transposed()));
+      tensors.add(new WeightLoader.StoredTensor(t.name(), t.shape(), () -> now, t.transposed()));
     }
-    return new Held(held, tied());
+    return new Snapshot(tensors, tied());
   }
 
-  /** Returns a hash of all; reads every weight where something was merged since the last one. */
+  /**
+   * Returns a hash of all tensors; reads every weight if something was merged since the last call.
+   */
   synchronized String hash() {
     ImmutableList<MatrixSource> now =
         decoder.groups().stream()
             .flatMap(g -> g.sources().stream())
             .collect(ImmutableList.toImmutableList());
-    if (!now.equals(hashed)) {
+    if (!now.equals(hashedSources)) {
       hash = WeightsHash.of(all());
-      hashed = now;
+      hashedSources = now;
     }
     return hash;
   }
@@ -77,7 +79,10 @@ final class ModelTensors {
     return all;
   }
 
-  /** Returns whether the head has the embedding's weights; merging can change only one of them. */
+  /**
+   * Returns whether the head still has the embedding's weights: merging may have changed one of
+   * them.
+   */
   private boolean tied() {
     return config.tiedHead() && decoder.head().sources().equals(decoder.groups().get(0).sources());
   }

@@ -11,12 +11,12 @@ import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.io.ElementType;
 import org.tune4j.core.io.SafetensorsWriter;
 
-/** Writes a model as transformers' {@code save_pretrained} does. */
+/** Writes a model in the layout of transformers' {@code save_pretrained}. */
 final class ModelWriter {
   /** A directory of chat templates by name. */
   private static final String TEMPLATES = "additional_chat_templates/";
 
-  /** What belongs to a tokenizer or to generation, whatever the tokenizer's kind. */
+  /** Files of tokenizers of all kinds, and of generation. */
   private static final Pattern COMPANION =
       Pattern.compile(
           "generation_config\\.json"
@@ -26,17 +26,16 @@ final class ModelWriter {
               + "|chat_template\\.(jinja|json)|(pre|video_pre)?processor_config\\.json"
               + "|additional_chat_templates/([^/]+\\.jinja)?");
 
-  /** What is copied, too, but is no sign of a model's directory: terms, and code of the model's. */
+  /** Files that are copied but do not identify a model directory: licences and the model's code. */
   private static final Pattern ATTACHED =
       Pattern.compile("(LICEN[CS]E|NOTICE|USE_POLICY)[^/]*|[^/]+\\.py");
 
   private ModelWriter() {}
 
   /**
-   * Returns whether a file is part of a model directory, so that one that is written may take its
-   * place.
+   * Returns whether a file is part of a model directory, so that saving may replace it.
    *
-   * @param source the directory that the model was loaded from: what that has is not lost
+   * @param source the directory that the model was loaded from, whose files are copied
    */
   static boolean belongs(String file, Optional<Path> source) {
     return COMPANION.matcher(file).matches()

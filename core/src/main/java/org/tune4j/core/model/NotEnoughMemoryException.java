@@ -1,8 +1,8 @@
 package org.tune4j.core.model;
 
 /**
- * Thrown before work starts if its estimated memory is not there. Remedies: smaller batches, {@link
- * org.tune4j.core.engine.Precision#BF16}, checkpointing, or higher limits of JavaCPP ({@code
+ * Thrown before work starts if its estimated memory is not available. Remedies: smaller batches,
+ * {@link org.tune4j.core.engine.Precision#BF16}, checkpointing, or higher limits of JavaCPP ({@code
  * -Dorg.bytedeco.javacpp.maxbytes}, {@code …maxphysicalbytes}).
  */
 public final class NotEnoughMemoryException extends RuntimeException {
@@ -13,19 +13,19 @@ public final class NotEnoughMemoryException extends RuntimeException {
 
   NotEnoughMemoryException(String purpose, MemoryEstimate estimate, long available) {
     super(
-        ("%s needs about %s outside the heap, available are %s; use smaller batches or Precision.BF16, or raise"
+        ("%s needs about %s outside the heap, and %s are available; use smaller batches or Precision.BF16, or raise"
                 + " -Dorg.bytedeco.javacpp.maxbytes and -Dorg.bytedeco.javacpp.maxphysicalbytes")
             .formatted(purpose, estimate, MemoryEstimate.format(available)));
     this.needed = estimate.total();
     this.available = available;
   }
 
-  /** Returns the bytes that loading or training was estimated to take. */
+  /** Returns the estimated bytes. */
   public long needed() {
     return needed;
   }
 
-  /** Returns what is available in bytes. */
+  /** Returns the available bytes. */
   public long available() {
     return available;
   }

@@ -7,19 +7,18 @@ import java.util.List;
 import org.tune4j.core.data.EncodedExample;
 
 /**
- * Packs examples end to end into batches. Examples of one adapter are neighbours, so that it works
- * on one slice of rows; each slice is filled up to a multiple of {@value #ROUND} rows, so that
- * engines see few shapes.
+ * Packs examples end to end into batches. Examples of the same lane are adjacent, so that its
+ * adapters work on one slice of rows; each slice is filled up to a multiple of {@value
+ * #ROW_MULTIPLE} rows, so that engines see few different shapes.
  */
 public final class Packer {
-  /** Rows that slices are multiples of. */
-  static final int ROUND = 32;
+  /** Slices are filled up to a multiple of this many rows. */
+  static final int ROW_MULTIPLE = 32;
 
   /**
    * A packed pass.
    *
-   * @param batch rows
-   * @param routing adapters on their slices
+   * @param routing the adapters of each slice
    * @param lossItems for each row with a target, the index of its example in the pass
    */
   public record Packed(Batch batch, Routing routing, int[] lossItems) {}
@@ -29,11 +28,11 @@ public final class Packer {
   /**
    * Packs a pass.
    *
-   * @param filler token of rows that are nobody's
+   * @param filler token of filler rows
    */
   static Packed pack(Pass pass, int filler) {
     List<Pass.Item> items = pass.items();
-    int capacity = Math.toIntExact(pass.tokens() + ROUND * (pass.stacks().size() + 1L));
+    int capacity = Math.toIntExact(pass.tokens() + ROW_MULTIPLE * (pass.stacks().size() + 1L));
     int[] ids = new int[capacity];
     int[] positions = new int[capacity];
     int[] targets = new int[capacity];
@@ -61,7 +60,7 @@ public final class Packer {
         starts.add(row);
         tasks.add(items.get(i).task());
       }
-      int rest = Math.floorMod(sliceStart - row, ROUND);
+      int rest = Math.floorMod(sliceStart - row, ROW_MULTIPLE);
       if (rest > 0) {
         for (int t = 0; t < rest; t++, row++) {
           ids[row] = filler;

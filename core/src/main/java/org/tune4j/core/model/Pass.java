@@ -9,10 +9,10 @@ import java.util.stream.IntStream;
 import org.tune4j.core.data.EncodedExample;
 
 /**
- * Examples that are run at once, with the adapters that work on them.
+ * Examples that are run together, with their adapters.
  *
  * @param items sorted by lane
- * @param stacks of each lane, the adapters applied to its examples, in order
+ * @param stacks for each lane, the adapters applied to its examples, in order
  */
 public record Pass(ImmutableList<Item> items, ImmutableList<ImmutableList<Adapter>> stacks) {
   /**
@@ -29,8 +29,8 @@ public record Pass(ImmutableList<Item> items, ImmutableList<ImmutableList<Adapte
   }
 
   /**
-   * Divides items into passes of at most {@code budget} tokens each (a longer example goes alone),
-   * keeping their order. Each is made when it is asked for.
+   * Divides items lazily into passes of at most {@code budget} tokens each (a longer example goes
+   * alone), keeping their order.
    */
   public static Iterable<Pass> divide(
       Iterable<Item> items, ImmutableList<ImmutableList<Adapter>> stacks, int budget) {
@@ -55,7 +55,7 @@ public record Pass(ImmutableList<Item> items, ImmutableList<ImmutableList<Adapte
         };
   }
 
-  /** Divides examples of one task, on which one stack of adapters works. */
+  /** Divides examples of one task with one stack of adapters. */
   public static Iterable<Pass> divide(
       List<EncodedExample> examples, List<? extends Adapter> adapters, int budget) {
     return divide(

@@ -5,14 +5,14 @@ import java.util.function.Function;
 /**
  * Losses of a {@link Pass}, one for each target.
  *
- * @param items of each target, the index of its example in the pass, ascending
- * @param losses in nats (or what else the model minimises), unweighted
+ * @param items for each target, the index of its example in the pass, ascending
+ * @param losses unweighted, in nats or another unit of the model
  */
 public record PassLosses(int[] items, float[] losses) {
   /**
    * Returns the sum of each example's losses.
    *
-   * @param examples how many the pass has
+   * @param examples number of examples in the pass
    */
   public double[] sums(int examples) {
     double[] sums = new double[examples];
@@ -25,7 +25,7 @@ public record PassLosses(int[] items, float[] losses) {
   /**
    * Returns the mean over all targets of passes; NaN if there are none.
    *
-   * @param step runs one
+   * @param step computes the losses of a pass
    */
   public static double mean(Iterable<Pass> passes, Function<Pass, PassLosses> step) {
     double sum = 0;

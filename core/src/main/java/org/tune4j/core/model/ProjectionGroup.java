@@ -10,16 +10,16 @@ import org.tune4j.core.engine.FrozenMatrix;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * Projections that share an input, run as one product: their weights are stacked, so that output
+ * Projections of the same input, run as one product: their weights are stacked, so that output
  * columns {@code [column(i), column(i) + members[i].out)} belong to member {@code i}. Query, key
- * and value are one group, gate and up another; a lone projection is a group of one.
+ * and value are one group, gate and up another; a single projection is a group of one.
  *
- * <p>Merging an adapter replaces the frozen weights; {@link #restore()} reads them again from their
- * source, bit for bit. Groups of a model and of those made {@linkplain LanguageModel#withMerged
- * from it} share frozen weights until one of them replaces its own.
+ * <p>Merging an adapter replaces the frozen weights; {@link #restore()} reads the original ones
+ * again. Groups of a model and of those {@linkplain LanguageModel#withMerged derived from it} share
+ * frozen weights until one of them replaces its own.
  */
 public final class ProjectionGroup implements AutoCloseable {
-  /** What weights are for. */
+  /** The use of the weights in the model. */
   public enum Use {
     /** A linear layer of the decoder. */
     PROJECTION,
@@ -33,17 +33,17 @@ public final class ProjectionGroup implements AutoCloseable {
   private final ImmutableList<Projection> members;
   private final Use use;
   private final int[] columns;
-  private ProjectionGroup tied; // what shares its weights as long as neither is merged, or null
-  private Held weights;
+  private ProjectionGroup tied; // shares its weights as long as neither is merged; may be null
+  private SharedWeights weights;
   private ImmutableList<MatrixSource> sources;
   private boolean merged;
 
   /** Frozen weights and the number of groups that use them; guarded by the engine's lock. */
-  private static final class Held {
+  private static final class SharedWeights {
     final FrozenMatrix matrix;
     int users = 1;
 
-    Held(FrozenMatrix matrix) {
+    SharedWeights(FrozenMatrix matrix) {
       this.matrix = matrix;
     }
 
@@ -72,7 +72,7 @@ public final class ProjectionGroup implements AutoCloseable {
   }
 
   private ProjectionGroup(Engine engine, List<Projection> members, Use use, ProjectionGroup tied) {
-    checkArgument(!members.isEmpty(), "a group has members");
+    checkArgument(!members.isEmpty(), "a group needs at least one member");
     this.engine = engine;
     this.use = use;
     this.tied = tied;
@@ -99,18 +99,16 @@ public final class ProjectionGroup implements AutoCloseable {
     merged = other.merged;
   }
 
-  /**
-   * Returns a group alike, which shares the frozen weights for as long as neither replaces them.
-   */
+  /** Returns a copy that shares the frozen weights as long as neither replaces them. */
   ProjectionGroup share() {
     return new ProjectionGroup(this);
   }
 
-  /** Returns a group with the same projections over other weights, one source per member. */
-  ProjectionGroup over(List<MatrixSource> sources) {
+  /** Returns a group of the same projections with other weights, one source per member. */
+  ProjectionGroup withSources(List<MatrixSource> sources) {
     List<Projection> own = new ArrayList<>();
     for (int i = 0; i < members.size(); i++) {
-      own.add(members.get(i).over(sources.get(i)));
+      own.add(members.get(i).withSource(sources.get(i)));
     }
     return new ProjectionGroup(engine, own, use, null);
   }
@@ -120,7 +118,6 @@ public final class ProjectionGroup implements AutoCloseable {
     return members;
   }
 
-  /** Returns what its weights are for. */
   public Use use() {
     return use;
   }
@@ -130,29 +127,27 @@ public final class ProjectionGroup implements AutoCloseable {
     return columns[member];
   }
 
-  /** Returns the input features, which all members share. */
+  /** Returns the number of input features, which is the same for all members. */
   public int in() {
     return members.get(0).in();
   }
 
-  /** Returns the output features of all members. */
+  /** Returns the total number of output features. */
   public int out() {
     return columns[members.size()];
   }
 
-  /** Returns the members' weights, one below the other: {@code [out, in]}. */
+  /** Returns the stacked weights: {@code [out, in]}. */
   public FrozenMatrix weights() {
     return weights.matrix;
   }
 
-  /**
-   * Returns what each member's weights were made from: its own source, or what was merged into it.
-   */
+  /** Returns the source of each member's current weights: its own, or the merged one. */
   public ImmutableList<MatrixSource> sources() {
     return sources;
   }
 
-  /** Returns whether the weights differ from their source. */
+  /** Returns whether {@link #merge} replaced the weights. */
   public boolean merged() {
     return merged;
   }
@@ -165,7 +160,7 @@ public final class ProjectionGroup implements AutoCloseable {
     merged = true;
   }
 
-  /** Reads the weights again from the model's files. */
+  /** Undoes all merges by reading the weights again. */
   public void restore() {
     if (tied != null && !tied.merged && tied.weights != null) {
       tied.weights.users++;
@@ -185,10 +180,10 @@ public final class ProjectionGroup implements AutoCloseable {
       }
     }
     MatrixSource source = use == Use.EMBEDDING ? parts.get(0) : new Stacked(parts, columns, in());
-    take(new Held(engine.freeze(source, bias)), parts);
+    take(new SharedWeights(engine.freeze(source, bias)), parts);
   }
 
-  private void take(Held fresh, List<MatrixSource> parts) {
+  private void take(SharedWeights fresh, List<MatrixSource> parts) {
     if (weights != null) {
       weights.release();
     }

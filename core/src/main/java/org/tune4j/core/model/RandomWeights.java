@@ -6,10 +6,10 @@ import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.SplitMix64;
 
 /**
- * Untrained weights: matrices normal with the configuration's standard deviation, norms 1, biases
- * 0.
+ * Untrained weights: matrices are normally distributed with the configuration's standard deviation,
+ * norms are 1, biases 0.
  */
-record RandomWeights(float deviation, long seed) implements Weights {
+record RandomWeights(float standardDeviation, long seed) implements Weights {
   @Override
   public MatrixSource matrix(String name, int rows, int cols) {
     long tensorSeed = seed * 31 + name.hashCode();
@@ -28,10 +28,10 @@ record RandomWeights(float deviation, long seed) implements Weights {
       public void read(int row, int count, float[] into) {
         for (int r = 0;
             r < count;
-            r++) { // a generator per row, so that any block can be read again
+            r++) { // one generator per row, so that any block can be read again
           SplittableRandom random = new SplittableRandom(tensorSeed * SplitMix64.GAMMA + row + r);
           for (int c = 0; c < cols; c++) {
-            into[r * cols + c] = (float) (deviation * random.nextGaussian());
+            into[r * cols + c] = (float) (standardDeviation * random.nextGaussian());
           }
         }
       }

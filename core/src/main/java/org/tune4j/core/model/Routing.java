@@ -11,8 +11,8 @@ import org.tune4j.core.engine.ProjectionAdapter;
 import org.tune4j.core.engine.Tape;
 
 /**
- * Which adapters work on which rows of a batch: each slice of rows has a stack of adapters, applied
- * in order; rows in no slice see the base model alone.
+ * Assigns adapters to rows of a batch: each slice of rows has a stack of adapters, applied in
+ * order; rows in no slice use the base model alone.
  *
  * @param slices disjoint, ascending
  */
@@ -20,13 +20,7 @@ public record Routing(ImmutableList<Slice> slices) {
   /** The base model alone. */
   public static final Routing BASE = new Routing(ImmutableList.of());
 
-  /**
-   * Adapters on rows {@code [from, from + count)}.
-   *
-   * @param from first row
-   * @param count rows
-   * @param adapters applied in order
-   */
+  /** Adapters on rows {@code [from, from + count)}, applied in order. */
   public record Slice(int from, int count, ImmutableList<Adapter> adapters) {}
 
   /** Checks that slices are disjoint and ascending. */
@@ -43,14 +37,13 @@ public record Routing(ImmutableList<Slice> slices) {
     }
   }
 
-  /** Returns all {@code rows} rows on one stack of adapters. */
+  /** Returns a routing of rows {@code [0, rows)} to one stack of adapters. */
   public static Routing all(int rows, List<Adapter> adapters) {
     return adapters.isEmpty()
         ? BASE
         : new Routing(ImmutableList.of(new Slice(0, rows, ImmutableList.copyOf(adapters))));
   }
 
-  /** Returns all adapters, each once. */
   ImmutableSet<Adapter> adapters() {
     return slices.stream()
         .flatMap(s -> s.adapters().stream())
@@ -58,7 +51,7 @@ public record Routing(ImmutableList<Slice> slices) {
   }
 
   /**
-   * Returns rows of an embedding with what is applied to them.
+   * Returns the lookup of rows of an embedding, with its adapters.
    *
    * @param table an embedding's group
    * @param ids one for each row of the batch
@@ -80,7 +73,7 @@ public record Routing(ImmutableList<Slice> slices) {
   }
 
   /**
-   * Returns the routing of some rows.
+   * Returns the routing of a selection of rows.
    *
    * @param rows ascending
    */
@@ -103,9 +96,9 @@ public record Routing(ImmutableList<Slice> slices) {
   }
 
   /**
-   * Returns what is applied to a group's output.
+   * Returns the adapters of a group's output.
    *
-   * @throws IllegalArgumentException if an adapter that replaces it stands on others
+   * @throws IllegalArgumentException if one that replaces the output is not the first in its stack
    */
   public List<ProjectionAdapter.Slice> on(ProjectionGroup group) {
     List<ProjectionAdapter.Slice> found = new ArrayList<>();
@@ -126,7 +119,7 @@ public record Routing(ImmutableList<Slice> slices) {
   private static void checkFirst(boolean first, Adapter adapter, ProjectionGroup group) {
     checkArgument(
         first,
-        "adapter '%s' replaces %s, which an adapter before it in the stack changes: it cannot stand on that",
+        "adapter '%s' replaces %s, which an adapter below it in the stack changes: it must come first",
         adapter.name(),
         group.members().get(0).name());
   }

@@ -28,21 +28,21 @@ final class Sampler {
       float l = logits[from + i];
       if (Float.isNaN(l) || l == Float.POSITIVE_INFINITY) {
         throw new ArithmeticException(
-            "the logit of token %d is %s: weights or adapter are broken".formatted(i, l));
+            "the logit of token %d is %s: the weights or an adapter are corrupt".formatted(i, l));
       }
-      if (l > logits[from + best]) { // of equals the first, as torch.argmax
+      if (l > logits[from + best]) { // the first of equals, like torch.argmax
         best = i;
       }
     }
     if (config.temperature() == 0) {
       return best;
     }
-    int kept = config.topK() > 0 ? Math.min(config.topK(), vocabulary) : vocabulary;
+    int candidatesLeft = config.topK() > 0 ? Math.min(config.topK(), vocabulary) : vocabulary;
     int[] candidates =
-        kept < vocabulary || config.topP() < 1 ? sorted(logits, from, vocabulary) : null;
-    double[] weights = new double[kept];
+        candidatesLeft < vocabulary || config.topP() < 1 ? sorted(logits, from, vocabulary) : null;
+    double[] weights = new double[candidatesLeft];
     double sum = 0;
-    for (int i = 0; i < kept; i++) {
+    for (int i = 0; i < candidatesLeft; i++) {
       int token = candidates == null ? i : candidates[i];
       weights[i] = Math.exp((logits[from + token] - logits[from + best]) / config.temperature());
       sum += weights[i];
@@ -51,26 +51,25 @@ final class Sampler {
       double needed = config.topP() * sum;
       sum = 0;
       int n = 0;
-      while (n < kept && (n == 0 || sum < needed)) {
+      while (n < candidatesLeft && (n == 0 || sum < needed)) {
         sum += weights[n++];
       }
-      kept = n;
+      candidatesLeft = n;
     }
     double draw = random.nextDouble() * sum;
     int i = 0;
-    while (i < kept - 1 && draw >= weights[i]) {
+    while (i < candidatesLeft - 1 && draw >= weights[i]) {
       draw -= weights[i++];
     }
     return candidates == null ? i : candidates[i];
   }
 
-  /** Returns all tokens, likeliest first, ties by number. */
+  /** Returns all tokens, likeliest first, ties by id. */
   private static int[] sorted(float[] logits, int from, int vocabulary) {
     long[] keys = new long[vocabulary];
     for (int i = 0; i < vocabulary; i++) {
       int bits = Float.floatToIntBits(-logits[from + i]);
-      int ordered =
-          bits < 0 ? bits ^ Integer.MAX_VALUE : bits; // integers in the order of the floats
+      int ordered = bits < 0 ? bits ^ Integer.MAX_VALUE : bits; // sorts like the float
       keys[i] = ((long) ordered << 32) | i;
     }
     Arrays.sort(keys);

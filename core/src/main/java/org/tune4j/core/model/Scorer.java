@@ -13,13 +13,12 @@ import org.tune4j.core.engine.Tensor;
 /**
  * Log-likelihoods of several continuations of each prompt. The prompt is run once, as the trunk of
  * a tree whose branches are the continuations without their last tokens; the first token of every
- * continuation is read off the distribution after the trunk. First tokens of a continuation may be
- * left unscored, where continuations differ before what is asked of them begins. Where a sliding
- * window is shorter than the tree is long, continuations are run on their own, each with the
- * prompt.
+ * continuation is scored by the logits after the trunk. The first tokens of continuations may be
+ * left unscored, where these still belong to the prompt. If a sliding window is shorter than a
+ * sequence, each continuation is run separately with the prompt.
  */
 final class Scorer {
-  /** Prompts whose logits are held at once. */
+  /** Most prompts whose logits are held at once. */
   private static final int LOGIT_ROWS = 64;
 
   private final LanguageModel model;
@@ -30,7 +29,7 @@ final class Scorer {
   private final double[][] scores;
 
   private Rows rows = new Rows();
-  private boolean trees = true; // what rows holds: trees, or sequences longer than the window
+  private boolean trees = true; // whether rows holds trees, or sequences longer than the window
 
   Scorer(
       LanguageModel model,
@@ -52,7 +51,7 @@ final class Scorer {
     this.scores = new double[prompts.size()][];
   }
 
-  /** One step's worth of rows, and whom its results concern. */
+  /** The rows of one step, and which prompts and continuations they belong to. */
   private static final class Rows {
     final List<Integer> ids = new ArrayList<>();
     final List<Integer> positions = new ArrayList<>();
@@ -61,7 +60,7 @@ final class Scorer {
     final List<Integer> starts = new ArrayList<>();
     final List<int[]> lossOwners =
         new ArrayList<>(); // {prompt, continuation} of each row with a target
-    final List<Integer> trunkEnds = new ArrayList<>(); // rows
+    final List<Integer> trunkEnds = new ArrayList<>(); // row indices
     final List<Integer> trunkPrompts = new ArrayList<>();
 
     int size() {
@@ -107,7 +106,7 @@ final class Scorer {
       scores[p] = new double[choices.length];
       int longest = check(p, prompt, choices);
       boolean tree = window == 0 || longest <= window;
-      if (tree != trees) { // branches and a window do not go together
+      if (tree != trees) { // branches cannot be combined with a window
         flush();
         trees = tree;
       }
@@ -124,10 +123,10 @@ final class Scorer {
     }
     flush();
     List<float[]> results = new ArrayList<>();
-    for (double[] of : scores) {
-      float[] sums = new float[of.length];
-      for (int c = 0; c < of.length; c++) {
-        sums[c] = (float) of[c];
+    for (double[] logLikelihoods : scores) {
+      float[] sums = new float[logLikelihoods.length];
+      for (int c = 0; c < sums.length; c++) {
+        sums[c] = (float) logLikelihoods[c];
       }
       results.add(sums);
     }
@@ -139,11 +138,11 @@ final class Scorer {
     int longest = prompt.length;
     for (int c = 0; c < choices.length; c++) {
       checkArgument(choices[c].length > 0, "continuation %s of prompt %s is empty", c, p);
-      int free = unscored.get(p)[c];
+      int skipped = unscored.get(p)[c];
       checkArgument(
-          free >= 0 && free < choices[c].length,
+          skipped >= 0 && skipped < choices[c].length,
           "%s of the %s tokens of continuation %s of prompt %s unscored",
-          free,
+          skipped,
           choices[c].length,
           c,
           p);
@@ -211,8 +210,8 @@ final class Scorer {
           float[] losses =
               Forward.headLoss(model.decoder(), tape, x, batch, routing, null).losses();
           for (int i = 0; i < losses.length; i++) {
-            int[] whose = r.lossOwners.get(i);
-            scores[whose[0]][whose[1]] -= losses[i];
+            int[] owner = r.lossOwners.get(i);
+            scores[owner[0]][owner[1]] -= losses[i];
           }
           for (int from = 0; from < r.trunkEnds.size(); from += LOGIT_ROWS) {
             int to = Math.min(from + LOGIT_ROWS, r.trunkEnds.size());
@@ -227,11 +226,11 @@ final class Scorer {
 
   /**
    * Adds {@code log softmax} of each continuation's first token; {@code logits} is {@code
-   * [of.size(), vocabulary]}.
+   * [owners.size(), vocabulary]}.
    */
-  private void addFirstTokens(List<Integer> of, float[] logits) {
+  private void addFirstTokens(List<Integer> owners, float[] logits) {
     int vocabulary = model.config().vocabularySize();
-    for (int i = 0; i < of.size(); i++) {
+    for (int i = 0; i < owners.size(); i++) {
       int at = i * vocabulary;
       double max = Double.NEGATIVE_INFINITY;
       for (int v = 0; v < vocabulary; v++) {
@@ -242,10 +241,10 @@ final class Scorer {
         sum += Math.exp(logits[at + v] - max);
       }
       double logSum = max + Math.log(sum);
-      int[][] choices = continuations.get(of.get(i));
+      int[][] choices = continuations.get(owners.get(i));
       for (int c = 0; c < choices.length; c++) {
-        if (unscored.get(of.get(i))[c] == 0) {
-          scores[of.get(i)][c] += logits[at + choices[c][0]] - logSum;
+        if (unscored.get(owners.get(i))[c] == 0) {
+          scores[owners.get(i)][c] += logits[at + choices[c][0]] - logSum;
         }
       }
     }

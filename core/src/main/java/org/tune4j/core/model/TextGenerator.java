@@ -10,19 +10,19 @@ import org.tune4j.core.text.Message;
 import org.tune4j.core.text.Tokenizer;
 
 /**
- * What continues texts and answers conversations: a {@link LanguageModel}. Generation ends with
- * what there is when it is {@linkplain #cancelled cancelled} or the thread is interrupted.
+ * Continues texts and answers conversations; implemented by {@link LanguageModel}. If generation is
+ * {@linkplain #cancelled cancelled} or the thread is interrupted, it ends early and returns the
+ * text so far.
  */
 public interface TextGenerator {
-  /** Returns the tokenizer of its texts. */
+  /** Returns the tokenizer of prompts and generated texts. */
   Tokenizer tokenizer();
 
-  /** Returns how conversations become tokens, if it has a chat template. */
+  /** Returns the encoder of conversations, if there is a chat template. */
   Optional<ChatEncoder> chatEncoder();
 
   /**
-   * Continues a text; {@link #tokenizer()} encodes it with the special tokens that it puts around
-   * texts.
+   * Continues a text, encoded with the tokenizer's special tokens.
    *
    * @param adapters applied in order; none for the base model
    * @param stream receives the text as it grows, in whole characters
@@ -38,12 +38,12 @@ public interface TextGenerator {
         .get(0);
   }
 
-  /** Continues a text greedily with the base model, by 128 tokens at most. */
+  /** Continues a text greedily with the base model, by at most 128 tokens. */
   default Generation generate(String prompt) {
     return generate(prompt, GenerationConfig.builder().build(), List.of());
   }
 
-  /** Continues a text greedily with adapters, by 128 tokens at most. */
+  /** Continues a text greedily with adapters, by at most 128 tokens. */
   default Generation generate(String prompt, List<? extends Adapter> adapters) {
     return generate(prompt, GenerationConfig.builder().build(), adapters);
   }
@@ -69,7 +69,7 @@ public interface TextGenerator {
 
   /**
    * Answers a conversation, rendered by the model's chat template with tools, documents and
-   * variables of its own; a generation prompt is always added.
+   * variables; a generation prompt is always added.
    *
    * @throws IllegalStateException if the model has no chat template
    * @throws IllegalArgumentException if the template refuses the conversation
@@ -91,8 +91,8 @@ public interface TextGenerator {
   }
 
   /**
-   * Returns how to generate a turn of a conversation: until the chat template's turn ends, too,
-   * unless the end tokens are given. {@link #chat} does so by itself.
+   * Returns a configuration for generating a turn of a conversation: it also ends where the chat
+   * template ends a turn, unless end tokens are given. {@link #chat} applies it itself.
    */
   default GenerationConfig untilTurnEnds(GenerationConfig generation) {
     if (generation.endTokens().isPresent() || chatEncoder().isEmpty()) {
@@ -102,7 +102,7 @@ public interface TextGenerator {
     return generation.endingWith(end.tokens(), end.texts());
   }
 
-  /** Continues many texts side by side. */
+  /** Continues several texts in parallel. */
   default List<Generation> generateAll(
       List<String> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
     return generateFromTokens(
@@ -110,25 +110,25 @@ public interface TextGenerator {
   }
 
   /**
-   * Returns a generator of the same texts that ends early, with what there is, when asked to.
+   * Returns a generator that can be cancelled.
    *
-   * @param cancelled asked before each token whether to end
+   * @param cancelled polled before each token; true ends generation early
    */
   default TextGenerator cancelled(BooleanSupplier cancelled) {
     return new CancellableGenerator(this, cancelled);
   }
 
-  /** Continues many sequences of token ids side by side; stop sequences need a tokenizer. */
+  /** Continues several sequences of token ids in parallel; stop sequences need a tokenizer. */
   default List<Generation> generateFromTokens(
       List<int[]> prompts, GenerationConfig generation, List<? extends Adapter> adapters) {
     return generateFromTokens(prompts, generation, adapters, text -> {}, () -> false);
   }
 
   /**
-   * Continues many sequences of token ids side by side.
+   * Continues several sequences of token ids in parallel.
    *
-   * @param stream receives the text of a single one as it grows
-   * @param cancelled asked before each token whether to end with what there is
+   * @param stream receives the text as it grows, useful for a single sequence
+   * @param cancelled polled before each token; true ends generation early
    * @throws IllegalArgumentException if there are stop sequences and no tokenizer
    */
   List<Generation> generateFromTokens(

@@ -16,7 +16,7 @@ import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.progress.Progress;
 
-/** Moves weights into an engine, counts progress, and frees all of them together. */
+/** Loads weights into an engine, reports progress, and frees all of them together. */
 public final class WeightLoader implements AutoCloseable {
   private final Engine engine;
   private final Weights weights;
@@ -47,9 +47,9 @@ public final class WeightLoader implements AutoCloseable {
   /**
    * A tensor as a checkpoint stores it.
    *
-   * @param name its name
    * @param shape dimensions in the file
-   * @param source the values now, {@code [out, in]} for matrices, {@code [1, length]} for vectors
+   * @param source the current values, {@code [out, in]} for matrices, {@code [1, length]} for
+   *     vectors
    * @param transposed whether the file has {@code [in, out]}
    */
   record StoredTensor(
@@ -204,18 +204,18 @@ public final class WeightLoader implements AutoCloseable {
         .progress()
         .onProgress(
             new Progress(work, Math.min(done, totalBytes), totalBytes, Progress.Unit.BYTES));
-    // an interrupt is the caller's to act on: readers of files go on whatever it is meant for
+    // interrupts are left to the caller
     if (options.cancelled().getAsBoolean()) {
       throw new CancellationException(work + " was cancelled");
     }
   }
 
-  /** Keeps the files open until {@link #release()}, be the model closed in the meantime. */
+  /** Keeps the files open until {@link #release()}, even if the model is closed in the meantime. */
   void retain() {
     users.incrementAndGet();
   }
 
-  /** Lets go of the files; the last one closes them. */
+  /** Releases the files; the last user closes them. */
   void release() {
     if (users.decrementAndGet() == 0) {
       try {

@@ -6,10 +6,9 @@ import org.tune4j.core.engine.MatrixSource;
 import org.tune4j.core.model.WeightLoader.StoredTensor;
 
 /**
- * A hash of a checkpoint's names, shapes and values as F32, to tell models apart; not meant against
- * people who look for collisions. Of each tensor, the bits are mixed into 64-bit lanes by
- * multiplication and rotation (as xxHash does, Collet 2012), which takes about a nanosecond a
- * value.
+ * A non-cryptographic hash of a checkpoint's names, shapes and values as F32, to tell models apart.
+ * The bits of each tensor are mixed into 64-bit lanes by multiplication and rotation (as in xxHash,
+ * Collet 2012), at about a nanosecond per value.
  */
 final class WeightsHash {
   private static final long P1 = 0x9E3779B185EBCA87L;

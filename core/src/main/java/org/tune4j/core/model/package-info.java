@@ -1,2 +1,2 @@
-/** Language models, their projections, and the interface that adapters implement. */
+/** Language models, their projections, generation, and the interface of adapters. */
 package org.tune4j.core.model;

@@ -5,11 +5,11 @@ import static com.google.common.base.Preconditions.checkArgument;
 import java.util.Locale;
 
 /**
- * How far long work is.
+ * How far a long operation has come.
  *
  * @param work what is being done, such as {@code encoding noun-category (train)}
- * @param done how much of it is
- * @param total how much there is; equal to {@code done} at the end
+ * @param done units finished
+ * @param total all units; equal to {@code done} at the end
  * @param unit what both count
  */
 public record Progress(String work, long done, long total, Unit unit) {
@@ -21,21 +21,21 @@ public record Progress(String work, long done, long total, Unit unit) {
     EXAMPLES,
     /** Steps of a stage of training. */
     STEPS,
-    /** Hundredths of a whole of several works, of which {@code work} is the one being done. */
+    /** Percent of an operation of several parts, of which {@code work} is the current one. */
     PERCENT
   }
 
-  /** Checks that no more is done than there is. */
+  /** Checks that {@code done} is from 0 to {@code total}. */
   public Progress {
     checkArgument(
         done >= 0 && done <= total,
-        "%s: %s of %s are done; from 0 to all may be",
+        "%s: done is %s of %s; it must be from 0 to the total",
         work,
         done,
         total);
   }
 
-  /** Returns how much is done, such as {@code 1,024 of 300,000 examples}. */
+  /** Returns the progress without its name, such as {@code 1,024 of 300,000 examples}. */
   public String amount() {
     return switch (unit) {
       case BYTES -> String.format(Locale.ROOT, "%,d of %,d MiB", done >> 20, total >> 20);

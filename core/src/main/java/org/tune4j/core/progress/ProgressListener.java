@@ -1,15 +1,15 @@
 package org.tune4j.core.progress;
 
 /**
- * Is told how far long work is: loading, encoding, training, evaluation and advice all tell it the
- * same way. Called on the thread that works, which waits meanwhile.
+ * Receives the progress of long operations: loading, encoding, training, evaluation and advice all
+ * report this way. Called on the working thread, which waits until it returns.
  *
- * <p>It only watches. Work is ended by what its own {@code cancelled} is asked, or by interrupting
- * its thread.
+ * <p>It only observes. To cancel an operation, use its {@code cancelled} supplier or interrupt its
+ * thread.
  */
 @FunctionalInterface
 public interface ProgressListener {
-  /** Called when some of the work is done, and at its end. */
+  /** Called every so often, and at the end. */
   void onProgress(Progress progress);
 
   /** Returns a listener that does nothing. */

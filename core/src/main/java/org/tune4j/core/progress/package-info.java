@@ -1,2 +1,2 @@
-/** How long work tells how far it is. */
+/** Progress reports of long operations. */
 package org.tune4j.core.progress;

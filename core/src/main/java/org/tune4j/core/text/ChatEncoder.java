@@ -10,26 +10,25 @@ import org.tune4j.core.text.Rendered.Span;
 import org.tune4j.core.text.jinja.TemplateException;
 
 /**
- * Conversations as tokens: what a chat template makes of them, tokenized whole, so that training
- * and generation see the same tokens, and which of these are the answers.
+ * Turns conversations into tokens and marks the answers among them. The chat template's output is
+ * tokenized as a whole, so that training and generation see the same tokens.
  *
- * <p>Where the template marks what the assistant generates ({@code {% generation %}}), that is an
- * answer. Elsewhere an answer begins where the generation prompt of the turns before it ends, and
- * ends with the first end token after its content: what generation has to produce. Text of the
- * template that follows, such as ChatML's line break, is none of it.
+ * <p>Where the template marks what the assistant generates ({@code {% generation %}}), that is the
+ * answer. Otherwise an answer starts where the generation prompt of the preceding turns ends, and
+ * ends with the first end token after its content: that is what generation has to produce. Template
+ * text after it, such as ChatML's line break, is not part of the answer.
  *
- * <p>Which token ends a turn is read off the template, from what it puts after an answer. If that
- * begins with no token of its own, the text between an answer and the next question is what ends a
- * turn.
+ * <p>Which token ends a turn is derived from what the template puts after an answer. If that does
+ * not begin with a special token, the text between an answer and the next question ends a turn.
  *
  * <p>Thread-safe.
  */
 public final class ChatEncoder {
-  /** Private use, so that no conversation begins with it. */
+  /** Private-use characters, so that no conversation begins with it. */
   private static final String MARK = "\uE0F1\uE0F2\uE0F3";
 
-  /** What no turn is to blame for, and fewer turns would not mend. */
-  private static final ImmutableSet<TemplateException.Kind> NO_TURNS =
+  /** Errors that no single turn causes, so that rendering fewer turns would not help. */
+  private static final ImmutableSet<TemplateException.Kind> UNRELATED_TO_TURNS =
       ImmutableSet.of(
           TemplateException.Kind.SYNTAX,
           TemplateException.Kind.LIMIT,
@@ -39,10 +38,10 @@ public final class ChatEncoder {
   private static final String ANSWER = "qvanswer";
 
   /**
-   * What ends a turn of the assistant.
+   * What ends a turn of the assistant; any of these does.
    *
-   * @param tokens any of which ends it: the template's own and the tokenizer's end tokens
-   * @param texts any of which ends it, where the template has no token for that
+   * @param tokens the template's own and the tokenizer's end tokens
+   * @param texts where the template has no token for it
    */
   public record TurnEnd(ImmutableSet<Integer> tokens, ImmutableList<String> texts) {}
 
@@ -50,7 +49,7 @@ public final class ChatEncoder {
    * A conversation as tokens.
    *
    * @param ids tokens
-   * @param learned for each whether it is part of a turn that is learned
+   * @param learned whether each token is part of a learned turn
    */
   public record Encoded(int[] ids, boolean[] learned) {}
 
@@ -59,7 +58,7 @@ public final class ChatEncoder {
   private final ReadFields readFields;
   private final Supplier<TurnEnd> turnEnd = Suppliers.memoize(this::findTurnEnd);
 
-  /** Puts a template and a tokenizer together. */
+  /** Combines a template with a tokenizer. */
   public ChatEncoder(ChatTemplate template, Tokenizer tokenizer) {
     this.template = template;
     this.tokenizer = tokenizer;
@@ -72,10 +71,10 @@ public final class ChatEncoder {
   }
 
   /**
-   * Returns the text that the assistant is to go on with.
+   * Returns the text that the assistant is to continue.
    *
-   * @throws IllegalArgumentException if the template refuses the conversation, with the turn, or
-   *     passes over tools, calls, reasoning or others that it does not read
+   * @throws IllegalArgumentException if the template refuses the conversation (the message names
+   *     the turn), or ignores tools, calls, reasoning or other fields
    */
   public String prompt(List<Message> messages, ChatOptions options) {
     String text = render(messages, options.withGenerationPrompt(true)).text();
@@ -86,9 +85,9 @@ public final class ChatEncoder {
   /**
    * Encodes a conversation.
    *
-   * @param turns for each message whether it is learned
-   * @throws IllegalArgumentException if the template refuses the conversation, passes over tools,
-   *     calls, reasoning or others that it does not read, or does not show where a learned turn is
+   * @param turns whether each message is learned
+   * @throws IllegalArgumentException if the template refuses the conversation, ignores tools,
+   *     calls, reasoning or other fields, or does not reveal where a learned turn is
    */
   public Encoded encode(List<Message> messages, ChatOptions options, boolean[] turns) {
     Rendered rendered = render(messages, options.withGenerationPrompt(false));
@@ -105,7 +104,7 @@ public final class ChatEncoder {
     }
     spans.addAll(derived.spans(unmarked));
     boolean[] learned = new boolean[tokens.ids().length];
-    for (int i = 1; i < learned.length; i++) { // nothing predicts the first
+    for (int i = 1; i < learned.length; i++) { // the first token is never predicted
       for (Span s : spans) {
         learned[i] |= tokens.covers(i, s.start(), s.end());
       }
@@ -117,12 +116,12 @@ public final class ChatEncoder {
     try {
       return template.render(messages, options);
     } catch (TemplateException e) {
-      if (NO_TURNS.contains(e.kind())) {
+      if (UNRELATED_TO_TURNS.contains(e.kind())) {
         throw e;
       }
       int turn = messages.size();
       for (int n = 1; n < messages.size() && turn == messages.size(); n++) {
-        if (rendered(messages.subList(0, n), options) == null) {
+        if (renderOrNull(messages.subList(0, n), options) == null) {
           turn = n;
         }
       }
@@ -141,19 +140,19 @@ public final class ChatEncoder {
     return "messages[%d] (%s)".formatted(turn, messages.get(turn).role());
   }
 
-  /** Returns the text of a conversation; null if the template refuses it. */
-  private String rendered(List<Message> messages, ChatOptions options) {
+  /** Null if the template refuses the conversation. */
+  private String renderOrNull(List<Message> messages, ChatOptions options) {
     try {
       return template.render(messages, options).text();
     } catch (TemplateException e) {
-      if (NO_TURNS.contains(e.kind())) {
+      if (UNRELATED_TO_TURNS.contains(e.kind())) {
         throw e;
       }
       return null;
     }
   }
 
-  // ---- spans that the template marks
+  // ---- spans marked by the template
 
   private List<Span> marked(
       List<Message> messages, ChatOptions options, boolean[] turns, Rendered rendered) {
@@ -182,12 +181,12 @@ public final class ChatEncoder {
     return chosen;
   }
 
-  /** Returns the last of the answers before which no more text stands than up to a place. */
+  /** Returns the last answer that starts at or before an offset; -1 if there is none. */
   private int turnAt(
       List<Message> messages, ChatOptions options, List<Integer> answers, String text, int at) {
     int turn = -1;
     for (int i : answers) {
-      String before = rendered(messages.subList(0, i), options);
+      String before = renderOrNull(messages.subList(0, i), options);
       if (before != null && commonPrefix(text, before) <= at) {
         turn = i;
       }
@@ -209,9 +208,9 @@ public final class ChatEncoder {
     return marked;
   }
 
-  // ---- spans that follow from how the text grows turn by turn
+  // ---- spans derived from how the text grows turn by turn
 
-  /** The turns of a conversation in its text. */
+  /** Locates the turns of a conversation in its text. */
   private final class Turns {
     private final List<Message> messages;
     private final ChatOptions options;
@@ -243,17 +242,17 @@ public final class ChatEncoder {
 
     private IllegalArgumentException unclear(int turn) {
       return new IllegalArgumentException(
-          "%s: the chat template does not show where this turn's text is"
+          "%s: the chat template does not reveal where this turn's text is"
               .formatted(describe(messages, turn)));
     }
 
     /**
-     * Returns where a turn begins: where generation would, or, if the template renders earlier
-     * turns otherwise when there are later ones, where its content does.
+     * Returns where a turn starts: where generation would start, or, if the template renders
+     * earlier turns differently once later ones follow, where its content starts.
      */
     private int start(int turn) {
       if (isAnswer(messages.get(turn))) {
-        String before = rendered(messages.subList(0, turn), options.withGenerationPrompt(true));
+        String before = renderOrNull(messages.subList(0, turn), options.withGenerationPrompt(true));
         if (before != null && !before.isEmpty() && text.startsWith(before)) {
           return before.length();
         }
@@ -265,15 +264,17 @@ public final class ChatEncoder {
       return at;
     }
 
-    /** Returns where the text would differ if a turn said something else; its end if nowhere. */
+    /**
+     * Returns where the text would differ if a turn had other content; the text's end if nowhere.
+     */
     private int contentStart(int turn) {
-      String other = rendered(withMark(messages, turn), options);
+      String other = renderOrNull(withMark(messages, turn), options);
       return other == null ? text.length() : commonPrefix(text, other);
     }
 
     private int end(int turn, int start) {
       boolean last = turn + 1 == messages.size();
-      String upTo = last ? text : rendered(messages.subList(0, turn + 1), options);
+      String upTo = last ? text : renderOrNull(messages.subList(0, turn + 1), options);
       boolean grows = upTo != null && upTo.length() >= start && text.startsWith(upTo);
       int bound = grows ? upTo.length() : Math.max(start, contentStart(turn + 1));
       String content = messages.get(turn).content().strip();
@@ -295,7 +296,7 @@ public final class ChatEncoder {
   private TurnEnd findTurnEnd() {
     ImmutableSet.Builder<Integer> ends = ImmutableSet.<Integer>builder().addAll(tokenizer.eos());
     List<Message> answered = List.of(Message.user(QUESTION), Message.assistant(ANSWER));
-    String text = rendered(answered, ChatOptions.defaults());
+    String text = renderOrNull(answered, ChatOptions.defaults());
     int at = text == null ? -1 : text.lastIndexOf(ANSWER);
     if (at < 0) {
       return new TurnEnd(ends.build(), ImmutableList.of());
@@ -320,7 +321,7 @@ public final class ChatEncoder {
   private ImmutableList<String> textAfterAnswer(List<Message> answered) {
     List<Message> more = new ArrayList<>(answered);
     more.add(Message.user(MARK));
-    String text = rendered(more, ChatOptions.defaults());
+    String text = renderOrNull(more, ChatOptions.defaults());
     int from = text == null ? -1 : text.indexOf(ANSWER);
     int to = text == null ? -1 : text.indexOf(MARK);
     if (from < 0 || to < from) {

@@ -9,17 +9,17 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * What a chat template is given beside the messages, as transformers' {@code apply_chat_template}
- * takes it. Values are as {@link JsonValues} has them.
+ * What a chat template is given besides the messages, as in transformers' {@code
+ * apply_chat_template}. Values are represented as in {@link JsonValues}.
  *
- * @param tools descriptions of functions that the model may call (JSON schemas); absent: {@code
- *     none} to the template
- * @param documents to answer from; absent: {@code none} to the template
- * @param variables the template's own, such as {@code enable_thinking} or {@code date_string};
- *     those of the names of special tokens replace the tokenizer's
+ * @param tools JSON schemas of functions that the model may call; if absent, the template sees
+ *     {@code none}
+ * @param documents to answer from; if absent, the template sees {@code none}
+ * @param variables the template's own variables, such as {@code enable_thinking} or {@code
+ *     date_string}; one with the name of a special token replaces the tokenizer's
  * @param addGenerationPrompt whether the text ends where the assistant begins to answer
- * @param template which of several named templates; absent: {@code tool_use} if there are tools and
- *     such a template, else {@code default}
+ * @param template which of several named templates; if absent, {@code tool_use} if there are tools
+ *     and such a template, else {@code default}
  */
 public record ChatOptions(
     Optional<List<Map<String, Object>>> tools,
@@ -27,7 +27,7 @@ public record ChatOptions(
     Map<String, Object> variables,
     boolean addGenerationPrompt,
     Optional<String> template) {
-  private static final ImmutableSet<String> GIVEN =
+  private static final ImmutableSet<String> RESERVED =
       ImmutableSet.of("messages", "tools", "documents", "add_generation_prompt");
   private static final ChatOptions NONE =
       new ChatOptions(Optional.empty(), Optional.empty(), Map.of(), false, Optional.empty());
@@ -35,15 +35,18 @@ public record ChatOptions(
   /**
    * Copies the values.
    *
-   * @throws IllegalArgumentException if a value is nothing that JSON has, or a variable has the
-   *     name of what is given otherwise
+   * @throws IllegalArgumentException if a value has no JSON equivalent, or a variable is named like
+   *     one of the other inputs
    */
   public ChatOptions {
     tools = tools.map(ChatOptions::copyOf);
     documents = documents.map(ChatOptions::copyOf);
     variables = JsonValues.copyOf(variables);
-    for (String name : GIVEN) {
-      checkArgument(!variables.containsKey(name), "'%s' is no variable of a template's own", name);
+    for (String name : RESERVED) {
+      checkArgument(
+          !variables.containsKey(name),
+          "'%s' cannot be a variable: the template is given it otherwise",
+          name);
     }
   }
 
@@ -89,7 +92,7 @@ public record ChatOptions(
       template = from.template;
     }
 
-    /** Sets the tools; an empty list is not the same as none. */
+    /** Sets the tools; an empty list differs from none. */
     public Builder tools(List<Map<String, Object>> value) {
       tools = Optional.of(value);
       return this;
@@ -125,7 +128,7 @@ public record ChatOptions(
       return this;
     }
 
-    /** Returns what was set, with the defaults for the rest. */
+    /** Builds the options. */
     public ChatOptions build() {
       return new ChatOptions(tools, documents, variables, addGenerationPrompt, template);
     }

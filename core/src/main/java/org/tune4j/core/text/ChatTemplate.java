@@ -29,18 +29,18 @@ import org.tune4j.core.text.jinja.TemplateException;
 
 /**
  * A model's chat templates, rendered as transformers' {@code apply_chat_template} renders them.
- * What a template may do is bounded ({@link Limits}): it reaches nothing but its values, and it
- * ends. A construct that cannot be rendered faithfully is an exception, never a prompt that differs
- * silently. A template is not looked at before it is used. Thread-safe.
+ * Templates are sandboxed ({@link Limits}): they reach nothing but their values, and they
+ * terminate. A construct that cannot be rendered faithfully is an exception, never a silently
+ * different prompt. Templates are compiled on first use. Thread-safe.
  */
 public final class ChatTemplate {
   private static final String DEFAULT = "default";
   private static final String TOOL_USE = "tool_use";
 
   /**
-   * A template as it was read.
+   * A template's source text.
    *
-   * @param origin what errors call it
+   * @param origin names it in errors
    */
   private record Source(String origin, String text) {}
 
@@ -57,12 +57,11 @@ public final class ChatTemplate {
   }
 
   /**
-   * Returns the templates of a model directory: {@code chat_template.jinja} ({@code default}) and
-   * those in {@code additional_chat_templates}, by their files' names; without any, {@code
-   * chat_template} of {@code tokenizer_config.json}, one or several by their names. Nothing if
-   * there is none.
+   * Loads the templates of a model directory: {@code chat_template.jinja} ({@code default}) and
+   * those in {@code additional_chat_templates}, named after their files; without any, the single or
+   * named ones in {@code chat_template} of {@code tokenizer_config.json}. Empty if there is none.
    *
-   * @throws MalformedFileException if a file cannot be understood
+   * @throws MalformedFileException if a file is malformed
    */
   public static Optional<ChatTemplate> load(Path directory) throws IOException {
     Path configFile = directory.resolve("tokenizer_config.json");
@@ -83,7 +82,7 @@ public final class ChatTemplate {
       return JsonNodeFactory.instance.objectNode();
     }
     if (!(JsonFile.read(file) instanceof ObjectNode object)) {
-      throw new MalformedFileException(file, "", "no JSON object", "a JSON object");
+      throw new MalformedFileException(file, "", "something else", "a JSON object");
     }
     return object;
   }
@@ -152,14 +151,14 @@ public final class ChatTemplate {
     return sources;
   }
 
-  /** Returns the special tokens that have names, which templates use as variables. */
+  /** Returns the named special tokens, which are variables of templates. */
   private static Map<String, String> specialTokens(Path directory, JsonNode config)
       throws IOException {
     Map<String, String> tokens = new LinkedHashMap<>();
     addTokens(config, tokens);
     addTokens(config.path("extra_special_tokens"), tokens);
     addTokens(config.path("model_specific_special_tokens"), tokens);
-    if (!config.has("added_tokens_decoder")) { // else transformers does not look at this file
+    if (!config.has("added_tokens_decoder")) { // otherwise transformers ignores this file
       addTokens(object(directory.resolve("special_tokens_map.json")), tokens);
     }
     return tokens;
@@ -178,7 +177,7 @@ public final class ChatTemplate {
             });
   }
 
-  /** Returns a template given as text. */
+  /** Returns a template given as text; it is compiled on first use. */
   public static ChatTemplate of(String template, Map<String, String> specialTokens) {
     return new ChatTemplate(
         Map.of(DEFAULT, new Source("(chat template)", template)),
@@ -186,7 +185,7 @@ public final class ChatTemplate {
         Clock.system(ZoneId.systemDefault()));
   }
 
-  /** Returns the same templates with another clock, which {@code strftime_now} asks. */
+  /** Returns these templates with another clock for {@code strftime_now}. */
   public ChatTemplate withClock(Clock other) {
     return new ChatTemplate(sources, specialTokens, other);
   }
@@ -197,9 +196,9 @@ public final class ChatTemplate {
   }
 
   /**
-   * Returns the prompt of a conversation, without tools or other variables.
+   * Renders a conversation without tools or other variables.
    *
-   * @param addGenerationPrompt whether it ends where the assistant begins to answer
+   * @param addGenerationPrompt whether the text ends where the assistant begins to answer
    * @throws TemplateException as {@link #render(List, ChatOptions)}
    */
   public String render(List<Message> messages, boolean addGenerationPrompt) {
@@ -208,12 +207,12 @@ public final class ChatTemplate {
   }
 
   /**
-   * Returns the text of a conversation, and what in it the template marks as the assistant's.
+   * Renders a conversation, with the spans that the template marks as the assistant's.
    *
-   * @throws TemplateException if the template is not well-formed, refuses the conversation, fails
-   *     on it, or reaches a limit; with the line and column. It is an {@link
-   *     IllegalArgumentException}
-   * @throws IllegalArgumentException if there is no template of the name asked for
+   * @throws TemplateException (an {@link IllegalArgumentException}) if the template is not
+   *     well-formed, refuses the conversation, fails on it, or exceeds a limit; with the line and
+   *     column
+   * @throws IllegalArgumentException if there is no template of the requested name
    */
   public Rendered render(List<Message> messages, ChatOptions options) {
     Template template = compiled.computeIfAbsent(choose(options), this::compile);

@@ -9,13 +9,12 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Values as JSON has them, as plain immutable Java objects: null, {@link Boolean}, {@link Long} or
- * (beyond its range) {@link BigInteger}, {@link Double}, {@link String}, {@link List}, and {@link
- * Map} with text keys in the order of their first appearance. What chat templates read is made of
- * these.
+ * JSON values as plain immutable Java objects, which chat templates read: null, {@link Boolean},
+ * {@link Long} or (beyond its range) {@link BigInteger}, {@link Double}, {@link String}, {@link
+ * List}, and {@link Map} with string keys in the order of their first appearance.
  */
 public final class JsonValues {
-  /** Deeper than any data that people write, and far from the end of a thread's stack. */
+  /** Deeper than any data in practice, and far from a stack overflow. */
   private static final int MAX_DEPTH = 200;
 
   private static final BigInteger MIN_LONG = BigInteger.valueOf(Long.MIN_VALUE);
@@ -24,28 +23,28 @@ public final class JsonValues {
   private JsonValues() {}
 
   /**
-   * Returns a copy of a value that nothing can change.
+   * Returns an immutable copy of a value.
    *
-   * @throws IllegalArgumentException if there is something in it that JSON does not have
+   * @throws IllegalArgumentException if it contains something that has no JSON equivalent
    */
   public static Object copyOf(Object value) {
     return copy(value, 0);
   }
 
-  /** Returns {@link #copyOf} of an object's fields. */
+  /** Returns an immutable copy of an object's fields. */
   public static Map<String, Object> copyOf(Map<String, ?> fields) {
     return object(fields, 0);
   }
 
-  /** Returns a parsed value; a missing node is null. */
+  /** Converts a parsed value; a missing node becomes null. */
   public static Object of(JsonNode node) {
     return parsed(node, 0);
   }
 
   /**
-   * Returns the fields of a parsed object.
+   * Converts the fields of a parsed object.
    *
-   * @throws IllegalArgumentException if it is no object
+   * @throws IllegalArgumentException if it is not an object
    */
   public static Map<String, Object> fields(JsonNode node) {
     if (!node.isObject()) {
@@ -80,7 +79,7 @@ public final class JsonValues {
       return object(map, depth);
     }
     throw new IllegalArgumentException(
-        "found a %s, expected what JSON has: null, a Boolean, a number, a String, a List or a Map"
+        "found a %s, expected a JSON value: null, a Boolean, a number, a String, a List or a Map"
             .formatted(value.getClass().getName()));
   }
 
@@ -111,7 +110,7 @@ public final class JsonValues {
         yield Collections.unmodifiableList(list);
       }
       case OBJECT -> parsedObject(node, depth);
-      case BINARY, POJO -> throw new IllegalArgumentException("not of JSON: " + node);
+      case BINARY, POJO -> throw new IllegalArgumentException("not a JSON value: " + node);
     };
   }
 

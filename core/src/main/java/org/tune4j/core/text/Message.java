@@ -7,25 +7,25 @@ import java.util.stream.Collectors;
 
 /**
  * A turn of a conversation, with every field that a chat template may read: {@code role}, {@code
- * content}, and as the template knows them {@code name}, {@code tool_calls}, {@code tool_call_id},
- * {@code reasoning_content} and others. What is not for the template, such as a turn's weight in
- * training, does not belong here.
+ * content}, and, depending on the template, {@code name}, {@code tool_calls}, {@code tool_call_id},
+ * {@code reasoning_content} and others. What is not meant for the template, such as a turn's weight
+ * in training, does not belong here.
  *
- * @param fields by name, as {@link JsonValues} has them; a null stays a null, which a template can
- *     tell from a field that is absent
+ * @param fields by name, represented as in {@link JsonValues}; null is kept, as templates can tell
+ *     it from an absent field
  */
 public record Message(Map<String, Object> fields) {
   /**
    * Copies the fields.
    *
-   * @throws IllegalArgumentException if a field's value is nothing that JSON has
+   * @throws IllegalArgumentException if a field's value has no JSON equivalent
    */
   public Message {
     fields = JsonValues.copyOf(fields);
   }
 
   /**
-   * Makes a turn of text.
+   * Creates a turn of text.
    *
    * @param role {@code system}, {@code user}, {@code assistant}, {@code tool}, ...
    */
@@ -45,22 +45,22 @@ public record Message(Map<String, Object> fields) {
     return new Message(role, content);
   }
 
-  /** Returns a turn of the system. */
+  /** Returns a system message. */
   public static Message system(String text) {
     return new Message("system", text);
   }
 
-  /** Returns a turn of the user. */
+  /** Returns a user message. */
   public static Message user(String text) {
     return new Message("user", text);
   }
 
-  /** Returns a turn of the assistant. */
+  /** Returns an assistant message. */
   public static Message assistant(String text) {
     return new Message("assistant", text);
   }
 
-  /** Returns the turn with one more field, or another value of one: text, number, list, ... */
+  /** Returns a copy with one field added or replaced; the value as in {@link JsonValues}. */
   public Message with(String field, Object value) {
     Map<String, Object> all = new LinkedHashMap<>(fields);
     all.put(field, value);
@@ -72,18 +72,18 @@ public record Message(Map<String, Object> fields) {
     return fields.get(name);
   }
 
-  /** Returns whether a field is there; its value may be null. */
+  /** Returns whether a field is present; its value may be null. */
   public boolean has(String name) {
     return fields.containsKey(name);
   }
 
-  /** Returns who speaks; empty if the field is absent or no text. */
+  /** Returns the role; empty if the field is absent or not text. */
   public String role() {
     return field("role") instanceof String role ? role : "";
   }
 
   /**
-   * Returns what is said as text: of content in parts, the text parts, joined; empty if there is
+   * Returns the content as text: of content in parts, the text parts, joined; empty if there is
    * none.
    */
   public String content() {

@@ -11,15 +11,16 @@ import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Whether a chat template reads what a conversation says beside its texts. Jinja passes over what a
- * template does not name, and a model would learn answers without the calls that led to them.
+ * Checks that a chat template reads everything that a conversation has besides its text. Jinja
+ * silently ignores fields that a template does not mention, and a model would learn answers without
+ * the calls that led to them.
  *
- * <p>A field is read if the conversation's text depends on it, or if that of a conversation does
- * which ends with such a turn: templates leave out on purpose what earlier turns thought. A
- * template that refuses one of the two has looked. Thread-safe.
+ * <p>A field counts as read if the rendered text depends on it, be it only in a conversation that
+ * ends with such a turn: templates drop the reasoning of earlier turns on purpose. A template that
+ * refuses one of the two renderings has read the field. Thread-safe.
  */
 public final class ReadFields {
-  private static final ImmutableMap<String, Object> OF_TURNS =
+  private static final ImmutableMap<String, Object> TURN_FIELDS =
       ImmutableMap.of(
           "tool_calls",
           ImmutableList.of(
@@ -35,12 +36,12 @@ public final class ReadFields {
           "thinking",
           "qvthought");
 
-  /** A template without a place for the system's turn may be meant so. */
-  private static final ImmutableSet<String> SPEAKERS =
+  /** Roles that are not checked; a template may ignore the system prompt on purpose. */
+  private static final ImmutableSet<String> UNCHECKED_ROLES =
       ImmutableSet.of("system", "user", "assistant");
 
   private final ChatTemplate template;
-  private final Map<String, Boolean> ofLastTurns = new ConcurrentHashMap<>();
+  private final Map<String, Boolean> readInLastTurn = new ConcurrentHashMap<>();
 
   /** Prepares to check conversations against a template. */
   public ReadFields(ChatTemplate template) {
@@ -50,18 +51,18 @@ public final class ReadFields {
   /**
    * Checks a conversation.
    *
-   * @throws IllegalArgumentException if it has something that the template passes over; with its
-   *     name
+   * @throws IllegalArgumentException if it has something that the template ignores; the message
+   *     names it
    */
   public void require(List<Message> messages, ChatOptions options) {
-    for (String field : OF_TURNS.keySet()) {
+    for (String field : TURN_FIELDS.keySet()) {
       List<Message> without =
           messages.stream().map(m -> says(m.field(field)) ? without(m, field) : m).toList();
       require(
           "'" + field + "'",
           without.equals(messages)
               || differ(messages, options, without, options)
-              || ofLastTurns.computeIfAbsent(field, this::ofLastTurn));
+              || readInLastTurn.computeIfAbsent(field, this::isReadInLastTurn));
     }
     if (!options.tools().orElse(List.of()).isEmpty()) {
       require("'tools'", differ(messages, options, messages, with(options, false, true)));
@@ -71,7 +72,7 @@ public final class ReadFields {
     }
     for (int i = 0; i < messages.size(); i++) {
       Message m = messages.get(i);
-      if (!SPEAKERS.contains(m.role()) && says(m.field("content"))) {
+      if (!UNCHECKED_ROLES.contains(m.role()) && says(m.field("content"))) {
         List<Message> other = new ArrayList<>(messages);
         other.set(i, m.with("content", "qvother"));
         require(
@@ -84,7 +85,7 @@ public final class ReadFields {
   private static void require(String what, boolean read) {
     if (!read) {
       throw new IllegalArgumentException(
-          "the chat template does not read %s: it would be lost; take it out, or use a template that does"
+          "the chat template does not read %s, so it would be lost; remove it, or use a template that does"
               .formatted(what));
     }
   }
@@ -110,11 +111,11 @@ public final class ReadFields {
         options.template());
   }
 
-  private boolean ofLastTurn(String field) {
+  private boolean isReadInLastTurn(String field) {
     Message question = Message.user("qvquestion");
     Message answer = Message.assistant("qvanswer");
     return differ(
-        List.of(question, answer.with(field, OF_TURNS.get(field))),
+        List.of(question, answer.with(field, TURN_FIELDS.get(field))),
         ChatOptions.defaults(),
         List.of(question, answer),
         ChatOptions.defaults());

@@ -20,28 +20,28 @@ import org.tune4j.core.text.jinja.TemplateException;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
 
 /**
- * Renders recorded cases of chat templates and compares with what transformers made of them.
+ * Renders recorded cases of chat templates and compares with what transformers rendered.
  *
- * <p>A file of cases (JSON lines, also compressed as {@code .gz}) holds in each line an object with
- * {@code name}, {@code template}, {@code messages}; optionally {@code tools}, {@code documents},
- * {@code add_generation_prompt} and {@code extra}, further variables; and what is right: {@code
+ * <p>Each line of a case file (JSON lines, optionally as {@code .gz}) is an object with {@code
+ * name}, {@code template}, {@code messages}; optionally {@code tools}, {@code documents}, {@code
+ * add_generation_prompt} and {@code extra} (more variables); and the reference result: {@code
  * expected}, the text, with {@code assistant_spans} in code points if the template marks them, or
  * {@code error_kind}, the {@link Kind} in lower case, with {@code error}, the message of a {@code
- * raise}. Texts, spans and messages must be equal, other errors of the same kind.
+ * raise}. Texts, spans and messages of {@code raise} must be equal; of other errors only the kind.
  */
 public final class TemplateCheck {
   private TemplateCheck() {}
 
   /**
-   * A case that comes out otherwise.
+   * A case with another result than the reference.
    *
    * @param name the case's
-   * @param expected what is right
-   * @param found what came out
+   * @param expected the reference result
+   * @param found our result
    */
   public record Difference(String name, String expected, String found) {}
 
-  /** What a file of cases came to. */
+  /** The result of a case file. */
   public record Report(int cases, List<Difference> differences) {
     /** Copies the differences. */
     public Report {
@@ -52,7 +52,7 @@ public final class TemplateCheck {
   /**
    * Renders all cases of a file.
    *
-   * @throws MalformedFileException if a line is no case; with its number
+   * @throws MalformedFileException if a line is not a case; with its number
    */
   public static Report run(Path file) throws IOException {
     List<Difference> differences = new ArrayList<>();
@@ -74,7 +74,10 @@ public final class TemplateCheck {
             || !node.path("template").isTextual()
             || !(node.path("expected").isTextual() || node.path("error_kind").isTextual())) {
           throw new MalformedFileException(
-              file, place, "no case", "name, template, messages, and expected or error_kind");
+              file,
+              place,
+              "something else",
+              "name, template, messages, and expected or error_kind");
         }
         String expected = expected(node);
         String found = found(node, file, place);

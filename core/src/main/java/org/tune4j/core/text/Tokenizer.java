@@ -22,18 +22,18 @@ import java.util.function.LongFunction;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * A model's tokenizer, from the {@code tokenizer.json} beside its weights (Hugging Face tokenizers)
- * and what {@code tokenizer_config.json} declares on top, as transformers 5 loads the two. Never
- * truncates, never pads, never opens a connection. Thread-safe.
+ * A model's tokenizer, loaded as in transformers 5 from the {@code tokenizer.json} beside its
+ * weights (Hugging Face tokenizers) and what {@code tokenizer_config.json} adds. Never truncates,
+ * pads or opens a connection. Thread-safe.
  *
- * <p>Texts are Unicode: half a surrogate pair is read as U+FFFD.
+ * <p>An unpaired surrogate is read as U+FFFD.
  */
 public final class Tokenizer implements AutoCloseable {
-  private static final char UNFINISHED = '\uFFFD';
+  private static final char REPLACEMENT = '\uFFFD';
 
   static {
-    // DJL asks the cloud's metadata service who this machine is, and reports it, when the first
-    // tokenizer is made; and where it finds CUDA, it downloads a library for that
+    // otherwise DJL queries and reports the cloud's metadata when the first tokenizer is created,
+    // and downloads a library where it finds CUDA
     setUnlessSet("OPT_OUT_TRACKING", "true");
     setUnlessSet("RUST_FLAVOR", "cpu");
   }
@@ -55,10 +55,9 @@ public final class Tokenizer implements AutoCloseable {
   private final Optional<Anchor> anchor;
 
   /**
-   * A token before others keeps the space in front of them, which decoding would take off.
+   * A token decoded in front of others, so that decoding does not strip their leading space.
    *
-   * @param id of the token
-   * @param text what it decodes to
+   * @param text what {@code id} decodes to
    */
   private record Anchor(int id, String text) {}
 
@@ -75,11 +74,11 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * Loads the tokenizer of a model directory, and from {@code tokenizer_config.json}, {@code
-   * generation_config.json} and {@code config.json} the special tokens.
+   * Loads the tokenizer of a model directory, with the special tokens from {@code
+   * tokenizer_config.json}, {@code generation_config.json} and {@code config.json}.
    *
    * @throws java.nio.file.NoSuchFileException if there is no tokenizer.json
-   * @throws MalformedFileException if a file cannot be understood, or asks for what is not done
+   * @throws MalformedFileException if a file is malformed, or asks for something unsupported
    */
   public static Tokenizer load(Path directory) throws IOException {
     TokenizerFiles files = TokenizerFiles.read(directory);
@@ -102,14 +101,14 @@ public final class Tokenizer implements AutoCloseable {
     return new Tokenizer(files, tokenizer);
   }
 
-  /** The native library is missing, which is no fault of the file. */
+  /** The native library is missing; the file is not to blame. */
   private static IOException withoutLibrary(Path file, Throwable failure) {
     Path cache = Utils.getEngineCacheDir("tokenizers");
     String why = Throwables.getRootCause(failure).toString();
     try {
       Files.createDirectories(cache);
     } catch (IOException e) {
-      why = "the folder cannot be written (" + e + ")";
+      why = "the folder cannot be created (" + e + ")";
     }
     return new IOException(
         "the native library that reads %s cannot be extracted to %s and loaded from there; DJL_CACHE_DIR names another folder: %s"
@@ -131,7 +130,7 @@ public final class Tokenizer implements AutoCloseable {
     return Optional.empty();
   }
 
-  /** Returns the file that it was loaded from. */
+  /** Returns the {@code tokenizer.json} that it was loaded from. */
   public Path file() {
     return file;
   }
@@ -142,9 +141,8 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * Returns the tokens that end a text, at any of which generation ends: the tokenizer's {@code
-   * eos_token}, then those of {@code generation_config.json} and {@code config.json}. The first is
-   * what training appends.
+   * Returns the tokens at which generation ends: the tokenizer's {@code eos_token}, then those of
+   * {@code generation_config.json} and {@code config.json}. Training appends the first.
    */
   public ImmutableSet<Integer> eos() {
     return eos;
@@ -161,23 +159,23 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * Returns whether a token stands in texts as it is, on top of the vocabulary that was learned:
-   * special tokens, marks of turns, and others that are not blank.
+   * Returns whether a token was added to the learned vocabulary and is not blank: special tokens,
+   * turn markers and the like.
    */
   public boolean isMark(int id) {
     String content = added.get(id);
     return content != null && !content.isBlank();
   }
 
-  /** Returns a token as the vocabulary or the list of added tokens has it, for messages. */
+  /** Returns a token's text, for messages. */
   public String token(int id) {
     String content = added.get(id);
     return content != null ? content : decode(new int[] {id}, false);
   }
 
   /**
-   * Returns the ids of a text, with special tokens around it where the tokenizer's post-processor
-   * adds them and it is asked for.
+   * Returns the ids of a text, with the special tokens of the tokenizer's post-processor if {@code
+   * addSpecialTokens}.
    */
   public int[] encode(String text, boolean addSpecialTokens) {
     return encoded(text, addSpecialTokens, e -> ids(TokenizersLibrary.LIB.getTokenIds(e)));
@@ -189,8 +187,8 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * Returns the ids of a text that is to go on: like {@link #encode(String)}, without an end token
-   * that the post-processor puts after it.
+   * Returns the ids of a text that is to be continued: like {@link #encode(String)}, without an end
+   * token that the post-processor appends.
    */
   public int[] encodePrompt(String text) {
     int[] ids = encode(text, true);
@@ -206,7 +204,7 @@ public final class Tokenizer implements AutoCloseable {
     return n - kept;
   }
 
-  /** Like {@link #encode(String, boolean)}, with the part of the text that each token covers. */
+  /** Like {@link #encode(String, boolean)}, with the range of text that each token covers. */
   public TokenizedText tokenize(String text, boolean addSpecialTokens) {
     return encoded(
         text,
@@ -231,14 +229,14 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * Takes from an encoding what is needed, by the library's own calls: its {@code Encoding} copies
-   * all there is, tokens' texts included, which takes half of the time.
+   * Reads only what is needed of an encoding, by the library's low-level calls: its {@code
+   * Encoding} copies everything, token texts included, which takes half of the time.
    */
-  private <T> T encoded(String text, boolean addSpecialTokens, LongFunction<T> taken) {
+  private <T> T encoded(String text, boolean addSpecialTokens, LongFunction<T> reader) {
     long encoding =
         TokenizersLibrary.LIB.encode(tokenizer.getHandle(), wellFormed(text), addSpecialTokens);
     try {
-      return taken.apply(encoding);
+      return reader.apply(encoding);
     } finally {
       TokenizersLibrary.LIB.deleteEncoding(encoding);
     }
@@ -253,8 +251,8 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * The tokenizer counts code points: returns the UTF-16 offset of each, and of the end; null if
-   * they are the same.
+   * The tokenizer counts code points: returns the UTF-16 offset of each and of the end; null if
+   * both counts agree.
    */
   private static int[] offsets(String text) {
     int points = text.codePointCount(0, text.length());
@@ -270,7 +268,9 @@ public final class Tokenizer implements AutoCloseable {
     return offsets;
   }
 
-  /** One character for each half of a surrogate pair, where the native library would make three. */
+  /**
+   * Replaces each unpaired surrogate by one U+FFFD, where the native library would produce three.
+   */
   private static String wellFormed(String text) {
     StringBuilder fixed = null;
     for (int i = 0; i < text.length(); i++) {
@@ -280,14 +280,14 @@ public final class Tokenizer implements AutoCloseable {
           i++;
         } else {
           fixed = fixed == null ? new StringBuilder(text) : fixed;
-          fixed.setCharAt(i, UNFINISHED);
+          fixed.setCharAt(i, REPLACEMENT);
         }
       }
     }
     return fixed == null ? text : fixed.toString();
   }
 
-  /** Returns the text of ids that stand at the beginning of a text. */
+  /** Decodes ids at the beginning of a text. */
   public String decode(int[] ids, boolean skipSpecialTokens) {
     long[] longs = new long[ids.length];
     for (int i = 0; i < ids.length; i++) {
@@ -297,8 +297,8 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * Returns the text of ids that go on with a text, special tokens left out: a space in front of
-   * the first word stays, which decoders of SentencePiece's kind take off a beginning.
+   * Decodes ids that continue a text, without special tokens. The space in front of the first word
+   * is kept, which SentencePiece decoders strip at the beginning of a text.
    */
   public String decodeContinuation(int[] ids) {
     if (anchor.isPresent()) {
@@ -313,7 +313,7 @@ public final class Tokenizer implements AutoCloseable {
     return decode(ids, true);
   }
 
-  /** Returns a decoder of a growing sequence that goes on with a text. */
+  /** Returns a decoder of a growing sequence that continues a text. */
   public StreamingDecoder streaming() {
     return new StreamingDecoder();
   }
@@ -333,13 +333,13 @@ public final class Tokenizer implements AutoCloseable {
       }
       ids[count++] = id;
       String text = text();
-      if (!text.isEmpty() && text.charAt(text.length() - 1) == UNFINISHED) {
+      if (!text.isEmpty() && text.charAt(text.length() - 1) == REPLACEMENT) {
         return "";
       }
       return rest(text);
     }
 
-    /** Returns what was held back. */
+    /** Returns the text held back so far. */
     public String finish() {
       return rest(text());
     }

@@ -27,27 +27,27 @@ import org.tune4j.core.io.JsonFile;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * What the files of a model directory say about its tokenizer: {@code tokenizer.json}, changed by
- * {@code tokenizer_config.json} as transformers 5 changes it when {@code AutoTokenizer} loads both.
+ * The tokenizer files of a model directory: {@code tokenizer.json}, modified according to {@code
+ * tokenizer_config.json} as transformers 5 does when {@code AutoTokenizer} loads both.
  *
  * <ul>
  *   <li>Tokens of {@code added_tokens_decoder}, named special tokens ({@code eos_token}, ...) and
- *       {@code extra_special_tokens} (earlier {@code additional_special_tokens}) are added, under
+ *       {@code extra_special_tokens} (earlier {@code additional_special_tokens}) are added, with
  *       the id that the vocabulary has for them, or the next free one.
  *   <li>{@code add_bos_token} or {@code add_eos_token}, where either is declared, replace the
  *       post-processor.
- *   <li>{@code LlamaTokenizer} builds its own parts around the vocabulary: a space before the first
- *       text only, or with {@code legacy} before each text between special tokens, or none if
- *       {@code add_prefix_space} is false. A byte-level {@code tokenizer.json} that names this
- *       class stays as it is.
- *   <li>{@code add_prefix_space} goes to the byte-level splitter of the classes that have one; the
- *       classes that take {@code tokenizer.json} as it is do not look at it.
+ *   <li>{@code LlamaTokenizer} builds its own components around the vocabulary: a space before the
+ *       first text only, or with {@code legacy} before each text between special tokens, or none if
+ *       {@code add_prefix_space} is false. A byte-level {@code tokenizer.json} of this class is
+ *       left as it is.
+ *   <li>{@code add_prefix_space} is applied to the byte-level pre-tokenizer of the classes that
+ *       have one; the classes that take {@code tokenizer.json} as it is ignore it.
  * </ul>
  */
 final class TokenizerFiles {
   private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
-  private static final long LARGEST = 1 << 30; // bytes; a vocabulary of 262,144 takes 33 million
-  private static final ImmutableList<String> NAMED =
+  private static final long MAX_BYTES = 1 << 30; // a vocabulary of 262,144 takes 33 million
+  private static final ImmutableList<String> SPECIAL_TOKENS =
       ImmutableList.of(
           "bos_token",
           "eos_token",
@@ -58,7 +58,7 @@ final class TokenizerFiles {
           "mask_token");
 
   /** Classes of transformers that take tokenizer.json as it is. */
-  private static final ImmutableSet<String> PLAIN =
+  private static final ImmutableSet<String> AS_IS =
       ImmutableSet.of("", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend");
 
   private static final ImmutableSet<String> BYTE_LEVEL =
@@ -87,10 +87,10 @@ final class TokenizerFiles {
           "no such tokenizer; tokenizers saved by transformers' AutoTokenizer have one");
     }
     configFile = directory.resolve("tokenizer_config.json");
-    original = JsonFile.text(file, LARGEST);
+    original = JsonFile.text(file, MAX_BYTES);
     root = object(JsonFile.parse(original, file), file);
     config = objectIfPresent(configFile);
-    if (!config.has("added_tokens_decoder")) { // else this file is not looked at
+    if (!config.has("added_tokens_decoder")) { // otherwise transformers ignores this file
       objectIfPresent(directory.resolve("special_tokens_map.json"))
           .properties()
           .forEach(e -> config.set(e.getKey(), e.getValue()));
@@ -99,7 +99,6 @@ final class TokenizerFiles {
     model = objectIfPresent(directory.resolve("config.json"));
   }
 
-  /** Reads the files of a model directory. */
   static TokenizerFiles read(Path directory) throws IOException {
     TokenizerFiles files = new TokenizerFiles(directory);
     files.countVocabulary();
@@ -119,14 +118,13 @@ final class TokenizerFiles {
     return Files.exists(file) ? object(JsonFile.read(file), file) : JSON.objectNode();
   }
 
-  // ---- what is known afterwards
+  // ---- results
 
-  /** Returns tokenizer.json itself. */
   Path file() {
     return file;
   }
 
-  /** Returns the tokenizer as a tokenizer.json. */
+  /** Returns the modified content of {@code tokenizer.json}. */
   String json() {
     return changed ? root.toString() : original;
   }
@@ -136,7 +134,7 @@ final class TokenizerFiles {
     return highest + 1;
   }
 
-  /** Returns the ids of the tokens on top of the vocabulary's, with their texts. */
+  /** Returns the added tokens, by id. */
   ImmutableMap<Integer, String> added() {
     ImmutableMap.Builder<Integer, String> all = ImmutableMap.builder();
     added.forEach((content, token) -> all.put(token.path("id").asInt(), content));
@@ -167,8 +165,8 @@ final class TokenizerFiles {
   }
 
   /**
-   * Returns the tokens that end a text: the tokenizer's own first, then what generation_config.json
-   * and config.json list.
+   * Returns the end tokens: the tokenizer's own first, then those of generation_config.json and
+   * config.json.
    */
   ImmutableSet<Integer> eos() {
     Set<Integer> all = new LinkedHashSet<>();
@@ -183,10 +181,7 @@ final class TokenizerFiles {
     return ImmutableSet.copyOf(all);
   }
 
-  /**
-   * Returns whether decoding takes a space off the front, which is there in what a text goes on
-   * with.
-   */
+  /** Returns whether decoding strips a leading space, which would be lost in continuations. */
   boolean decodingStripsSpace() {
     return stripsSpace(root.path("decoder"));
   }
@@ -232,7 +227,7 @@ final class TokenizerFiles {
           configFile,
           "field 'split_special_tokens'",
           "true",
-          "false: special tokens in a text are read as such");
+          "false: special tokens in a text are always recognised");
     }
   }
 
@@ -253,7 +248,7 @@ final class TokenizerFiles {
       JsonNode id = vocabulary.path(content);
       return id.isInt() ? OptionalInt.of(id.asInt()) : OptionalInt.empty();
     }
-    for (int i = 0; i < vocabulary.size(); i++) { // of a unigram model, pairs of token and score
+    for (int i = 0; i < vocabulary.size(); i++) { // a unigram model has pairs of token and score
       if (vocabulary.get(i).path(0).asText().equals(content)) {
         return OptionalInt.of(i);
       }
@@ -286,7 +281,7 @@ final class TokenizerFiles {
             "the same id in both");
       }
     }
-    for (String name : NAMED) {
+    for (String name : SPECIAL_TOKENS) {
       add(config.path(name), true);
     }
     for (String list : List.of("extra_special_tokens", "additional_special_tokens")) {
@@ -303,7 +298,9 @@ final class TokenizerFiles {
     }
   }
 
-  /** Adds a token, or gives one that is there its properties, and returns its id. */
+  /**
+   * Adds a token, or updates the properties of a known one, and returns its id; -1 if it is empty.
+   */
   private int add(JsonNode token, boolean special) {
     String content = content(token);
     if (content.isEmpty()) {
@@ -317,7 +314,7 @@ final class TokenizerFiles {
             : id(content).orElseGet(() -> Math.max(vocabularySize, highest + 1));
     wanted.put("id", id).put("content", content);
     boolean isSpecial = special || token.path("special").asBoolean();
-    // a name alone says nothing about a token that is known
+    // a name alone does not change the properties of a known token
     JsonNode properties = token.isObject() || known == null ? token : known;
     for (String name : List.of("single_word", "lstrip", "rstrip")) {
       wanted.put(name, properties.path(name).asBoolean());
@@ -338,13 +335,13 @@ final class TokenizerFiles {
     return wanted.properties().stream().allMatch(e -> e.getValue().equals(of.get(e.getKey())));
   }
 
-  // ---- spaces in front
+  // ---- prefix space
 
   private String tokenizerClass() {
     return config.path("tokenizer_class").asText("");
   }
 
-  /** What {@code LlamaTokenizer} makes around a SentencePiece vocabulary. */
+  /** Rebuilds the components that {@code LlamaTokenizer} puts around a SentencePiece vocabulary. */
   private void rebuildLlama() {
     JsonNode bpe = root.path("model");
     boolean sentencePiece =
@@ -383,24 +380,23 @@ final class TokenizerFiles {
 
   private void prefixSpace() throws MalformedFileException {
     Optional<Boolean> wanted = declared("add_prefix_space");
-    if (wanted.isEmpty() || PLAIN.contains(tokenizerClass()) || LLAMA.contains(tokenizerClass())) {
+    if (wanted.isEmpty() || AS_IS.contains(tokenizerClass()) || LLAMA.contains(tokenizerClass())) {
       return;
     }
-    List<ObjectNode> splitters = new ArrayList<>();
-    collect(root.path("pre_tokenizer"), splitters);
-    for (ObjectNode splitter : splitters) {
-      if (splitter.path("add_prefix_space").asBoolean(true) != wanted.get()) {
-        splitter.put("add_prefix_space", wanted.get());
+    List<ObjectNode> byteLevelPreTokenizers = new ArrayList<>();
+    collect(root.path("pre_tokenizer"), byteLevelPreTokenizers);
+    for (ObjectNode byteLevel : byteLevelPreTokenizers) {
+      if (byteLevel.path("add_prefix_space").asBoolean(true) != wanted.get()) {
+        byteLevel.put("add_prefix_space", wanted.get());
         changed = true;
       }
     }
-    if (splitters.isEmpty() && !BYTE_LEVEL.contains(tokenizerClass())) {
+    if (byteLevelPreTokenizers.isEmpty() && !BYTE_LEVEL.contains(tokenizerClass())) {
       throw new MalformedFileException(
           configFile,
           "field 'add_prefix_space'",
           wanted.get() + " with tokenizer_class " + tokenizerClass(),
-          "a tokenizer class of which it is known what that means: LlamaTokenizer, or one that"
-              + " splits text into bytes");
+          "a tokenizer class that supports it: LlamaTokenizer, or one that splits text into bytes");
     }
   }
 
@@ -411,7 +407,7 @@ final class TokenizerFiles {
     preTokenizer.path("pretokenizers").forEach(p -> collect(p, byteLevel));
   }
 
-  // ---- what is put around a text
+  // ---- post-processor
 
   private void postProcessor() {
     if (!config.has("add_bos_token") && !config.has("add_eos_token")) {
@@ -423,14 +419,14 @@ final class TokenizerFiles {
     ArrayNode pair = JSON.arrayNode();
     for (int sequence = 0; sequence < 2; sequence++) {
       List<ArrayNode> into = sequence == 0 ? List.of(single, pair) : List.of(pair);
-      piece("add_bos_token", "bos_token", sequence, into, special, around);
+      addSpecialToken("add_bos_token", "bos_token", sequence, into, special, around);
       for (ArrayNode a : into) {
         a.addObject()
             .putObject("Sequence")
             .put("id", sequence == 0 ? "A" : "B")
             .put("type_id", sequence);
       }
-      piece("add_eos_token", "eos_token", sequence, into, special, around);
+      addSpecialToken("add_eos_token", "eos_token", sequence, into, special, around);
     }
     if (around.isEmpty() && addsNothing(root.path("post_processor"))) {
       return;
@@ -442,7 +438,7 @@ final class TokenizerFiles {
     changed = true;
   }
 
-  private void piece(
+  private void addSpecialToken(
       String flag,
       String name,
       int sequence,

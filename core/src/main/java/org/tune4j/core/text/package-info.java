@@ -1,2 +1,2 @@
-/** Text to tokens and back, and chat templates. */
+/** Tokenizers, conversations and chat templates. */
 package org.tune4j.core.text;

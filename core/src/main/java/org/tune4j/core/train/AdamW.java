@@ -7,7 +7,7 @@ import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tensor;
 
-/** AdamW (Loshchilov and Hutter 2019), in the {@linkplain Engine#adamW engine}. */
+/** AdamW (Loshchilov and Hutter 2019), run by the {@linkplain Engine#adamW engine}. */
 final class AdamW implements Optimizer {
   static final Optimizer.Factory FACTORY =
       new Optimizer.Factory() {

@@ -22,22 +22,22 @@ import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.io.SafetensorsWriter;
 
 /**
- * Where a run stands: enough to continue with the same bits. The order of the data and the dropout
- * masks follow from seed, stage and step, so that counters stand for them.
+ * The state of a run, from which it continues with the same bits. The order of the data and the
+ * dropout masks follow from seed, stage and step, so the counters are enough for them.
  *
- * <p>Three files: the state, the tensors, and the checksums of both, as {@code sha256sum} writes
- * and checks them. A part that is missing or was altered is refused; no field is optional.
+ * <p>Stored as three files: the state, the tensors, and the checksums of both in the format of
+ * {@code sha256sum}. A missing or modified file is refused; no field is optional.
  *
- * @param fingerprint what determines the run
- * @param stage index of the stage in progress; the number of stages if all are done
- * @param step steps of it that are done
+ * @param fingerprint text of the {@link RunFingerprint}
+ * @param stage index of the current stage; the number of stages if all are done
+ * @param step completed steps of that stage
  * @param peakBytes most memory held so far
- * @param lanes what is known of each adapter in training, by its name
- * @param steps how far the file of the steps went
- * @param ended stages that ended
- * @param hooks what gradient hooks keep
- * @param tensors flat buffers, keyed {@code <kind>.<adapter>}: its weights {@code w}, {@code best}
- *     ones, and what its optimizer keeps
+ * @param lanes state of each adapter in training, by name
+ * @param steps position in the log of steps
+ * @param ended completed stages
+ * @param hooks state of gradient hooks
+ * @param tensors flat buffers, keyed {@code <kind>.<adapter>}: current weights {@code w}, {@code
+ *     best} weights, and optimizer state
  */
 record Checkpoint(
     String fingerprint,
@@ -52,18 +52,18 @@ record Checkpoint(
   private static final String STATE = "state.json";
   private static final String TENSORS = "tensors.safetensors";
   private static final String CHECKSUMS = "SHA256SUMS";
-  private static final String HOOK = "hook."; // tensors of hooks begin so
+  private static final String HOOK_PREFIX = "hook."; // prefix of tensors of hooks
   private static final int VERSION = 4;
-  private static final long LARGEST = 1 << 30; // bytes of the state
+  private static final long MAX_STATE_BYTES = 1 << 30; // bytes of the state file
 
   /**
-   * What early stopping and the choice of the best weights know of an adapter.
+   * The state of early stopping and of the choice of the best weights.
    *
-   * @param stopped whether early stopping ended its training
+   * @param stopped whether early stopping ended the adapter's training
    * @param badValidations validations since the best one
-   * @param measuredAt steps that it had trained when last validated; -1 before
+   * @param measuredAt steps trained at the last validation; -1 before the first
    * @param losses last validation losses, by task
-   * @param bestLosses those of its best weights; empty before the first validation
+   * @param bestLosses validation losses of the best weights; empty before the first validation
    */
   record LaneState(
       boolean stopped,
@@ -73,13 +73,13 @@ record Checkpoint(
       Map<String, Double> bestLosses) {}
 
   /**
-   * What a gradient hook keeps of an adapter.
+   * The state of a gradient hook for an adapter.
    *
-   * @param values by the hook's own names; stored as tensors {@code hook.<index>.<name>}
+   * @param values by names that the hook chose; stored as tensors {@code hook.<index>.<name>}
    */
   record HookState(String hook, String adapter, Map<String, float[]> values) {}
 
-  /** A stage that ended, without what a resumed run makes anew. */
+  /** A completed stage, without what a resumed run can recreate. */
   record Ended(
       int steps,
       long examples,
@@ -157,10 +157,10 @@ record Checkpoint(
   }
 
   private static String hookTensor(int index) {
-    return HOOK + index + ".";
+    return HOOK_PREFIX + index + ".";
   }
 
-  /** Returns the checksums of a checkpoint's parts, a line each. */
+  /** Returns the checksums of a checkpoint's files, one per line. */
   private static String checksums(Path directory) throws IOException {
     StringBuilder lines = new StringBuilder();
     for (String part : List.of(STATE, TENSORS)) {
@@ -180,7 +180,7 @@ record Checkpoint(
             directory.resolve(part),
             "",
             "no such file",
-            "a part of the checkpoint; without it the run can only be begun anew");
+            "a part of the checkpoint; without it the run can only be started over");
       }
     }
     Path sums = directory.resolve(CHECKSUMS);
@@ -196,17 +196,17 @@ record Checkpoint(
         throw new MalformedFileException(
             directory.resolve(part),
             "",
-            "a file of SHA-256 " + line.substring(0, line.indexOf(' ')),
-            "what " + sums + " says; the checkpoint was altered or damaged");
+            "SHA-256 " + line.substring(0, line.indexOf(' ')),
+            "the one in " + sums + "; the checkpoint was modified or damaged");
       }
     }
-    throw new MalformedFileException(sums, "", "other lines than", now);
+    throw new MalformedFileException(sums, "", "other checksums", now);
   }
 
   /**
    * Reads the checkpoint of a run, if there is one.
    *
-   * @throws MalformedFileException if a part is missing or not what was written
+   * @throws MalformedFileException if a file is missing or was modified
    */
   static Optional<Checkpoint> read(Path output) throws IOException {
     Path directory = RunDirectory.checkpoint(output);
@@ -220,7 +220,7 @@ record Checkpoint(
 
   private static Checkpoint parse(Path directory) throws IOException {
     Path file = directory.resolve(STATE);
-    JsonFields root = JsonFields.of(JsonFile.readUnique(file, LARGEST), file);
+    JsonFields root = JsonFields.of(JsonFile.readUnique(file, MAX_STATE_BYTES), file);
     if (root.integer("version") != VERSION) {
       throw root.bad("version", String.valueOf(VERSION));
     }
@@ -260,7 +260,7 @@ record Checkpoint(
     int stage = root.integer("stage");
     int step = root.integer("step");
     if (ended.size() != stage) {
-      throw root.bad("ended", "the " + stage + " stages that ended before stage " + stage);
+      throw root.bad("ended", "the " + stage + " stages before stage " + stage);
     }
     Map<String, float[]> tensors = new LinkedHashMap<>();
     try (Safetensors stored = Safetensors.open(directory.resolve(TENSORS))) {
@@ -278,8 +278,8 @@ record Checkpoint(
       hooks.add(new HookState(hook.text("hook"), hook.text("adapter"), values));
     }
     for (String name : tensors.keySet()) {
-      if (name.startsWith(HOOK)) {
-        throw root.bad("hooks", "what tensor '" + name + "' belongs to");
+      if (name.startsWith(HOOK_PREFIX)) {
+        throw root.bad("hooks", "the hook of tensor '" + name + "'");
       }
     }
     return new Checkpoint(
@@ -295,15 +295,15 @@ record Checkpoint(
         tensors);
   }
 
-  /** Returns whether the stage in progress had begun. */
-  boolean begun() {
+  /** Returns whether the current stage had started. */
+  boolean started() {
     return step > 0 || !lanes.isEmpty();
   }
 
   /**
-   * Returns what is known of an adapter in training.
+   * Returns the state of an adapter in training.
    *
-   * @throws MalformedFileException if it is not there
+   * @throws MalformedFileException if it is missing
    */
   LaneState lane(String adapter, Path output) throws IOException {
     LaneState state = lanes.get(adapter);
@@ -312,7 +312,7 @@ record Checkpoint(
           RunDirectory.checkpoint(output).resolve(STATE),
           "lanes." + adapter,
           "nothing",
-          "what is known of the adapter");
+          "the state of the adapter");
     }
     return state;
   }
@@ -320,7 +320,7 @@ record Checkpoint(
   /**
    * Returns the buffer of a kind and an adapter.
    *
-   * @throws MalformedFileException if it is not there, or of another size
+   * @throws MalformedFileException if it is missing or has another size
    */
   float[] tensor(String kind, String adapter, int size, Path output) throws IOException {
     String name = kind + "." + adapter;

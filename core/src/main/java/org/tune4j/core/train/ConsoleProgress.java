@@ -14,27 +14,28 @@ import org.tune4j.core.io.Terminals;
 import org.tune4j.core.progress.Progress;
 
 /**
- * Shows on a console how far long work is: loading, encoding, evaluation and advice by a bar once
- * they take longer than two seconds; training by a bar for each stage with tokens/s, the time that
- * the run will still take, and the loss of each task (mean of its last ten steps) with its
- * validation loss, or their mean where the terminal is too narrow. Where there is no terminal, a
- * line every ten seconds, less often the longer it takes, and at the end. Examples that were
- * shortened or left out are counted at the start.
+ * Shows progress on a console. Loading, encoding, evaluation and advice have a bar once they take
+ * longer than two seconds; training has a bar for each stage with tokens/s, the remaining time of
+ * the run, and the loss of each task (mean of its last ten steps) with its validation loss, or
+ * their mean if the terminal is too narrow. Without a terminal, it prints a line every ten seconds,
+ * less often in long runs, and at the end. At the start it prints how many examples were shortened
+ * or left out.
  *
- * <p>One is enough for all that a program does in turn; two would draw over each other.
+ * <p>Use one instance for everything that a program does in sequence; two would overwrite each
+ * other.
  */
 public final class ConsoleProgress implements TrainingListener {
-  private static final long LEAST_PAUSE_NANOS = 10_000_000_000L;
-  private static final long MOST_PAUSE_NANOS = 300_000_000_000L;
+  private static final long MIN_PAUSE_NANOS = 10_000_000_000L;
+  private static final long MAX_PAUSE_NANOS = 300_000_000_000L;
   private static final int LINES = 50;
 
-  /** Work other than training that takes less is not shown. */
+  /** Operations other than training that take less are not shown. */
   private static final long WORK_NANOS = 2_000_000_000L;
 
   private final PrintStream out;
   private final boolean terminal;
   private ProgressBar bar;
-  private volatile ProgressLine line; // the bar has a thread of its own
+  private volatile ProgressLine line; // read by the bar's thread
   private final TreeMap<String, EvictingQueue<Double>> losses = new TreeMap<>();
   private Map<String, Double> validation = Map.of();
   private TrainingPlan plan;
@@ -43,7 +44,8 @@ public final class ConsoleProgress implements TrainingListener {
   private long tokens;
   private double seconds;
   private long lastLine;
-  private volatile Progress work; // told last; null: none, or a stage of training since
+  private volatile Progress
+      work; // the last report; null if there was none, or a training stage since
   private long workSince;
 
   private ConsoleProgress(PrintStream out, boolean terminal) {
@@ -67,7 +69,7 @@ public final class ConsoleProgress implements TrainingListener {
     if (!continues(now)) {
       closeBar();
       workSince = time;
-      lastLine = time + WORK_NANOS - LEAST_PAUSE_NANOS;
+      lastLine = time + WORK_NANOS - MIN_PAUSE_NANOS;
     }
     work = now;
     if (time - workSince < WORK_NANOS) {
@@ -88,7 +90,7 @@ public final class ConsoleProgress implements TrainingListener {
     }
   }
 
-  /** Returns whether it is more of the work that was told of last. */
+  /** Returns whether a report continues the operation of the previous one. */
   private boolean continues(Progress now) {
     Progress last = work;
     return last != null
@@ -167,20 +169,20 @@ public final class ConsoleProgress implements TrainingListener {
             validation);
     if (terminal) {
       if (bar == null) {
-        openStage(step.steps()); // another work, such as an evaluation, has taken its place
+        openStage(step.steps()); // another operation, such as an evaluation, has closed it
       }
       bar.stepTo(step.step());
     } else if (System.nanoTime() - lastLine > pause(startNanos) || step.step() == step.steps()) {
       lastLine = System.nanoTime();
-      out.println(line.whole());
+      out.println(line.full());
       out.flush();
     }
   }
 
-  /** What takes long says less often how it goes. */
+  /** Prints longer runs less often: about {@link #LINES} lines in all. */
   private static long pause(long since) {
     return Math.min(
-        MOST_PAUSE_NANOS, Math.max(LEAST_PAUSE_NANOS, (System.nanoTime() - since) / LINES));
+        MAX_PAUSE_NANOS, Math.max(MIN_PAUSE_NANOS, (System.nanoTime() - since) / LINES));
   }
 
   @Override
@@ -188,7 +190,10 @@ public final class ConsoleProgress implements TrainingListener {
     validation = Map.copyOf(lossByTask);
   }
 
-  /** At the rate so far, validation and saving included, for what is left of the whole plan. */
+  /**
+   * Estimates the remaining time of the whole plan from the speed so far, including validation and
+   * saving.
+   */
   private double secondsLeft(StepRecord step) {
     double left = 0;
     for (int i = step.stageIndex(); i < plan.stages().size(); i++) {
@@ -223,7 +228,7 @@ public final class ConsoleProgress implements TrainingListener {
       bar.close();
       bar = null;
       if (line != null && !line.fits(new ConsoleProgressBarConsumer(out).getMaxRenderedLength())) {
-        out.println(line.stage() + ": " + line.each(true));
+        out.println(line.stage() + ": " + line.byTask(true));
       }
       line = null;
     }

@@ -8,15 +8,15 @@ import java.util.function.ToIntFunction;
 import org.tune4j.core.data.Shuffles;
 
 /**
- * Which examples a lane is trained on, and in which order: of each task in shuffled rounds, each
- * once before any again, and the tasks mixed at random. It follows from the seed, the stage's index
- * and the lane's own tasks, so that a lane draws what it would draw alone, and a resumed run what
- * the first one drew.
+ * The examples that a lane is trained on, in order: those of each task in shuffled rounds, so that
+ * each is drawn once before any is drawn again, and the tasks mixed at random. It depends only on
+ * the seed, the stage's index and the lane's own tasks, so that a lane draws the same examples
+ * alone or beside others, and in a resumed run.
  */
 final class DataOrder {
   private final List<String> tasks;
-  private final int[] task; // of each draw, its index in tasks
-  private final int[] example; // of each draw, its index in the task's examples
+  private final int[] task; // index in tasks of each draw
+  private final int[] example; // index in the task's examples of each draw
 
   private DataOrder(List<String> tasks, int[] task, int[] example) {
     this.tasks = tasks;
@@ -25,9 +25,9 @@ final class DataOrder {
   }
 
   /**
-   * Draws.
+   * Draws examples.
    *
-   * @param draws how many examples of each task
+   * @param draws how many examples to draw of each task
    * @param sizes how many examples a task has
    * @param stage index of the stage
    */
@@ -65,7 +65,7 @@ final class DataOrder {
     return drawn;
   }
 
-  /** Returns how many examples are drawn. */
+  /** Returns the number of draws. */
   int size() {
     return task.length;
   }
@@ -75,7 +75,7 @@ final class DataOrder {
     return tasks.get(task[draw]);
   }
 
-  /** Returns which of its task's examples is drawn. */
+  /** Returns the index of the drawn example in its task. */
   int example(int draw) {
     return example[draw];
   }

@@ -7,19 +7,19 @@ import java.util.Locale;
 import org.tune4j.core.engine.Precision;
 
 /**
- * What the steps before say about a loss or gradient that is no finite number: whether training
+ * Explains a loss or gradient that is not finite from the steps before it: whether training
  * diverged, which a lower learning rate cures, or something else is wrong, which it does not.
  *
- * @param steps those of the stage so far, in this run
- * @param sizeAtStart root mean square of the adapter's parameters when the stage began
- * @param size that of now
+ * @param steps the stage's steps so far
+ * @param sizeAtStart root mean square of the adapter's parameters at the start of the stage
+ * @param size the same now
  */
 record Divergence(List<StepRecord> steps, double sizeAtStart, double size, Precision precision) {
   private static final int WINDOW = 3; // steps whose losses are averaged
   private static final double LOSS_GROWTH = 1.5;
   private static final double GROWTH = 10; // of gradient norms and parameters
 
-  /** Returns a sentence to follow the one that names the number. */
+  /** Returns a sentence to append to the one that names the number. */
   String explain(String task, String adapter) {
     if (steps.isEmpty()) {
       return "No step came before, so that the learning rate is not to blame: the base model, or"

@@ -3,22 +3,21 @@ package org.tune4j.core.train;
 import org.apache.commons.math3.distribution.TDistribution;
 
 /**
- * What an adapter saves on the validation examples of its tasks, against what it was trained on top
- * of: the losses of each example with it and without it, pair by pair.
+ * How much an adapter lowers the loss on the validation examples of its tasks, compared with the
+ * adapters below it: a paired comparison of each example's loss with and without it.
  *
- * @param mean nats that an example's learned tokens cost less with the adapter; NaN if there are no
- *     examples
+ * @param mean mean reduction of an example's total loss in nats; NaN if there are no examples
  * @param standardError of the mean; NaN for fewer than two examples
- * @param examples compared
+ * @param examples number of compared examples
  */
 public record Gain(double mean, double standardError, int examples) {
   private static final double CONFIDENCE = 0.95;
 
   /**
-   * Compares.
+   * Computes the gain.
    *
    * @param without each example's loss without the adapter
-   * @param with each one's loss with it
+   * @param with each example's loss with it
    */
   static Gain of(double[] without, double[] with) {
     int n = with.length;
@@ -36,9 +35,9 @@ public record Gain(double mean, double standardError, int examples) {
   }
 
   /**
-   * Returns whether the adapter is kept: whether the 95 % interval of the mean, by Student's t for
-   * pairs, lies above 0. What is not measured to help is left out, as it costs time and memory
-   * wherever the task is served.
+   * Returns whether the adapter is kept: whether the 95 % confidence interval of the mean, by a
+   * paired t-test, lies above 0. An adapter without a measured benefit is left out, as it costs
+   * time and memory wherever the task is served.
    */
   public boolean kept() {
     if (examples < 2) {

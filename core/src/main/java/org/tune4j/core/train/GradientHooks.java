@@ -20,27 +20,28 @@ final class GradientHooks implements AutoCloseable {
   record Active(GradientHook hook, GradientHook.State state) {}
 
   private final Map<Key, GradientHook.State> states = new LinkedHashMap<>();
-  private final Map<Key, Map<String, float[]>> kept = new LinkedHashMap<>(); // not yet taken back
+  private final Map<Key, Map<String, float[]>> unrestored =
+      new LinkedHashMap<>(); // from the checkpoint, not yet restored
 
   /**
-   * Takes what a checkpoint has.
+   * Prepares hooks, with their states from a checkpoint if there is one.
    *
-   * @throws MalformedFileException if it lacks a state that the run had
+   * @throws MalformedFileException if the checkpoint lacks a state
    */
   static GradientHooks of(TrainingPlan plan, Optional<Checkpoint> from, Path output)
       throws IOException {
     GradientHooks hooks = new GradientHooks();
     if (from.isPresent()) {
       Checkpoint c = from.get();
-      c.hooks().forEach(s -> hooks.kept.put(new Key(s.hook(), s.adapter()), s.values()));
-      for (Stage stage : plan.stages().subList(0, c.begun() ? c.stage() + 1 : c.stage())) {
+      c.hooks().forEach(s -> hooks.unrestored.put(new Key(s.hook(), s.adapter()), s.values()));
+      for (Stage stage : plan.stages().subList(0, c.started() ? c.stage() + 1 : c.stage())) {
         for (GradientHook hook : stage.gradients()) {
           for (String adapter : stage.adapters()) {
-            if (!hooks.kept.containsKey(new Key(hook.name(), adapter))) {
+            if (!hooks.unrestored.containsKey(new Key(hook.name(), adapter))) {
               throw new MalformedFileException(
                   RunDirectory.checkpoint(output),
                   "hooks",
-                  "nothing of hook '%s' for adapter '%s'".formatted(hook.name(), adapter),
+                  "no state of hook '%s' for adapter '%s'".formatted(hook.name(), adapter),
                   "its state");
             }
           }
@@ -50,7 +51,10 @@ final class GradientHooks implements AutoCloseable {
     return hooks;
   }
 
-  /** Returns a stage's hooks for an adapter, with their states as they are; under the lock. */
+  /**
+   * Returns a stage's hooks for an adapter with their states, creating or restoring them if
+   * necessary; under the engine's lock.
+   */
   ImmutableList<Active> of(Stage stage, String adapter, Parameters parameters) {
     ImmutableList.Builder<Active> active = ImmutableList.builder();
     for (GradientHook hook : stage.gradients()) {
@@ -59,8 +63,8 @@ final class GradientHooks implements AutoCloseable {
       if (state == null) {
         state = hook.start(parameters);
         states.put(key, state);
-        if (kept.containsKey(key)) {
-          state.restore(kept.remove(key));
+        if (unrestored.containsKey(key)) {
+          state.restore(unrestored.remove(key));
         }
       }
       active.add(new Active(hook, state));
@@ -68,10 +72,11 @@ final class GradientHooks implements AutoCloseable {
     return active.build();
   }
 
-  /** Returns what a checkpoint has of them; under the lock. */
+  /** Returns the states for a checkpoint; under the engine's lock. */
   List<Checkpoint.HookState> save() {
     List<Checkpoint.HookState> all = new ArrayList<>();
-    kept.forEach((key, values) -> all.add(new Checkpoint.HookState(key.hook, key.adapter, values)));
+    unrestored.forEach(
+        (key, values) -> all.add(new Checkpoint.HookState(key.hook, key.adapter, values)));
     states.forEach(
         (key, state) ->
             all.add(new Checkpoint.HookState(key.hook, key.adapter, Map.copyOf(state.save()))));
@@ -79,18 +84,17 @@ final class GradientHooks implements AutoCloseable {
   }
 
   /**
-   * Returns what they found out about the adapters that there are, those of a run that was complete
-   * before included; under the lock. One that was not kept is not made anew, and nothing is told of
-   * it.
+   * Returns the figures for all existing adapters, also of a run that was already complete; under
+   * the engine's lock. Dropped adapters are not recreated and have no figures.
    */
   ImmutableList<HookFigures> figures(TrainingPlan plan, RunAdapters adapters) {
-    Map<String, Adapter> there = adapters.all();
+    Map<String, Adapter> existing = adapters.all();
     for (Stage stage : plan.stages()) {
       for (String name : stage.adapters()) {
-        if (there.containsKey(name)
+        if (existing.containsKey(name)
             && stage.gradients().stream()
-                .anyMatch(h -> kept.containsKey(new Key(h.name(), name)))) {
-          of(stage, name, there.get(name).parameters());
+                .anyMatch(h -> unrestored.containsKey(new Key(h.name(), name)))) {
+          of(stage, name, existing.get(name).parameters());
         }
       }
     }
@@ -98,7 +102,7 @@ final class GradientHooks implements AutoCloseable {
     states.forEach(
         (key, state) -> {
           ImmutableList<GradientHook.Figure> figures = state.figures();
-          if (there.containsKey(key.adapter) && !figures.isEmpty()) {
+          if (existing.containsKey(key.adapter) && !figures.isEmpty()) {
             all.add(new HookFigures(key.hook, key.adapter, figures));
           }
         });

@@ -7,9 +7,9 @@ import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
 import org.tune4j.core.data.LearnedTurns;
 
 /**
- * How training goes. The defaults suit rank-8 adapters on small instruction-like data: AdamW at
- * 1e-3 with 5 % warm-up and cosine decay, 16 examples a step, one epoch, clipping at 1, a
- * checkpoint every 100 steps.
+ * The hyperparameters of training. The defaults suit rank-8 adapters on small instruction-like
+ * data: AdamW at 1e-3 with 5 % warm-up and cosine decay, 16 examples per step, one epoch, clipping
+ * at 1, a checkpoint every 100 steps.
  *
  * @param learningRate base learning rate
  * @param beta1 AdamW's first beta
@@ -17,20 +17,20 @@ import org.tune4j.core.data.LearnedTurns;
  * @param epsilon AdamW's epsilon
  * @param weightDecay decoupled weight decay
  * @param epochs how often each training example is seen; may be a fraction
- * @param examplesPerStep examples of an optimizer step, for each adapter in training
+ * @param examplesPerStep examples per optimizer step, for each adapter in training
  * @param tokensPerPass most tokens run at once
  * @param maxGradientNorm norm that each adapter's gradient is clipped to; infinity for none
- * @param schedule of the learning rate; has a name
- * @param optimizer makes the optimizers
+ * @param schedule learning-rate schedule; must have a name
+ * @param optimizer creates the optimizers
  * @param maxLength most tokens of an example
  * @param lengthPolicy what happens to longer ones
- * @param learnedTurns which of the assistant's turns are learned, where the data does not say
+ * @param learnedTurns which of the assistant's turns are learned if the data does not say
  * @param validateEvery steps between validations; 0: never
  * @param validationExamples most validation examples used of each task
  * @param patience validations without improvement after which an adapter stops; 0: never
  * @param checkpointEvery steps between checkpoints; 0: only when cancelled and after stages
- * @param seed of initial values, data order and dropout
- * @param activationCheckpointing whether activations are computed again in the backward pass rather
+ * @param seed seed of initial values, data order and dropout
+ * @param activationCheckpointing whether activations are recomputed in the backward pass rather
  *     than kept
  */
 public record Hyperparameters(
@@ -95,7 +95,7 @@ public record Hyperparameters(
         patience);
     checkArgument(
         schedule instanceof LearningRateSchedule.Named,
-        "a schedule of your own needs a name: schedule(name, schedule)");
+        "a custom schedule needs a name: use schedule(name, schedule)");
   }
 
   /** Returns the defaults, those of {@link #builder()}. */
@@ -187,15 +187,15 @@ public record Hyperparameters(
       return this;
     }
 
-    /** Sets the examples of an optimizer step, for each adapter in training. */
+    /** Sets the examples per optimizer step, for each adapter in training. */
     public Builder examplesPerStep(int value) {
       examplesPerStep = value;
       return this;
     }
 
     /**
-     * Sets the most tokens run at once: a step with more is run in several passes whose gradients
-     * add up.
+     * Sets the most tokens run at once; larger steps are run in several passes whose gradients are
+     * accumulated.
      */
     public Builder tokensPerPass(int value) {
       tokensPerPass = value;
@@ -209,25 +209,25 @@ public record Hyperparameters(
     }
 
     /**
-     * Sets the learning-rate schedule, one of those that {@link LearningRateSchedule} makes;
-     * another is refused, as it has no name.
+     * Sets a schedule created by a method of {@link LearningRateSchedule}; others are refused, as
+     * they have no name.
      */
     public Builder schedule(LearningRateSchedule value) {
       schedule = value;
       return this;
     }
 
-    /** Sets a learning-rate schedule of your own; resuming a run asks for the same name. */
+    /** Sets a custom learning-rate schedule; resuming a run requires the same name. */
     public Builder schedule(String name, LearningRateSchedule value) {
       schedule = new LearningRateSchedule.Named(name, value);
       return this;
     }
 
     /**
-     * Replaces AdamW by an ND4J updater and takes over its learning rate, if it has one, to which
-     * the schedule applies. Weight decay stays decoupled.
+     * Replaces AdamW by an ND4J updater. If the updater has a learning rate, it becomes the base
+     * learning rate, to which the schedule applies. Weight decay stays decoupled.
      *
-     * @throws IllegalArgumentException if it has a schedule of its own
+     * @throws IllegalArgumentException if the updater has a schedule
      */
     public Builder updater(IUpdater value) {
       if (value.hasLearningRate()) {
@@ -235,7 +235,7 @@ public record Hyperparameters(
         for (int step = 1; step <= 100_000; step *= 10) {
           checkArgument(
               value.getLearningRate(step, step) == rate,
-              "%s has a schedule of its own; pass that to schedule(LearningRateSchedule.of(…)) instead",
+              "%s has a schedule; pass it to schedule(LearningRateSchedule.of(…)) instead",
               value);
         }
         learningRate = rate;
@@ -243,7 +243,9 @@ public record Hyperparameters(
       return optimizer(new Nd4jUpdater.Factory(value.clone()));
     }
 
-    /** Replaces AdamW by an optimizer of your own; resuming a run asks for one of the same name. */
+    /**
+     * Replaces AdamW by a custom optimizer; resuming a run requires one of the same description.
+     */
     public Builder optimizer(Optimizer.Factory value) {
       optimizer = value;
       return this;
@@ -255,15 +257,14 @@ public record Hyperparameters(
       return this;
     }
 
-    /** Sets what happens to longer ones. */
+    /** Sets what happens to longer examples. */
     public Builder lengthPolicy(LengthPolicy value) {
       lengthPolicy = value;
       return this;
     }
 
     /**
-     * Sets which of the assistant's turns of a conversation are learned, where the data does not
-     * say so turn by turn.
+     * Sets which of the assistant's turns of a conversation are learned if the data does not say.
      */
     public Builder learnedTurns(LearnedTurns value) {
       learnedTurns = value;
@@ -271,7 +272,7 @@ public record Hyperparameters(
     }
 
     /**
-     * Sets after how many steps the validation loss is measured, and the best adapter kept; 0:
+     * Sets the number of steps between validations, after which the best weights are kept; 0:
      * never.
      */
     public Builder validateEvery(int value) {
@@ -285,15 +286,16 @@ public record Hyperparameters(
       return this;
     }
 
-    /** Sets after how many validations without improvement an adapter stops training; 0: never. */
+    /**
+     * Sets the number of validations without improvement after which an adapter stops training; 0:
+     * never.
+     */
     public Builder patience(int value) {
       patience = value;
       return this;
     }
 
-    /**
-     * Sets after how many steps a checkpoint is written; 0: only when cancelled and after stages.
-     */
+    /** Sets the number of steps between checkpoints; 0: only when cancelled and after stages. */
     public Builder checkpointEvery(int value) {
       checkpointEvery = value;
       return this;
@@ -305,14 +307,14 @@ public record Hyperparameters(
       return this;
     }
 
-    /** Sets whether activations are computed again in the backward pass rather than kept. */
+    /** Sets whether activations are recomputed in the backward pass rather than kept. */
     public Builder activationCheckpointing(boolean value) {
       activationCheckpointing = value;
       return this;
     }
 
     /**
-     * Returns the hyperparameters.
+     * Builds the hyperparameters.
      *
      * @throws IllegalArgumentException if a value is not allowed; the message names it
      */
@@ -347,8 +349,8 @@ public record Hyperparameters(
   }
 
   /**
-   * Returns what determines a run, as text: a resumed run must have the same. When checkpoints are
-   * written, and whether activations are kept, changes no bit.
+   * Returns the values that determine the result of a run, as text: a resumed run must have the
+   * same. The timing of checkpoints and activation checkpointing do not affect it.
    */
   String fingerprint() {
     return toBuilder().checkpointEvery(0).activationCheckpointing(false).build().toString();

@@ -16,9 +16,8 @@ import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.Pass;
 
 /**
- * An adapter in training in a stage: its examples, its optimizer, the hooks on its gradients, its
- * validations with early stopping, and what a checkpoint holds of all that. Lanes know nothing of
- * each other.
+ * An adapter in training in a stage: its examples, optimizer, gradient hooks, validations with
+ * early stopping, and the state of all that for checkpoints. Lanes are independent of each other.
  */
 final class Lane implements AutoCloseable {
   private final int index;
@@ -28,7 +27,7 @@ final class Lane implements AutoCloseable {
   private final DataOrder order;
   private final Optimizer optimizer;
   private final ImmutableList<GradientHooks.Active> hooks;
-  private final Optional<TaskGradients> byTask; // if a hook asks for them
+  private final Optional<TaskGradients> byTask; // if a hook needs them
   private final double sizeAtStart;
   private final int steps;
 
@@ -41,11 +40,11 @@ final class Lane implements AutoCloseable {
   private Optional<float[]> bestWeights = Optional.empty();
 
   /**
-   * Makes a lane that has not begun.
+   * Creates a lane at its start.
    *
    * @param index among the lanes of the stage
    * @param stack the frozen adapters below, then the one in training
-   * @param hooks on its gradients, in order
+   * @param hooks applied to its gradients, in order
    * @param sizeAtStart root mean square of its parameters
    */
   Lane(
@@ -100,12 +99,11 @@ final class Lane implements AutoCloseable {
     return sizeAtStart;
   }
 
-  /** Returns the steps that it is trained for unless it stops early. */
+  /** Returns the number of steps that it trains unless it stops early. */
   int steps() {
     return steps;
   }
 
-  /** Returns the tasks that it learns. */
   ImmutableList<String> tasks() {
     return stage.tasks(name());
   }
@@ -117,12 +115,11 @@ final class Lane implements AutoCloseable {
     return !stopped && trained < steps;
   }
 
-  /** Returns the steps that it has trained. */
+  /** Returns the number of completed steps. */
   int trained() {
     return trained;
   }
 
-  /** Counts a step. */
   void countStep() {
     trained++;
   }
@@ -131,7 +128,7 @@ final class Lane implements AutoCloseable {
    * Returns the examples of a step.
    *
    * @param step from 0
-   * @param tasks of the run, whose indices items have
+   * @param tasks of the run; items have indices into these
    */
   List<Pass.Item> items(int step, int examplesPerStep, TrainingData data, List<String> tasks) {
     List<Pass.Item> items = new ArrayList<>();
@@ -145,36 +142,36 @@ final class Lane implements AutoCloseable {
     return items;
   }
 
-  /** Returns where the gradients of each task are kept apart, if a hook asks for that. */
+  /** Returns the separate gradients of each task, if a hook needs them. */
   Optional<TaskGradients> byTask() {
     return byTask;
   }
 
   /**
-   * Tells the hooks that go on in later stages that this one has ended; under the engine's lock.
+   * Notifies hooks that the stage has ended; under the engine's lock.
    *
-   * @param goOn which
+   * @param continuing the hooks to notify: those that later stages use for this adapter
    */
-  void end(List<GradientHook> goOn, GradientHook.ExampleGradients examples) {
+  void end(List<GradientHook> continuing, GradientHook.ExampleGradients examples) {
     for (GradientHooks.Active a : hooks) {
-      if (goOn.contains(a.hook())) {
+      if (continuing.contains(a.hook())) {
         a.state().stageEnds(stage, parameters(), examples);
       }
     }
   }
 
-  /** Tells the hooks that the stage begins; under the engine's lock. */
+  /** Notifies the hooks that the stage starts; under the engine's lock. */
   void begin() {
     hooks.forEach(a -> a.state().stageBegins(stage, parameters()));
   }
 
   /**
-   * Passes the gradients of a step through the hooks.
+   * Applies the hooks to the gradients of a step.
    *
    * @param step from 0
-   * @param lossByTask of the step, other lanes' tasks included
+   * @param lossByTask losses of the step, including other lanes' tasks
    */
-  void passThroughHooks(int step, Map<String, Double> lossByTask) {
+  void applyHooks(int step, Map<String, Double> lossByTask) {
     byTask.ifPresent(TaskGradients::sum);
     if (hooks.isEmpty()) {
       return;
@@ -198,21 +195,21 @@ final class Lane implements AutoCloseable {
     }
   }
 
-  // ---- early stopping
+  // ---- validation and early stopping
 
-  /** Returns whether it has trained since it was last validated. */
+  /** Returns whether it has trained since its last validation. */
   boolean unmeasured() {
     return measuredAt != trained;
   }
 
   /**
-   * Takes the losses of a validation, keeps the weights if it is the best one, and stops after too
-   * many that are not.
+   * Records the losses of a validation, keeps the weights if it is the best one, and stops after
+   * too many without improvement.
    *
    * @param measured by task; empty if it has no validation examples
    * @param patience validations without improvement after which it stops; 0 for never
    */
-  void measured(Map<String, Double> measured, RunAdapters adapters, int patience) {
+  void recordValidation(Map<String, Double> measured, RunAdapters adapters, int patience) {
     losses = measured;
     measuredAt = trained;
     if (losses.isEmpty()) {
@@ -228,7 +225,7 @@ final class Lane implements AutoCloseable {
     }
   }
 
-  /** Returns the mean over tasks, so that a large one does not decide alone. */
+  /** Returns the mean over tasks, so that a large task does not dominate. */
   private static double mean(Map<String, Double> losses) {
     return losses.values().stream()
         .mapToDouble(Double::doubleValue)
@@ -253,12 +250,12 @@ final class Lane implements AutoCloseable {
 
   // ---- checkpoints
 
-  /** Returns what early stopping knows. */
+  /** Returns the state of early stopping for a checkpoint. */
   Checkpoint.LaneState state() {
     return new Checkpoint.LaneState(stopped, badValidations, measuredAt, losses, bestLosses);
   }
 
-  /** Returns the tensors of a checkpoint, beside the weights; under the engine's lock. */
+  /** Returns the tensors for a checkpoint, besides the weights; under the engine's lock. */
   Map<String, float[]> tensors() {
     Map<String, float[]> tensors = new LinkedHashMap<>();
     optimizer.save().forEach((kind, values) -> tensors.put(kind + "." + name(), values));
@@ -266,7 +263,7 @@ final class Lane implements AutoCloseable {
     return tensors;
   }
 
-  /** Takes back what a checkpoint in the middle of the stage has of it. */
+  /** Restores its state from a checkpoint within the stage. */
   void restore(Checkpoint from, RunAdapters adapters, Path output) throws IOException {
     Checkpoint.LaneState state = from.lane(name(), output);
     int size = parameters().size();
@@ -288,7 +285,7 @@ final class Lane implements AutoCloseable {
             : Optional.of(from.tensor("best", name(), size, output));
   }
 
-  /** Frees what it has beside the adapter. */
+  /** Frees everything except the adapter. */
   @Override
   public void close() {
     optimizer.close();

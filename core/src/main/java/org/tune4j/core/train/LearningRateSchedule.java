@@ -6,9 +6,9 @@ import java.util.function.DoubleUnaryOperator;
 import org.nd4j.linalg.schedule.ISchedule;
 
 /**
- * The learning rate over the steps of a stage. One that is not made here is given to {@link
- * Hyperparameters.Builder#schedule(String, LearningRateSchedule)} with a name, which tells it from
- * others when a run is resumed.
+ * The learning rate over the steps of a stage. Pass custom ones to {@link
+ * Hyperparameters.Builder#schedule(String, LearningRateSchedule)} with a name, which identifies
+ * them when a run is resumed.
  */
 @FunctionalInterface
 public interface LearningRateSchedule {
@@ -16,7 +16,7 @@ public interface LearningRateSchedule {
    * Returns the factor of the base learning rate.
    *
    * @param step from 0
-   * @param steps of the stage
+   * @param steps number of steps of the stage
    */
   double factor(int step, int steps);
 
@@ -27,7 +27,7 @@ public interface LearningRateSchedule {
     return warmup("cosine", warmupShare, progress -> 0.5 * (1 + Math.cos(Math.PI * progress)));
   }
 
-  /** Linear warm-up over a share of the steps, then linearly to 0. */
+  /** Linear warm-up over a share of the steps, then linear decay to 0. */
   static LearningRateSchedule linear(double warmupShare) {
     return warmup("linear", warmupShare, progress -> 1 - progress);
   }
@@ -38,8 +38,8 @@ public interface LearningRateSchedule {
   }
 
   /**
-   * Any ND4J schedule of type {@code ITERATION}: its value at a step of the stage, divided by the
-   * base learning rate, is the factor.
+   * An ND4J schedule of type {@code ITERATION}: the factor is its value at a step of the stage
+   * divided by the base learning rate.
    */
   static LearningRateSchedule of(ISchedule schedule, double baseLearningRate) {
     checkArgument(
@@ -61,12 +61,7 @@ public interface LearningRateSchedule {
         });
   }
 
-  /**
-   * A schedule that says what it is.
-   *
-   * @param name tells it from others
-   * @param schedule what it does
-   */
+  /** A schedule that is identified by its name. */
   record Named(String name, LearningRateSchedule schedule) implements LearningRateSchedule {
     @Override
     public double factor(int step, int steps) {

@@ -13,7 +13,7 @@ import org.nd4j.linalg.learning.config.IUpdater;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 
-/** An updater of ND4J, on copies of the flat buffers; weight decay is decoupled. */
+/** An ND4J updater, on copies of the flat buffers; weight decay is decoupled. */
 final class Nd4jUpdater implements Optimizer {
   private static final String STATE = "u";
 
@@ -21,10 +21,10 @@ final class Nd4jUpdater implements Optimizer {
   private final Parameters parameters;
   private final double weightDecay;
   private final IUpdater config;
-  private final Optional<INDArray> state; // some updaters keep nothing
+  private final Optional<INDArray> state; // some updaters have none
   private final GradientUpdater<?> updater;
 
-  /** Makes the optimizers of a run. */
+  /** Creates the optimizers of a run. */
   record Factory(IUpdater updater) implements Optimizer.Factory {
     @Override
     public Optimizer create(Parameters parameters, Hyperparameters h) {
@@ -49,7 +49,8 @@ final class Nd4jUpdater implements Optimizer {
 
   private static GradientUpdater<?> instantiate(IUpdater config, INDArray state, int size) {
     if (config instanceof AdaBelief belief) {
-      // ND4J 1.0.0-M2.1: its own instantiate reads a dimension that it has just reshaped away
+      // works around ND4J 1.0.0-M2.1, whose instantiate reads a dimension that it has just reshaped
+      // away
       AdaBeliefUpdater updater = new AdaBeliefUpdater(belief);
       updater.setStateViewArray(state, new long[] {1, size}, 'c', true);
       return updater;

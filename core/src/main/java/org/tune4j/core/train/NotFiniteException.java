@@ -1,6 +1,6 @@
 package org.tune4j.core.train;
 
-/** A loss or gradient that is no finite number, and of what; the trainer says what led to it. */
+/** A loss or gradient that is not finite; the trainer adds an explanation of the cause. */
 final class NotFiniteException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
@@ -24,9 +24,9 @@ final class NotFiniteException extends RuntimeException {
   }
 
   /**
-   * Returns what is told to the user.
+   * Returns the exception for the user.
    *
-   * @param divergence what the steps before say
+   * @param divergence explains it from the steps before
    */
   TrainingException explained(Stage stage, Divergence divergence) {
     return new TrainingException(

@@ -4,23 +4,23 @@ import java.util.Map;
 import org.tune4j.core.engine.Parameters;
 
 /**
- * Changes the parameters of one adapter by their gradients, a stage long. What it keeps between
- * steps is part of every checkpoint, so that a resumed run goes on with the same bits.
+ * Updates the parameters of one adapter by their gradients, for the duration of a stage. Its state
+ * is part of every checkpoint, so that a resumed run continues with the same bits.
  *
- * <p>All calls are made by one who holds the engine's lock.
+ * <p>All methods are called under the engine's lock.
  */
 public interface Optimizer extends AutoCloseable {
   /**
-   * Makes optimizers; {@code toString} says all that determines them beside the hyperparameters, as
-   * a run is only resumed with what says the same.
+   * Creates optimizers; {@code toString} describes everything that determines them besides the
+   * hyperparameters, and a run is only resumed with a factory of the same description.
    */
   interface Factory {
-    /** Returns the optimizer of an adapter, as it is before the first step. */
+    /** Returns a new optimizer for an adapter. */
     Optimizer create(Parameters parameters, Hyperparameters h);
   }
 
   /**
-   * Changes {@link Parameters#flat()} by {@link Parameters#flatGradients()} and calls {@link
+   * Updates {@link Parameters#flat()} by {@link Parameters#flatGradients()} and calls {@link
    * Parameters#changed()}.
    *
    * @param gradientScale factor of the gradients, for clipping
@@ -28,13 +28,13 @@ public interface Optimizer extends AutoCloseable {
    */
   void apply(double learningRate, double gradientScale, int step);
 
-  /** Returns the names of what {@link #save} returns, with the number of values. */
+  /** Returns the names of the parts that {@link #save} returns, with their numbers of values. */
   Map<String, Integer> sizes();
 
-  /** Returns what it keeps between steps. */
+  /** Returns the state, by name. */
   Map<String, float[]> save();
 
-  /** Takes back a part of what {@link #save} returned. */
+  /** Restores one part of what {@link #save} returned. */
   void restore(String name, float[] values);
 
   @Override

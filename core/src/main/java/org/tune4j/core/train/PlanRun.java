@@ -16,7 +16,7 @@ import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 
-/** A plan in execution: its stages one after another, from the beginning or from a checkpoint. */
+/** Executes a plan: its stages one after another, from the beginning or from a checkpoint. */
 final class PlanRun {
   private final TrainingPlan plan;
   private final Hyperparameters h;
@@ -34,10 +34,10 @@ final class PlanRun {
   private final List<StageResult> ended = new ArrayList<>();
 
   /**
-   * Prepares it.
+   * Prepares the run.
    *
-   * @param trainer what is to be done, its data encoded
-   * @param from where it goes on
+   * @param trainer has encoded its data
+   * @param from the checkpoint to continue from
    */
   PlanRun(
       Trainer trainer,
@@ -56,20 +56,21 @@ final class PlanRun {
     this.hooks = hooks;
     this.from = from;
     adapters = new RunAdapters(trainer.model, trainer.factory, h.seed());
-    Turns turns = new Turns(trainer.model.engine(), trainer.servingShare, adapters::requireOpen);
+    EngineSharing sharing =
+        new EngineSharing(trainer.model.engine(), trainer.servingShare, adapters::requireOpen);
     steps =
         new StepRunner(
             adapters,
             data,
             trainer.tasks.stream().map(Task::name).toList(),
             h,
-            turns,
+            sharing,
             from.map(Checkpoint::peakBytes).orElse(0L));
-    validation = new Validation(adapters, data, h, turns);
+    validation = new Validation(adapters, data, h, sharing);
   }
 
-  /** Trains until all stages are done, or it is cancelled. */
-  TrainingResult toItsEnd() throws IOException {
+  /** Trains until all stages are done or the run is cancelled. */
+  TrainingResult execute() throws IOException {
     listeners.forEach(l -> l.onStart(plan, data.reports()));
     boolean completed = false;
     try {
@@ -101,7 +102,7 @@ final class PlanRun {
         adapters.own());
   }
 
-  /** Runs all stages, or those that are left; returns false if that was cancelled. */
+  /** Runs all remaining stages; returns false if cancelled. */
   private boolean stages() throws IOException {
     int first = from.map(Checkpoint::stage).orElse(0);
     for (int i = 0; i < first; i++) {
@@ -121,7 +122,7 @@ final class PlanRun {
     return true;
   }
 
-  /** Makes anew what an earlier run of this plan had after stage {@code index}. */
+  /** Restores the state of an earlier run of this plan after stage {@code index}. */
   private void restoreEnded(Checkpoint from, int index) throws IOException {
     Stage stage = plan.stages().get(index);
     adapters.merge(stage, RunDirectory.base(output, index, stage), true);
@@ -141,13 +142,13 @@ final class PlanRun {
             adapters.serving(stage)));
   }
 
-  /** Runs a stage, or the rest of it; returns false if that was cancelled. */
+  /** Runs a stage, or the rest of it; returns false if cancelled. */
   private boolean stage(int index, Optional<Checkpoint> from) throws IOException {
     Stage stage = plan.stages().get(index);
     adapters.merge(stage, RunDirectory.base(output, index, stage), from.isPresent());
     adapters.freeze();
     try (StageRun run = new StageRun(stage, index, lanes(stage, index))) {
-      if (from.isPresent() && from.get().begun()) {
+      if (from.isPresent() && from.get().started()) {
         for (Lane l : run.lanes()) {
           l.restore(from.get(), adapters, output);
         }
@@ -196,7 +197,7 @@ final class PlanRun {
     return lanes.build();
   }
 
-  /** Runs the steps of a stage from {@code done} on; returns false if that was cancelled. */
+  /** Runs the steps of a stage from {@code done} on; returns false if cancelled. */
   private boolean steps(StageRun run, int done) throws IOException {
     int all = run.steps();
     for (int step = done; step < all; step++) {
@@ -224,7 +225,10 @@ final class PlanRun {
     return true;
   }
 
-  /** Gives each adapter its best weights, saves it, keeps it or not, and combines them. */
+  /**
+   * Ends a stage: gives each adapter its best weights, saves it, drops it if it does not gain, and
+   * combines adapters.
+   */
   private void end(StageRun run) throws IOException {
     Map<String, Double> losses = new LinkedHashMap<>();
     for (Lane l : run.lanes()) {
@@ -236,12 +240,12 @@ final class PlanRun {
       }
     }
     for (Lane l : run.lanes()) {
-      List<GradientHook> goOn =
+      List<GradientHook> continuing =
           run.stage().gradients().stream()
-              .filter(hook -> plan.goesOn(run.index(), hook, l.name()))
+              .filter(hook -> plan.hookContinues(run.index(), hook, l.name()))
               .toList();
-      if (!goOn.isEmpty()) {
-        steps.end(run, l, goOn);
+      if (!continuing.isEmpty()) {
+        steps.end(run, l, continuing);
       }
     }
     ImmutableMap<String, Path> saved = saved(run.stage(), run.index());
@@ -260,7 +264,7 @@ final class PlanRun {
       adapters.combine(c).save(saved.get(c.name()));
     }
     ImmutableMap<String, ImmutableList<Adapter>> serving = adapters.serving(run.stage());
-    losses.putAll(otherwise(run, serving));
+    losses.putAll(lossesAsServed(run, serving));
     StepLog.Totals totals = log.totals(run.index());
     StageResult result =
         new StageResult(
@@ -285,9 +289,11 @@ final class PlanRun {
   }
 
   /**
-   * Returns the losses of tasks that are served by others than they trained with, if measurable.
+   * Returns the losses of tasks that are served by other adapters than they were trained with, if
+   * they have validation examples.
    */
-  private Map<String, Double> otherwise(StageRun run, Map<String, ImmutableList<Adapter>> serving) {
+  private Map<String, Double> lossesAsServed(
+      StageRun run, Map<String, ImmutableList<Adapter>> serving) {
     Stage stage = run.stage();
     Set<String> others = new HashSet<>();
     stage.combined().forEach(c -> others.add(c.name()));
@@ -304,7 +310,7 @@ final class PlanRun {
 
   private ImmutableMap<String, Path> saved(Stage stage, int index) {
     Path directory = RunDirectory.stage(output, index, stage);
-    return Maps.toMap(stage.made(), a -> RunDirectory.named(directory, a));
+    return Maps.toMap(stage.newAdapters(), a -> RunDirectory.named(directory, a));
   }
 
   private void checkpoint(int stage, int step, List<Lane> lanes) throws IOException {

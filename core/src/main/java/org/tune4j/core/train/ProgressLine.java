@@ -10,12 +10,12 @@ import java.util.stream.Stream;
 import org.tune4j.core.progress.Progress;
 
 /**
- * What a console shows of a stage in progress: as much as the width allows, the losses first as a
- * mean, then one by one.
+ * The console line of a training stage: as detailed as the width allows, with the losses of each
+ * task or their mean.
  *
  * @param stage name
- * @param step done
- * @param steps in all
+ * @param step completed steps
+ * @param steps all steps
  * @param speed such as {@code 380 tokens/s}
  * @param left such as {@code 40 s left}
  * @param losses by task
@@ -29,45 +29,45 @@ record ProgressLine(
     String left,
     TreeMap<String, Double> losses,
     Map<String, Double> validation) {
-  private static final int LEAST_BAR = 10;
-  private static final int MOST_BAR = 30;
-  private static final int MOST_NAME = 24;
+  private static final int MIN_BAR = 10;
+  private static final int MAX_BAR = 30;
+  private static final int MAX_NAME = 24;
 
-  /** Returns all of it, for a log. */
-  String whole() {
-    return "%s: step %d of %d, %s, %s, %s".formatted(stage, step, steps, speed, each(true), left);
+  /** Returns the full text, for a log. */
+  String full() {
+    return "%s: step %d of %d, %s, %s, %s".formatted(stage, step, steps, speed, byTask(true), left);
   }
 
-  /** Returns whether {@link #bar} shows the losses one by one. */
+  /** Returns whether {@link #bar} shows the losses of each task. */
   boolean fits(int width) {
-    return bar(width).contains(each(true));
+    return bar(width).contains(byTask(true));
   }
 
-  /** Returns a line with a bar, exactly as wide as asked for. */
+  /** Returns a line with a bar, exactly {@code width} wide. */
   String bar(int width) {
-    String name = stage.length() <= MOST_NAME ? stage : stage.substring(0, MOST_NAME - 1) + "~";
+    String name = stage.length() <= MAX_NAME ? stage : stage.substring(0, MAX_NAME - 1) + "~";
     String known = "%d/%d, %s, %s".formatted(step, steps, speed, left);
     List<String> candidates =
-        Stream.of(each(true), each(false), mean(true), mean(false), loss(losses), "")
+        Stream.of(byTask(true), byTask(false), mean(true), mean(false), loss(losses), "")
             .map(more -> more.isEmpty() ? known : known + ", " + more)
             .toList();
     return drawn(name, step, steps, candidates, width)
         .orElseGet(() -> pad(name + " " + known, width));
   }
 
-  /** Returns a line with a bar for other work than training. */
+  /** Returns a line with a bar for an operation other than training. */
   static String bar(Progress p, int width) {
     return drawn(p.work(), p.done(), p.total(), List.of(p.amount()), width)
         .orElseGet(() -> pad(p.amount() + ": " + p.work(), width));
   }
 
-  /** Returns a line with a bar and the first text that leaves room for one. */
+  /** Returns a line with a bar and the first of the texts that leaves enough room for the bar. */
   private static Optional<String> drawn(
       String name, long done, long total, List<String> texts, int width) {
     for (String text : texts) {
       int room = width - name.length() - text.length() - " [] ".length();
-      if (room >= LEAST_BAR) {
-        int bar = Math.min(room, MOST_BAR);
+      if (room >= MIN_BAR) {
+        int bar = Math.min(room, MAX_BAR);
         int filled = total == 0 ? bar : (int) (bar * done / total);
         String drawn = "=".repeat(filled) + (filled < bar ? ">" : "") + " ".repeat(bar);
         return Optional.of(pad(name + " [" + drawn.substring(0, bar) + "] " + text, width));
@@ -82,8 +82,8 @@ record ProgressLine(
         : text + " ".repeat(width - text.length());
   }
 
-  /** Returns each task's loss. */
-  String each(boolean validated) {
+  /** Returns each task's loss, with its last validation loss if {@code validated}. */
+  String byTask(boolean validated) {
     return losses.entrySet().stream()
         .map(
             e ->

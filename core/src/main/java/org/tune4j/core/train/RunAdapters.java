@@ -23,8 +23,8 @@ import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.AdapterFactory;
 
 /**
- * The adapters of a run by name, and the model that they are on: the one given, or, once adapters
- * are merged, one of the run's own.
+ * The adapters of a run by name, and their model: the given one, or, once adapters are merged, the
+ * run's own.
  */
 final class RunAdapters implements AutoCloseable {
   private final AdaptableModel model;
@@ -44,7 +44,7 @@ final class RunAdapters implements AutoCloseable {
     base = model;
   }
 
-  /** Returns the model that they are on. */
+  /** Returns the model that the adapters currently belong to. */
   AdaptableModel base() {
     return base;
   }
@@ -54,7 +54,7 @@ final class RunAdapters implements AutoCloseable {
     return base == model ? Optional.empty() : Optional.of(base);
   }
 
-  /** Returns all, in the order in which they were made. */
+  /** Returns all adapters, in the order of their creation. */
   Map<String, Adapter> all() {
     return Collections.unmodifiableMap(all);
   }
@@ -76,26 +76,26 @@ final class RunAdapters implements AutoCloseable {
     return serving.buildOrThrow();
   }
 
-  /** Returns the adapter that a stage trains under a name: a known one, or a new one. */
+  /** Returns the adapter that a stage trains under a name: an existing or a new one. */
   Adapter train(Stage stage, String name) {
-    Adapter adapter = all.containsKey(name) ? all.get(name) : begin(stage, name);
+    Adapter adapter = all.containsKey(name) ? all.get(name) : create(stage, name);
     adapter.setTrainable(true);
     return adapter;
   }
 
-  /** Makes an adapter that a stage trains first. */
-  private Adapter begin(Stage stage, String name) {
+  /** Creates an adapter that a stage trains for the first time. */
+  private Adapter create(Stage stage, String name) {
     String source = stage.startFrom().get(name);
-    Adapter made =
+    Adapter created =
         source == null
             ? factory.sized(stage.sizes().getOrDefault(name, 1.0)).create(base, name, seed)
             : factory.copy(all.get(source), base, name, seed);
-    all.put(name, made);
-    return made;
+    all.put(name, created);
+    return created;
   }
 
   /**
-   * Makes anew the adapters of a stage that ended, with the last values of their training.
+   * Recreates the adapters of a completed stage, with their final values.
    *
    * @param gains of its optional adapters
    */
@@ -105,12 +105,15 @@ final class RunAdapters implements AutoCloseable {
       if (gains.containsKey(name) && !gains.get(name).kept()) {
         dropped.add(name);
       } else if (!all.containsKey(name)) {
-        // a plan changes no adapter after merging it, so its last values are those that were merged
-        fill(begin(stage, name), from, output);
+        // plans do not train an adapter after merging it, so its final values are the merged ones
+        fill(create(stage, name), from, output);
       }
     }
     for (Stage.Combined c : stage.combined()) {
-      fill(combine(c), from, output); // which has the values at the time, even if others went on
+      fill(
+          combine(c),
+          from,
+          output); // with the values of that time, even if its sources were trained further
     }
   }
 
@@ -118,33 +121,33 @@ final class RunAdapters implements AutoCloseable {
     fill(adapter, from.tensor("w", adapter.name(), adapter.parameters().size(), output));
   }
 
-  /** Gives up an adapter that did not gain. */
+  /** Removes an adapter that did not gain. */
   void drop(String name) {
     dropped.add(name);
     all.remove(name).close();
   }
 
-  /** Makes an adapter of others. */
-  Adapter combine(Stage.Combined of) {
-    Adapter made =
-        of.how()
+  /** Creates an adapter by combining others. */
+  Adapter combine(Stage.Combined combined) {
+    Adapter created =
+        combined
+            .how()
             .combine(
-                of.name(),
-                stack(of.weights().keySet().asList()),
-                of.weights().values().stream().mapToDouble(w -> w).toArray());
-    all.put(of.name(), made);
-    return made;
+                combined.name(),
+                stack(combined.weights().keySet().asList()),
+                combined.weights().values().stream().mapToDouble(w -> w).toArray());
+    all.put(combined.name(), created);
+    return created;
   }
 
-  /** Freezes all. */
   void freeze() {
     all.values().forEach(a -> a.setTrainable(false));
   }
 
   /**
-   * Makes and saves the base of a stage that merges adapters, and takes the others over to it.
+   * Creates and saves the base of a stage that merges adapters, and moves the other adapters to it.
    *
-   * @param again whether a run before may have saved it
+   * @param again whether an earlier run may have saved it
    */
   void merge(Stage stage, Path directory, boolean again) throws IOException {
     if (stage.mergedBefore().isEmpty()) {
@@ -163,18 +166,21 @@ final class RunAdapters implements AutoCloseable {
         old.close();
       }
     }
-    closeIfMade(below);
+    closeIfOwn(below);
   }
 
-  private void closeIfMade(AdaptableModel of) {
-    if (of != model) {
-      of.close();
+  private void closeIfOwn(AdaptableModel used) {
+    if (used != model) {
+      used.close();
     }
   }
 
   // ---- values
 
-  /** Works with adapters' values under the engine's lock, unless they or the model were closed. */
+  /**
+   * Runs work on the adapters' values under the engine's lock, after checking that nothing was
+   * closed.
+   */
   <T> T locked(Supplier<T> work) {
     engine.lock().lock();
     try {
@@ -196,7 +202,7 @@ final class RunAdapters implements AutoCloseable {
     }
   }
 
-  /** Checks that nobody has closed what the run works with. */
+  /** Checks that neither the model nor an adapter was closed. */
   void requireOpen() {
     model.requireOpen();
     for (Adapter a : all.values()) {
@@ -204,7 +210,6 @@ final class RunAdapters implements AutoCloseable {
     }
   }
 
-  /** Sets an adapter's parameters. */
   void fill(Adapter adapter, float[] weights) {
     runLocked(
         () -> {
@@ -213,7 +218,6 @@ final class RunAdapters implements AutoCloseable {
         });
   }
 
-  /** Returns an adapter's parameters. */
   float[] weights(Adapter adapter) {
     return locked(() -> engine.read(adapter.parameters().flat()));
   }
@@ -228,6 +232,6 @@ final class RunAdapters implements AutoCloseable {
   @Override
   public void close() {
     all.values().forEach(Adapter::close);
-    closeIfMade(base);
+    closeIfOwn(base);
   }
 }

@@ -9,18 +9,15 @@ import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.DirectoryLock;
 import org.tune4j.core.io.FileNames;
 
-/**
- * The output directory of a run, held by one run at a time: where everything lies in it, and
- * whether what lies there may be continued or replaced.
- */
+/** The output directory of a run: its layout, its lock, and the treatment of an existing run. */
 final class RunDirectory implements AutoCloseable {
-  /** What to do about a run that the directory holds. */
+  /** What to do if the directory already has a run. */
   enum Existing {
-    /** Leave it alone and fail. */
+    /** Fail and leave it unchanged. */
     REFUSE,
     /** Continue it. */
     RESUME,
-    /** Remove it and begin anew. */
+    /** Remove it and start over. */
     OVERWRITE
   }
 
@@ -39,7 +36,7 @@ final class RunDirectory implements AutoCloseable {
    * Takes a directory for a run.
    *
    * @throws java.nio.file.FileSystemException if another run is using it
-   * @throws FileAlreadyExistsException if it holds a run and {@code existing} is {@code REFUSE}
+   * @throws FileAlreadyExistsException if it has a run and {@code existing} is {@code REFUSE}
    */
   static RunDirectory take(Path path, Existing existing) throws IOException {
     DirectoryLock lock = DirectoryLock.take(path);
@@ -50,7 +47,7 @@ final class RunDirectory implements AutoCloseable {
           throw new FileAlreadyExistsException(
               path.toString(),
               null,
-              "the directory holds a run already ('%s'): resume() or --resume continues it, overwrite() or --overwrite replaces it"
+              "the directory already has a run ('%s'): resume() or --resume continues it, overwrite() or --overwrite replaces it"
                   .formatted(part));
         }
       }
@@ -58,10 +55,10 @@ final class RunDirectory implements AutoCloseable {
     return new RunDirectory(path, lock);
   }
 
-  /** Removes the run that it holds. */
+  /** Removes the existing run. */
   void clear() throws IOException {
     for (String part : PARTS) {
-      AtomicFiles.recover(path.resolve(part)); // which removes what was not finished
+      AtomicFiles.recover(path.resolve(part)); // removes unfinished writes
       AtomicFiles.deleteRecursively(path.resolve(part));
     }
   }

@@ -9,8 +9,8 @@ import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.AdapterFactory;
 
 /**
- * All that determines a run, as text: model, engine, kind of adapter, hyperparameters, data and
- * plan. A checkpoint is only continued by a run that reads the same.
+ * Everything that determines a run, as text: model, engine, kind of adapter, hyperparameters, data
+ * and plan. A checkpoint can only be continued by a run with the same fingerprint.
  */
 record RunFingerprint(String text) {
   static RunFingerprint of(

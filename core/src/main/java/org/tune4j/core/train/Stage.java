@@ -15,30 +15,31 @@ import java.util.Set;
 import org.tune4j.core.model.AdapterCombination;
 
 /**
- * One stage of a {@link TrainingPlan}: what is drawn from which tasks, and which adapters learn it.
- * Names stand for adapters; the trainer makes one when a stage first trains it.
+ * One stage of a {@link TrainingPlan}: which examples are drawn from which tasks, and which
+ * adapters learn them. Adapters are referred to by name; the trainer creates one when a stage first
+ * trains it.
  *
  * <pre>{@code
  * Stage.named("second").train("b", "2-b", 500).on("1-a").serve("b", "1-a", "2-b").build()
  * }</pre>
  *
- * @param name shown to people and used for folders
- * @param examples how many examples of each task are drawn; each is drawn once before any is drawn
+ * @param name shown to users and used for directories
+ * @param examples number of examples drawn from each task; each is drawn once before any is drawn
  *     again
- * @param routes the adapter that each drawn task trains; adapters of different tasks train side by
- *     side, as if alone
- * @param below adapters applied frozen under those in training
- * @param mergedBefore adapters that are merged before this stage, and stay merged, into a base of
- *     the run's own
- * @param startFrom for a new adapter, the one whose values it starts from; others start fresh,
- *     known ones continue
- * @param sizes of new adapters, in parts of the run's; those that are not named have its size
- * @param optional adapters that are only kept if they {@linkplain Gain#kept() gain} on the
- *     validation examples of their tasks, against the adapters below alone
- * @param combined adapters that are made of others once the stage is trained, in order
- * @param serving after this stage, the adapters to use for each task of the run, also for those
- *     that are yet to come, applied in order; optional ones that were not kept are left out
- * @param gradients what is done to the gradients of each adapter in training, in order
+ * @param routes the adapter that each drawn task trains; adapters are trained in parallel and
+ *     independently
+ * @param below adapters that are applied, frozen, below those in training
+ * @param mergedBefore adapters that are merged into the run's own base model before this stage, and
+ *     stay merged
+ * @param startFrom for new adapters that start from the values of another, the name of that one;
+ *     other new ones have initial values, existing ones continue
+ * @param sizes sizes of new adapters, relative to the run's; 1 for those that are absent
+ * @param optional adapters that are kept only if they {@linkplain Gain#kept() gain} on the
+ *     validation examples of their tasks, compared with the adapters below alone
+ * @param combined adapters that are combined from others after training, in order
+ * @param serving the adapters that serve each task of the run after this stage, also tasks of later
+ *     stages, applied in order; optional ones that were not kept are left out
+ * @param gradients hooks on the gradients of each adapter in training, in order
  */
 public record Stage(
     String name,
@@ -53,21 +54,19 @@ public record Stage(
     ImmutableMap<String, ImmutableList<String>> serving,
     ImmutableList<GradientHook> gradients) {
   /**
-   * An adapter made of others.
+   * An adapter that is combined from others.
    *
-   * @param name its own
-   * @param how it is made
    * @param weights of the others, by name, in order
    */
   public record Combined(
       String name, AdapterCombination how, ImmutableMap<String, Double> weights) {
     /** Checks the weights. */
     public Combined {
-      checkArgument(!weights.isEmpty(), "adapter '%s' is combined of nothing", name);
+      checkArgument(!weights.isEmpty(), "adapter '%s' is combined from nothing", name);
       weights.forEach(
           (a, w) ->
               checkArgument(
-                  Double.isFinite(w), "adapter '%s' is combined of %s times '%s'", name, w, a));
+                  Double.isFinite(w), "adapter '%s' is combined from %s times '%s'", name, w, a));
     }
 
     @Override
@@ -76,7 +75,7 @@ public record Stage(
     }
   }
 
-  /** Checks that the parts agree. */
+  /** Checks that the components are consistent. */
   public Stage {
     checkArgument(!name.isBlank(), "a stage needs a name");
     checkArgument(!examples.isEmpty(), "stage '%s' draws nothing", name);
@@ -102,7 +101,7 @@ public record Stage(
     }
     checkArgument(
         gradients.stream().map(GradientHook::name).distinct().count() == gradients.size(),
-        "stage '%s' has two gradient hooks of one name: %s",
+        "stage '%s' has two gradient hooks of the same name: %s",
         name,
         gradients);
     for (String adapter : startFrom.keySet()) {
@@ -116,20 +115,20 @@ public record Stage(
         (adapter, size) -> {
           checkArgument(
               size > 0 && Double.isFinite(size),
-              "stage '%s' makes adapter '%s' of size %s; it must be positive",
+              "stage '%s' gives adapter '%s' the size %s; it must be positive",
               name,
               adapter,
               size);
           checkArgument(
               routes.containsValue(adapter) && !startFrom.containsKey(adapter),
-              "stage '%s' says how large adapter '%s' is, but begins none of that name",
+              "stage '%s' sets the size of adapter '%s', but does not create it",
               name,
               adapter);
         });
     for (String adapter : optional) {
       checkArgument(
           routes.containsValue(adapter),
-          "stage '%s' keeps adapter '%s' if it gains, but does not train it",
+          "stage '%s' makes adapter '%s' optional, but does not train it",
           name,
           adapter);
     }
@@ -154,40 +153,40 @@ public record Stage(
     return new Builder(name);
   }
 
-  /** Returns the adapters in training. */
+  /** Returns the names of the adapters in training. */
   public ImmutableSet<String> adapters() {
     return ImmutableSet.copyOf(routes.values());
   }
 
-  /** Returns the drawn tasks that train an adapter. */
+  /** Returns the names of the drawn tasks that train an adapter. */
   public ImmutableList<String> tasks(String adapter) {
     return routes.keySet().stream()
         .filter(task -> routes.get(task).equals(adapter))
         .collect(ImmutableList.toImmutableList());
   }
 
-  /** Returns how many examples of each of its tasks an adapter is trained on. */
+  /** Returns the number of examples that an adapter is trained on, by task. */
   public ImmutableMap<String, Integer> draws(String adapter) {
     return Maps.toMap(tasks(adapter), examples::get);
   }
 
-  /** Returns the examples that an adapter is trained on. */
+  /** Returns the total number of examples that an adapter is trained on. */
   public long examples(String adapter) {
     return tasks(adapter).stream().mapToLong(examples::get).sum();
   }
 
-  /** Returns the steps that an adapter is trained for; the last may be smaller. */
+  /** Returns the number of steps that an adapter is trained for; the last may be smaller. */
   public long steps(String adapter, Hyperparameters h) {
     return (examples(adapter) + h.examplesPerStep() - 1) / h.examplesPerStep();
   }
 
-  /** Returns the steps of the stage: those of the adapter with the most examples. */
+  /** Returns the number of steps of the stage: that of the adapter with the most examples. */
   public long steps(Hyperparameters h) {
     return adapters().stream().mapToLong(a -> steps(a, h)).max().orElseThrow();
   }
 
-  /** Returns the adapters that there are after the stage and were not before, kept or not. */
-  ImmutableSet<String> made() {
+  /** Returns the adapters that the stage trains or combines, kept or not. */
+  ImmutableSet<String> newAdapters() {
     return ImmutableSet.<String>builder()
         .addAll(routes.values())
         .addAll(combined.stream().map(Combined::name).iterator())
@@ -229,9 +228,9 @@ public record Stage(
     }
 
     /**
-     * Trains an adapter on examples of a task, besides what was said before.
+     * Trains an adapter on {@code count} examples of a task.
      *
-     * @throws IllegalArgumentException if the task is drawn from already
+     * @throws IllegalArgumentException if the task is already drawn from
      */
     public Builder train(String task, String adapter, int count) {
       checkArgument(
@@ -240,13 +239,13 @@ public record Stage(
       return this;
     }
 
-    /** Trains one adapter on examples of several tasks, mixed: how many by task. */
+    /** Trains one adapter on a mix of several tasks, with the number of examples of each. */
     public Builder train(Map<String, Integer> counts, String adapter) {
       counts.forEach((task, count) -> train(task, adapter, count));
       return this;
     }
 
-    /** Applies earlier adapters, frozen, under those in training. */
+    /** Applies earlier adapters, frozen, below those in training. */
     public Builder on(List<String> frozen) {
       below = ImmutableList.copyOf(frozen);
       return this;
@@ -270,10 +269,10 @@ public record Stage(
     }
 
     /**
-     * Makes a new adapter of another size than the run's others.
+     * Sets the size of a new adapter relative to the run's.
      *
-     * @param size in parts of theirs, such as 0.25; what that means is the {@linkplain
-     *     org.tune4j.core.model.AdapterFactory#sized factory's} affair
+     * @param size such as 0.25; the {@linkplain org.tune4j.core.model.AdapterFactory#sized factory}
+     *     interprets it
      */
     public Builder size(String adapter, double size) {
       sizes.put(adapter, size);
@@ -282,7 +281,8 @@ public record Stage(
 
     /**
      * Keeps an adapter only if it {@linkplain Gain#kept() gains} on the validation examples of its
-     * tasks, against the adapters below alone. If not, it is left out wherever it was to serve.
+     * tasks, compared with the adapters below alone. Otherwise it is left out wherever it was to
+     * serve.
      */
     public Builder keepIfItGains(String adapter) {
       optional.add(adapter);
@@ -290,7 +290,7 @@ public record Stage(
     }
 
     /**
-     * Makes an adapter of others, once the stage is trained.
+     * Combines an adapter from others after training.
      *
      * @param weights of the others, by name, in order
      */
@@ -299,7 +299,7 @@ public record Stage(
       return this;
     }
 
-    /** Serves a task by these adapters, applied in order, once the stage is done. */
+    /** Serves a task with these adapters, applied in order, after the stage. */
     public Builder serve(String task, List<String> stack) {
       serving.put(task, ImmutableList.copyOf(stack));
       return this;
@@ -310,22 +310,22 @@ public record Stage(
       return serve(task, List.of(stack));
     }
 
-    /** Serves each of these tasks like {@link #serve(String, List)}. */
+    /** Serves each of these tasks as in {@link #serve(String, List)}. */
     public Builder serve(Iterable<String> tasks, String... stack) {
       tasks.forEach(task -> serve(task, stack));
       return this;
     }
 
-    /** Passes the gradients of the adapters in training through a hook, after those before. */
+    /** Adds a hook on the gradients of the adapters in training, after earlier ones. */
     public Builder gradients(GradientHook hook) {
       gradients.add(hook);
       return this;
     }
 
     /**
-     * Returns the stage.
+     * Builds the stage.
      *
-     * @throws IllegalArgumentException if it draws nothing, or an adapter has two parts at once
+     * @throws IllegalArgumentException if it draws nothing, or an adapter has conflicting roles
      */
     public Stage build() {
       return new Stage(

@@ -6,21 +6,20 @@ import java.nio.file.Path;
 import org.tune4j.core.model.Adapter;
 
 /**
- * A stage that is done.
+ * The result of a completed stage.
  *
- * @param stage what was done
  * @param index from 0
  * @param steps optimizer steps
- * @param examples run
- * @param tokens run, filler not counted
+ * @param examples number of examples run
+ * @param tokens number of tokens run, without filler
  * @param seconds of training
- * @param validationLoss the last measured, by task; may be empty. Of a task that is served by less
- *     than was trained, or by a combined adapter, with what serves it
+ * @param validationLoss last validation loss by task, in nats per learned token; may be empty. If a
+ *     task is served by other adapters than it was trained with (after dropping or combining), with
+ *     those that serve it
  * @param gains of optional adapters, by name, kept or not
  * @param saved where each adapter trained or combined in this stage was saved, in PEFT's format,
  *     kept or not
- * @param serving live adapters to use for each task from now on; valid until the next stage trains
- *     them
+ * @param serving live adapters for each task from now on; valid until the next stage trains them
  */
 public record StageResult(
     Stage stage,

@@ -11,7 +11,7 @@ import org.tune4j.core.model.Adapter;
  * @param lanes the adapters in training
  */
 record StageRun(Stage stage, int index, ImmutableList<Lane> lanes) implements AutoCloseable {
-  /** Returns the most steps of a lane. */
+  /** Returns the number of steps of the longest lane. */
   int steps() {
     return lanes.stream().mapToInt(Lane::steps).max().orElse(0);
   }
@@ -21,12 +21,12 @@ record StageRun(Stage stage, int index, ImmutableList<Lane> lanes) implements Au
     return lanes.stream().filter(Lane::running).toList();
   }
 
-  /** Returns the adapters of each lane. */
+  /** Returns the adapter stack of each lane. */
   ImmutableList<ImmutableList<Adapter>> stacks() {
     return lanes.stream().map(Lane::stack).collect(ImmutableList.toImmutableList());
   }
 
-  /** Begins it; under the engine's lock. */
+  /** Starts the stage; under the engine's lock. */
   void begin() {
     lanes.forEach(Lane::begin);
   }

@@ -18,21 +18,21 @@ import java.util.TreeMap;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * Writes the steps of a run to {@code steps.jsonl} as they are done. A checkpoint holds how far the
- * file went and the checksum of it up to there, so that what it costs does not grow with the steps
- * done; a resumed run goes on from there, and what was written after the checkpoint is cut off.
+ * Writes the steps of a run to {@code steps.jsonl}. A checkpoint contains the length of the file
+ * and its checksum rather than the steps, so that its cost does not grow with them; a resumed run
+ * truncates the file to that length and continues.
  */
 final class StepLog implements AutoCloseable {
   /**
-   * How far the file went.
+   * A position in the file.
    *
-   * @param steps lines
-   * @param bytes of these lines
-   * @param sha256 of these bytes, in hexadecimal digits
+   * @param steps number of lines before it
+   * @param bytes length of these lines
+   * @param sha256 hexadecimal checksum of these bytes
    */
   record Position(long steps, long bytes, String sha256) {}
 
-  /** What the steps of a stage come to. */
+  /** Totals over the steps of a stage. */
   record Totals(int steps, long examples, long tokens, double seconds) {
     private static final Totals NONE = new Totals(0, 0, 0, 0);
 
@@ -52,25 +52,25 @@ final class StepLog implements AutoCloseable {
   private StepLog(Path output, Position from) throws IOException {
     file = RunDirectory.steps(output);
     if (from.steps() > 0) {
-      takeOver(from);
+      readTo(from);
     }
     Files.createDirectories(output);
-    try (RandomAccessFile cut = new RandomAccessFile(file.toFile(), "rw")) {
-      cut.setLength(bytes);
+    try (RandomAccessFile truncated = new RandomAccessFile(file.toFile(), "rw")) {
+      truncated.setLength(bytes);
     }
     // no channel, which an interrupt would close
     out = new FileOutputStream(file.toFile(), true);
   }
 
-  /** Begins a run's file, in place of what was there. */
+  /** Starts a new file, replacing an existing one. */
   static StepLog begin(Path output) throws IOException {
     return new StepLog(output, new Position(0, 0, ""));
   }
 
   /**
-   * Goes on from a checkpoint.
+   * Continues from a checkpoint.
    *
-   * @throws MalformedFileException if the file is not what it was then
+   * @throws MalformedFileException if the file was modified before that position
    */
   static StepLog resume(Path output, Position from) throws IOException {
     return new StepLog(output, from);
@@ -84,10 +84,13 @@ final class StepLog implements AutoCloseable {
     }
   }
 
-  private void takeOver(Position from) throws IOException {
+  private void readTo(Position from) throws IOException {
     if (!Files.isRegularFile(file)) {
       throw new MalformedFileException(
-          file, "", "no such file", "the steps before the checkpoint; it can only be begun anew");
+          file,
+          "",
+          "no such file",
+          "the steps before the checkpoint; the run can only be started over");
     }
     ByteArrayOutputStream line = new ByteArrayOutputStream();
     try (InputStream in = new BufferedInputStream(new FileInputStream(file.toFile()), 1 << 16)) {
@@ -106,8 +109,8 @@ final class StepLog implements AutoCloseable {
       throw new MalformedFileException(
           file,
           "",
-          "%s steps in %s bytes of SHA-256 %s".formatted(steps, bytes, position().sha256()),
-          "%s in %s of %s, as the checkpoint says; the file was altered or damaged"
+          "%s steps in %s bytes with SHA-256 %s".formatted(steps, bytes, position().sha256()),
+          "%s in %s with %s, according to the checkpoint; the file was modified or damaged"
               .formatted(from.steps(), from.bytes(), from.sha256()));
     }
   }
@@ -127,7 +130,7 @@ final class StepLog implements AutoCloseable {
     count(r);
   }
 
-  /** Sees to it that all steps are on the disk; returns how far the file goes. */
+  /** Forces all steps to disk and returns the position at the end of the file. */
   Position sync() throws IOException {
     out.getFD().sync();
     return position();
@@ -142,17 +145,15 @@ final class StepLog implements AutoCloseable {
     }
   }
 
-  /** Returns what the steps of a stage come to. */
   Totals totals(int stage) {
     return byStage.getOrDefault(stage, Totals.NONE);
   }
 
-  /** Returns what all steps come to. */
   Totals totals() {
     return byStage.values().stream().reduce(Totals.NONE, Totals::plus);
   }
 
-  /** Returns the steps so far, to be read. */
+  /** Returns the steps so far, for reading. */
   StepRecords records() {
     return new StepRecords(file, steps);
   }

@@ -10,12 +10,12 @@ import com.google.common.collect.ImmutableMap;
  * @param step from 1, within the stage
  * @param steps of the stage
  * @param lossByTask mean cross-entropy in nats per learned token, of the tasks in this step
- * @param learningRate of the longest-running adapter
+ * @param learningRate the highest of the adapters in training
  * @param gradientNorm before clipping, by adapter
- * @param examples run in this step
- * @param tokens run in this step, filler not counted
- * @param lossTokens of these, with loss
- * @param seconds taken
+ * @param examples number of examples in this step
+ * @param tokens number of tokens in this step, without filler
+ * @param lossTokens how many of these carry loss
+ * @param seconds duration of the step
  */
 public record StepRecord(
     String stage,
@@ -29,7 +29,7 @@ public record StepRecord(
     long tokens,
     long lossTokens,
     double seconds) {
-  /** Returns the tokens trained on per second of training. */
+  /** Returns the training speed of this step. */
   public double tokensPerSecond() {
     return tokens / seconds;
   }

@@ -17,14 +17,14 @@ import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * The steps of a run, in order: read from {@code steps.jsonl} in its output directory when they are
- * asked for, as a long run has more than should be held.
+ * The steps of a run, in order, read on demand from {@code steps.jsonl} in its output directory, as
+ * long runs have too many to hold in memory.
  *
- * @param file one record a line
- * @param count how many of its lines are the run's
+ * @param file one record per line
+ * @param count number of leading lines that belong to the run
  */
 public record StepRecords(Path file, long count) {
-  /** Returns the steps of a run that is complete or was stopped. */
+  /** Returns the steps of a run that has ended or was stopped. */
   public static StepRecords in(Path output) {
     Path file = RunDirectory.steps(output);
     if (!Files.exists(file)) {
@@ -37,15 +37,16 @@ public record StepRecords(Path file, long count) {
     }
   }
 
-  /** Returns the same steps where the run's output directory is now. */
+  /** Returns the same steps after the run's output directory was moved. */
   public StepRecords movedTo(Path output) {
     return new StepRecords(RunDirectory.steps(output), count);
   }
 
   /**
-   * Returns the steps one by one; close the stream.
+   * Returns a lazy stream of the steps, which the caller closes.
    *
-   * @throws UncheckedIOException while it is read, if the file is missing, damaged or too short
+   * @throws UncheckedIOException here or while reading, if the file is missing, damaged or too
+   *     short
    */
   public Stream<StepRecord> stream() {
     if (count == 0) {
@@ -69,7 +70,7 @@ public record StepRecords(Path file, long count) {
             });
   }
 
-  /** No channel, which an interrupt would close. */
+  /** Opens the file, not through a channel, which an interrupt would close. */
   private static BufferedReader reader(Path file) throws IOException {
     return new BufferedReader(
         new InputStreamReader(new FileInputStream(file.toFile()), StandardCharsets.UTF_8));
@@ -106,9 +107,9 @@ public record StepRecords(Path file, long count) {
     }
   }
 
-  // ---- the form of a line
+  // ---- format of a line
 
-  /** Returns a step as a line, its end included. */
+  /** Returns a step as a line, including the line break. */
   static byte[] line(StepRecord r) {
     ObjectNode s = JsonNodeFactory.instance.objectNode();
     s.put("stage", r.stage())
@@ -130,10 +131,10 @@ public record StepRecords(Path file, long count) {
   }
 
   /**
-   * Returns the step of a line.
+   * Parses a line.
    *
    * @param number of the line, for messages
-   * @throws MalformedFileException if it is something else
+   * @throws MalformedFileException if it is not a step
    */
   static StepRecord parse(String line, Path file, long number) throws MalformedFileException {
     JsonFields s = JsonFields.parseLine(line, file, number);

@@ -15,20 +15,20 @@ import org.tune4j.core.model.Pass;
 import org.tune4j.core.model.PassLosses;
 
 /**
- * Runs steps: one of each running lane, in common passes through the base, then the hooks, clipping
- * and the optimizer of each lane by itself.
+ * Runs optimizer steps: all running lanes together in shared passes through the base model, then
+ * hooks, clipping and optimizer for each lane.
  */
 final class StepRunner {
   private final RunAdapters adapters;
   private final TrainingData data;
   private final List<String> tasks;
   private final Hyperparameters h;
-  private final Turns turns;
+  private final EngineSharing sharing;
   private final Engine engine;
   private long peakBytes;
 
   /**
-   * Makes it.
+   * Creates a runner.
    *
    * @param tasks names of the run's tasks
    * @param peakBytes most memory held so far
@@ -38,13 +38,13 @@ final class StepRunner {
       TrainingData data,
       List<String> tasks,
       Hyperparameters h,
-      Turns turns,
+      EngineSharing sharing,
       long peakBytes) {
     this.adapters = adapters;
     this.data = data;
     this.tasks = tasks;
     this.h = h;
-    this.turns = turns;
+    this.sharing = sharing;
     this.peakBytes = peakBytes;
     engine = adapters.base().engine();
   }
@@ -54,15 +54,15 @@ final class StepRunner {
     return peakBytes;
   }
 
-  /** What is summed up over the passes of a step: losses by index of their task. */
+  /** Losses summed over the passes of a step, by index of their task. */
   private final class Sums {
     final double[] losses = new double[tasks.size()];
     final long[] targets = new long[tasks.size()];
 
-    void add(Pass pass, PassLosses of, List<Lane> lanes, int step) {
-      for (int i = 0; i < of.losses().length; i++) {
-        Pass.Item item = pass.items().get(of.items()[i]);
-        float loss = of.losses()[i];
+    void add(Pass pass, PassLosses result, List<Lane> lanes, int step) {
+      for (int i = 0; i < result.losses().length; i++) {
+        Pass.Item item = pass.items().get(result.items()[i]);
+        float loss = result.losses()[i];
         if (!Float.isFinite(loss)) {
           String task = tasks.get(item.task());
           throw new NotFiniteException(
@@ -88,7 +88,7 @@ final class StepRunner {
    * Runs a step.
    *
    * @param step from 0
-   * @throws NotFiniteException if a loss or gradient is no finite number
+   * @throws NotFiniteException if a loss or gradient is not finite
    */
   StepRecord run(StageRun run, int step) {
     long start = System.nanoTime();
@@ -100,13 +100,13 @@ final class StepRunner {
     Sums sums = new Sums();
     ImmutableMap.Builder<String, Double> norms = ImmutableMap.builder();
     double rate =
-        turns.step(
+        sharing.step(
             () -> {
               addGradients(run, step, items, sums);
               ImmutableMap<String, Double> losses = sums.means();
               double highest = 0;
               for (Lane lane : running) {
-                turns.pause();
+                sharing.pause();
                 highest = Math.max(highest, update(lane, step, losses, norms));
               }
               peakBytes = Math.max(peakBytes, engine.memory().step());
@@ -126,25 +126,31 @@ final class StepRunner {
         (System.nanoTime() - start) / 1e9);
   }
 
-  /** Lets a lane's hooks look at single examples, once the stage has trained it. */
-  void end(StageRun run, Lane lane, List<GradientHook> goOn) {
-    float[] once = new float[run.lanes().size()];
-    Arrays.fill(once, 1);
-    turns.step(
+  /**
+   * Notifies a lane's hooks of the end of the stage, with access to the gradients of single
+   * examples.
+   */
+  void end(StageRun run, Lane lane, List<GradientHook> continuing) {
+    float[] ones = new float[run.lanes().size()];
+    Arrays.fill(ones, 1);
+    sharing.step(
         () -> {
           lane.end(
-              goOn,
+              continuing,
               (count, then) -> {
                 List<Pass.Item> items = lane.items(0, count, data, tasks);
                 for (int i = 0; i < items.size(); i++) {
                   lane.parameters().zeroGradients();
-                  long seed = (h.seed() * 31 + run.index()) * 1_000_003 - 1 - i; // no step's
+                  long seed =
+                      (h.seed() * 31 + run.index()) * 1_000_003
+                          - 1
+                          - i; // differs from those of all steps
                   Pass pass = new Pass(ImmutableList.of(items.get(i)), run.stacks());
-                  adapters.base().addGradients(pass, once, mode(h), seed, turns::pause);
+                  adapters.base().addGradients(pass, ones, mode(h), seed, sharing::pause);
                   peakBytes = Math.max(peakBytes, engine.memory().step());
                   engine.resetArena();
                   then.run();
-                  turns.pause();
+                  sharing.pause();
                 }
                 return items.size();
               });
@@ -163,30 +169,31 @@ final class StepRunner {
       for (Pass pass : Pass.divide(part.items(), run.stacks(), h.tokensPerPass())) {
         long seed = ((h.seed() * 31 + run.index()) * 1_000_003 + step) * 1_000_003 + number++;
         PassLosses losses =
-            adapters.base().addGradients(pass, weights, mode(h), seed, turns::pause);
+            adapters.base().addGradients(pass, weights, mode(h), seed, sharing::pause);
         peakBytes = Math.max(peakBytes, engine.memory().step());
         engine.resetArena();
         sums.add(pass, losses, run.lanes(), step);
       }
-      part.apart().ifPresent(gradients -> gradients.take(tasks.get(part.items().get(0).task())));
+      part.separate()
+          .ifPresent(gradients -> gradients.store(tasks.get(part.items().get(0).task())));
     }
   }
 
   /**
-   * Items of a step whose gradients may be added up.
+   * Items of a step whose gradients are accumulated together.
    *
-   * @param apart if they are those of one task by itself, where these belong
+   * @param separate if they are of a single task, the destination of its gradients
    */
-  private record Part(List<Pass.Item> items, Optional<TaskGradients> apart) {
-    /** Divides a step: the lanes that take any sum are in the first part together. */
+  private record Part(List<Pass.Item> items, Optional<TaskGradients> separate) {
+    /** Divides a step: the first part has all lanes that do not need separate gradients. */
     static List<Part> of(List<Pass.Item> items, List<Lane> lanes) {
       List<Part> parts = new ArrayList<>();
       List<Pass.Item> together = new ArrayList<>();
-      Map<Integer, Part> apart = new LinkedHashMap<>();
+      Map<Integer, Part> separate = new LinkedHashMap<>();
       for (Pass.Item item : items) {
         Optional<TaskGradients> own = lanes.get(item.lane()).byTask();
         if (own.isPresent()) {
-          apart
+          separate
               .computeIfAbsent(item.task(), t -> new Part(new ArrayList<>(), own))
               .items()
               .add(item);
@@ -195,12 +202,14 @@ final class StepRunner {
         }
       }
       parts.add(new Part(together, Optional.empty()));
-      parts.addAll(apart.values());
+      parts.addAll(separate.values());
       return parts;
     }
   }
 
-  /** Returns the factor that makes the sum of a lane's losses the mean over its targets. */
+  /**
+   * Returns a factor for each lane that turns the sum of its losses into the mean over its targets.
+   */
   private static float[] weights(ImmutableList<Lane> lanes, List<Pass.Item> items) {
     long[] targets = new long[lanes.size()];
     items.forEach(i -> targets[i.lane()] += i.example().lossTokens());
@@ -218,7 +227,7 @@ final class StepRunner {
   /** Runs a lane's hooks, clips its gradients and runs its optimizer; returns the learning rate. */
   private double update(
       Lane lane, int step, Map<String, Double> losses, ImmutableMap.Builder<String, Double> norms) {
-    lane.passThroughHooks(step, losses);
+    lane.applyHooks(step, losses);
     Parameters p = lane.parameters();
     double norm = Math.sqrt(engine.sumOfSquares(p.flatGradients()));
     if (!Double.isFinite(norm)) {

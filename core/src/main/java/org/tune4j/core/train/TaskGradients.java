@@ -8,7 +8,9 @@ import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tensor;
 
-/** The gradients of an adapter in a step, by task: what a lane has whose hooks ask for them. */
+/**
+ * The separate gradients of an adapter in a step, by task; only for lanes whose hooks need them.
+ */
 final class TaskGradients implements AutoCloseable {
   private final Parameters parameters;
   private final Engine engine;
@@ -20,13 +22,13 @@ final class TaskGradients implements AutoCloseable {
     engine = parameters.engine();
   }
 
-  /** Begins a step. */
+  /** Starts a step. */
   void clear() {
     ofStep.clear();
   }
 
-  /** Takes the gradients that were formed since the last call as those of a task. */
-  void take(String task) {
+  /** Stores the gradients accumulated since the last call as those of a task, and clears them. */
+  void store(String task) {
     Tensor kept =
         storage.computeIfAbsent(task, t -> engine.persistent(1, parameters.size(), DType.F32));
     engine.copy(parameters.flatGradients(), kept);
@@ -34,12 +36,11 @@ final class TaskGradients implements AutoCloseable {
     parameters.zeroGradients();
   }
 
-  /** Makes the adapter's gradients their sum. */
+  /** Adds all to the adapter's gradients, which are zero before. */
   void sum() {
     ofStep.values().forEach(g -> engine.add(g, parameters.flatGradients()));
   }
 
-  /** Returns those of the step. */
   ImmutableMap<String, Tensor> ofStep() {
     return ImmutableMap.copyOf(ofStep);
   }

@@ -20,30 +20,28 @@ import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.AdapterFactory;
 
 /**
- * Executes a {@link TrainingPlan}; the only place where adapters are trained.
+ * Executes a {@link TrainingPlan}; all training goes through this class.
  *
  * <p>In a stage, every adapter in training is a <em>lane</em> with its own examples, loss, gradient
  * hooks, clipping, learning rate, optimizer and early stopping. A step runs one step of each lane
- * in one pass through the base model, so that lanes come out as each would alone (up to the
- * rounding of sums, and to dropout masks). The loss of a lane is the mean over its learned tokens
- * of the step, over all passes; its validation loss is the mean of its tasks' losses. Where
- * validation is on, an adapter ends a stage with the weights of its best validation. Then it is
- * decided which {@linkplain Stage#optional optional} adapters are kept, and adapters are
- * {@linkplain Stage#combined combined}; a checkpoint has both, so that a resumed run decides the
- * same.
+ * in a shared pass through the base model; the result of a lane is the same as alone (up to the
+ * rounding of sums, and dropout masks). The loss of a lane is the mean over its learned tokens of
+ * the step, over all passes; its validation loss is the mean of its tasks' losses. With validation
+ * enabled, an adapter ends a stage with the weights of its best validation. Then {@linkplain
+ * Stage#optional optional} adapters are kept or dropped, and adapters are {@linkplain
+ * Stage#combined combined}; checkpoints record both, so that a resumed run decides the same.
  *
- * <p>Where a stage merges adapters, it trains on a {@linkplain AdaptableModel#withMerged model of
- * the run's own}: the one given, and whoever uses it meanwhile, is left alone. The projections that
- * the merged adapters change are then held a second time, and for a moment between two such stages
- * a third time.
+ * <p>A stage that merges adapters trains on the run's {@linkplain AdaptableModel#withMerged own
+ * model}, so that the given model and its other users are not affected. The projections that the
+ * merged adapters change are then held twice, and briefly three times between two such stages.
  *
  * <p>Files under the output directory: {@code stages/<n>-<stage>/<adapter>/} after each stage,
  * {@code adapters/<adapter>/} at the end, both in PEFT's format and named by {@link
- * org.tune4j.core.io.FileNames}, {@code bases/<n>-<stage>/} before each stage that merges, a model
- * in F32, which its adapters name as their base, {@code steps.jsonl} with a line for each step, and
- * {@code checkpoint/}, from which {@link Builder#resume} continues with the same bits. The last
- * checkpoint stays: resuming a run that is complete gives its result again. The directory is
- * {@linkplain org.tune4j.core.io.DirectoryLock held} while the run goes on.
+ * org.tune4j.core.io.FileNames}, {@code bases/<n>-<stage>/} before each stage that merges (a model
+ * in F32, which the stage's adapters name as their base), {@code steps.jsonl} with a line for each
+ * step, and {@code checkpoint/}, from which {@link Builder#resume} continues with the same bits.
+ * The last checkpoint stays: resuming a completed run returns its result again. The directory is
+ * {@linkplain org.tune4j.core.io.DirectoryLock locked} during the run.
  */
 public final class Trainer {
   final AdaptableModel model;
@@ -76,7 +74,9 @@ public final class Trainer {
     servingShare = b.servingShare;
   }
 
-  /** Returns where a run with this output directory saves an adapter at its end. */
+  /**
+   * Returns the directory in which a run with this output directory saves an adapter at the end.
+   */
   public static Path adapterDirectory(Path output, String adapter) {
     return RunDirectory.adapter(output, adapter);
   }
@@ -128,8 +128,8 @@ public final class Trainer {
     }
 
     /**
-     * Sets whether a run in the output directory is continued from its checkpoint; without one,
-     * training starts anew.
+     * Sets whether to continue a run in the output directory from its checkpoint; if there is none,
+     * training starts over.
      */
     public Builder resume(boolean value) {
       resume = value;
@@ -137,8 +137,8 @@ public final class Trainer {
     }
 
     /**
-     * Sets whether a run in the output directory is removed; unless it is continued, a directory
-     * that holds one is otherwise refused.
+     * Sets whether to remove an existing run in the output directory. Without this or {@link
+     * #resume}, a directory with a run is refused.
      */
     public Builder overwrite(boolean value) {
       overwrite = value;
@@ -146,8 +146,8 @@ public final class Trainer {
     }
 
     /**
-     * Sets what is asked before each step, and while examples are encoded, whether to stop;
-     * interrupting the thread stops, too.
+     * Sets a supplier that is polled before each step and during encoding; true cancels the run, as
+     * does interrupting the thread.
      */
     public Builder cancelled(BooleanSupplier value) {
       cancelled = value;
@@ -155,24 +155,24 @@ public final class Trainer {
     }
 
     /**
-     * Sets how much of the time others may have who use the model while it trains: generation and
-     * scores then run between the operations of a step, in the share that this is of the whole
-     * while they ask for it. With 0 they wait for the end of the step that is running; the default
-     * is 0.5. Results are the same bits in any case. It takes an arena for the steps of others
-     * beside that of the training.
+     * Sets the share of time for other users of the model during training: their generation and
+     * scoring then run between the operations of a step, up to this share while they are waiting.
+     * With 0 they wait for the end of the current step; the default is 0.5. Training results are
+     * the same bits in any case. Steps of others need a second arena.
      *
      * @param value in [0, 1)
      */
     public Builder servingShare(double value) {
-      servingShare = Turns.check(value);
+      servingShare = EngineSharing.check(value);
       return this;
     }
 
     /**
-     * Returns the trainer.
+     * Builds the trainer.
      *
      * @throws IllegalArgumentException if names clash, the plan names an unknown task or leaves one
-     *     unserved, there is no output directory, or a run is to be both continued and replaced
+     *     unserved, there is no output directory, or both {@link #resume} and {@link #overwrite}
+     *     are set
      */
     public Trainer build() {
       checkArgument(output != null, "no output directory was given");
@@ -185,18 +185,18 @@ public final class Trainer {
   }
 
   /**
-   * Trains; a trainer does so once.
+   * Trains; a trainer can run only once.
    *
-   * @throws TrainingException if a loss or gradient is no finite number
-   * @throws java.nio.file.FileAlreadyExistsException if the output directory holds a run that is to
-   *     be neither continued nor replaced
+   * @throws TrainingException if a loss or gradient is not finite
+   * @throws java.nio.file.FileAlreadyExistsException if the output directory has a run and neither
+   *     {@link Builder#resume} nor {@link Builder#overwrite} is set
    * @throws java.nio.file.FileSystemException if another run is using the output directory
    * @throws IOException if something cannot be written, or a checkpoint is damaged or belongs to
    *     another run
    * @throws IllegalArgumentException if an example cannot be encoded, or early stopping lacks
    *     validation examples
-   * @throws IllegalStateException if the model is closed, also in the middle
-   * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit
+   * @throws IllegalStateException if the model is closed, before or during the run
+   * @throws org.tune4j.core.model.NotEnoughMemoryException if memory would not suffice
    */
   public TrainingResult run() throws IOException {
     checkState(!started, "this trainer has run; build another");
@@ -209,7 +209,7 @@ public final class Trainer {
 
   private TrainingResult run(RunDirectory directory) throws IOException {
     plan.stages().forEach(s -> s.combined().forEach(c -> c.how().require(factory)));
-    if (!encoded()) {
+    if (!encode()) {
       return cancelledBefore();
     }
     if (h.patience() > 0) {
@@ -228,7 +228,7 @@ public final class Trainer {
     try (StepLog log =
             from.isPresent() ? StepLog.resume(output, from.get().steps()) : StepLog.begin(output);
         GradientHooks hooks = GradientHooks.of(plan, from, output)) {
-      return new PlanRun(this, fingerprint, log, hooks, from).toItsEnd();
+      return new PlanRun(this, fingerprint, log, hooks, from).execute();
     }
   }
 
@@ -250,8 +250,8 @@ public final class Trainer {
 
   // ---- before the first step
 
-  /** Encodes the examples; returns false if that was cancelled. */
-  private boolean encoded() throws IOException {
+  /** Encodes the examples and checks the memory; returns false if cancelled. */
+  private boolean encode() throws IOException {
     boolean done = false;
     try {
       data =
@@ -284,7 +284,7 @@ public final class Trainer {
         .ifPresent(estimate -> estimate.require("training", model.engine().freeMemory()));
   }
 
-  /** Returns the parameters of all adapters, those combined of others at their most. */
+  /** Returns the number of parameters of all adapters; of combined ones an upper bound. */
   private long parameters() {
     Map<String, Long> all = new HashMap<>();
     for (Stage s : plan.stages()) {

@@ -24,8 +24,9 @@ import org.tune4j.core.progress.ProgressListener;
  * The encoded examples of the tasks that a run draws from.
  *
  * @param train by task
- * @param validation a sample of each task's, as large as the hyperparameters say; may be empty
- * @param reports what encoding did to the training examples, by task
+ * @param validation a sample of each task's validation examples, of the size in the
+ *     hyperparameters; may be empty
+ * @param reports results of encoding the training examples, by task
  * @param longest tokens of the longest example
  */
 record TrainingData(
@@ -35,10 +36,10 @@ record TrainingData(
     int longest) {
 
   /**
-   * Encodes what a plan draws from.
+   * Encodes the tasks that a plan draws from.
    *
    * @throws IllegalArgumentException if an example cannot be encoded, or none of a task is left
-   * @throws java.util.concurrent.CancellationException if it was cancelled
+   * @throws java.util.concurrent.CancellationException if it is cancelled
    */
   static TrainingData encode(
       AdaptableModel model,
@@ -65,10 +66,10 @@ record TrainingData(
           task.name(),
           task.train().size(),
           encoder.maxLength());
-      List<EncodedExample> held =
+      List<EncodedExample> all =
           encoder.encode(task, Task.Split.VALIDATION, progress, cancelled).examples();
       train.put(task.name(), result.examples());
-      validation.put(task.name(), sample(held, h, task.name()));
+      validation.put(task.name(), sample(all, h, task.name()));
       reports.put(task.name(), result.report());
       longest = Math.max(longest, result.report().longest());
       longest = Math.max(longest, longest(validation.get(task.name())));
@@ -80,12 +81,12 @@ record TrainingData(
         longest);
   }
 
-  /** Returns a sample, as files are often sorted by label. */
+  /** Returns a random sample, as files are often sorted by label. */
   private static List<EncodedExample> sample(
-      List<EncodedExample> held, Hyperparameters h, String task) {
-    int[] order = Shuffles.numbers(held.size(), new Random(h.seed() * 31 + task.hashCode()));
+      List<EncodedExample> all, Hyperparameters h, String task) {
+    int[] order = Shuffles.numbers(all.size(), new Random(h.seed() * 31 + task.hashCode()));
     List<EncodedExample> sample = new ArrayList<>();
-    Arrays.stream(order).limit(h.validationExamples()).forEach(i -> sample.add(held.get(i)));
+    Arrays.stream(order).limit(h.validationExamples()).forEach(i -> sample.add(all.get(i)));
     return sample;
   }
 
@@ -102,17 +103,15 @@ record TrainingData(
     return train.keySet();
   }
 
-  /** Returns a task's training examples. */
   List<EncodedExample> train(String task) {
     return train.get(task);
   }
 
-  /** Returns the examples that a task is validated on; may be none. */
   List<EncodedExample> validation(String task) {
     return validation.get(task);
   }
 
-  /** Returns the mean tokens of an example of the task with the longest ones. */
+  /** Returns the mean number of tokens per example in the task where it is highest. */
   double meanTokens() {
     return reports.values().stream()
         .mapToDouble(r -> (double) r.tokens() / r.examples())
@@ -121,7 +120,7 @@ record TrainingData(
   }
 
   /**
-   * Checks that early stopping has what it measures.
+   * Checks that there are validation examples for early stopping.
    *
    * @throws IllegalArgumentException if none of an adapter's tasks has validation examples
    */
@@ -138,9 +137,10 @@ record TrainingData(
   }
 
   /**
-   * Checks that what is kept only if it gains can be measured.
+   * Checks that the gain of optional adapters can be measured.
    *
-   * @throws IllegalArgumentException if a task of such an adapter has no two validation examples
+   * @throws IllegalArgumentException if a task of such an adapter has fewer than two validation
+   *     examples
    */
   void requireGains(TrainingPlan plan) {
     for (Stage stage : plan.stages()) {

@@ -6,22 +6,22 @@ import org.tune4j.core.progress.Progress;
 import org.tune4j.core.progress.ProgressListener;
 
 /**
- * Is told what training brings forth, on the training thread, between steps: evaluation of the
- * model is allowed. How far it is, is {@linkplain #onProgress progress}: of the encoding, before
- * training begins, and of each stage's steps. A run that is cancelled or fails while examples are
- * encoded goes from {@link #onProgress} to {@link #onEnd}.
+ * Receives events of training, on the training thread, between steps; it may evaluate the model.
+ * {@linkplain #onProgress Progress} is reported for encoding, before training starts, and for each
+ * stage's steps. If a run is cancelled or fails during encoding, {@link #onEnd} follows {@link
+ * #onProgress} directly.
  */
 public interface TrainingListener extends ProgressListener {
   @Override
   default void onProgress(Progress progress) {}
 
-  /** Training begins. */
+  /** Training starts. */
   default void onStart(TrainingPlan plan, Map<String, EncodingReport> encoded) {}
 
-  /** A stage begins. */
+  /** A stage starts. */
   default void onStageStart(Stage stage, int index, int steps) {}
 
-  /** A step is done; unless overridden, it is told as {@linkplain #onProgress progress}. */
+  /** A step is done; by default reported as {@linkplain #onProgress progress}. */
   default void onStep(StepRecord step) {
     onProgress(
         new Progress("training " + step.stage(), step.step(), step.steps(), Progress.Unit.STEPS));
@@ -33,6 +33,6 @@ public interface TrainingListener extends ProgressListener {
   /** A stage is done and its adapters are saved. */
   default void onStageEnd(StageResult result) {}
 
-  /** All is done, cancelled, or failed (then {@code onEnd} is the last call all the same). */
+  /** The run has completed, was cancelled, or failed; always the last call. */
   default void onEnd() {}
 }

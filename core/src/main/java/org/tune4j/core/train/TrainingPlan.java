@@ -13,19 +13,19 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * What a strategy wants done: stages, in order. Can be printed, and priced before it runs.
+ * The training that a strategy plans: stages, in order. Its cost can be estimated before it runs.
  *
- * @param strategy name of the strategy that made it
+ * @param strategy name of the strategy that planned it
  * @param stages at least one
  */
 public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
-  /** Checks that stages have different names and refer to adapters that exist by then. */
+  /** Checks that stages have distinct names and use only adapters that exist by then. */
   public TrainingPlan {
     checkArgument(!stages.isEmpty(), "strategy '%s' planned no stage", strategy);
     Set<String> names = new HashSet<>();
     Set<String> adapters = new HashSet<>();
     Set<String> merged = new HashSet<>();
-    Set<String> optional = new HashSet<>(); // may be gone; they can only be served
+    Set<String> optional = new HashSet<>(); // may have been dropped, so that they can only serve
     Map<String, GradientHook> hooks = new HashMap<>();
     for (Stage s : stages) {
       checkArgument(
@@ -33,14 +33,14 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
       for (String a : s.below()) {
         checkArgument(
             adapters.contains(a),
-            "stage '%s' builds on adapter '%s', which nothing trained before",
+            "stage '%s' builds on adapter '%s', which no earlier stage trained",
             s.name(),
             a);
       }
       for (String a : s.mergedBefore()) {
         checkArgument(
             adapters.contains(a),
-            "stage '%s' merges adapter '%s', which nothing trained before",
+            "stage '%s' merges adapter '%s', which no earlier stage trained",
             s.name(),
             a);
         checkArgument(
@@ -51,7 +51,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
               (a, from) -> {
                 checkArgument(
                     adapters.contains(from),
-                    "stage '%s' starts from adapter '%s', which nothing trained before",
+                    "stage '%s' starts from adapter '%s', which no earlier stage trained",
                     s.name(),
                     from);
                 checkArgument(
@@ -63,14 +63,14 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
       for (String a : s.sizes().keySet()) {
         checkArgument(
             !adapters.contains(a),
-            "stage '%s' says how large adapter '%s' is, but it was trained before and continues",
+            "stage '%s' sets the size of adapter '%s', but it was trained before and continues",
             s.name(),
             a);
       }
       for (String a : s.optional()) {
         checkArgument(
             !adapters.contains(a),
-            "stage '%s' keeps adapter '%s' if it gains, but it was trained before and continues",
+            "stage '%s' makes adapter '%s' optional, but it was trained before and continues",
             s.name(),
             a);
       }
@@ -111,13 +111,13 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
         for (String a : c.weights().keySet()) {
           checkArgument(
               adapters.contains(a) && !optional.contains(a),
-              "stage '%s' combines adapter '%s', which nothing trained before or which may not have been kept",
+              "stage '%s' combines adapter '%s', which no earlier stage trained or which may not have been kept",
               s.name(),
               a);
         }
         checkArgument(
             adapters.add(c.name()),
-            "stage '%s' makes adapter '%s', which there is already, of others",
+            "stage '%s' combines others into adapter '%s', which already exists",
             s.name(),
             c.name());
       }
@@ -127,14 +127,14 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
               (task, stack) ->
                   checkArgument(
                       adapters.containsAll(stack),
-                      "stage '%s' serves task '%s' by %s, of which some were never trained",
+                      "stage '%s' serves task '%s' by %s, some of which were never trained",
                       s.name(),
                       task,
                       stack));
     }
   }
 
-  /** Returns a plan of stages in their order; {@code strategy} is the name of what planned it. */
+  /** Returns a plan of stages in the given order; {@code strategy} is the name of the strategy. */
   public static TrainingPlan of(String strategy, List<Stage> stages) {
     return new TrainingPlan(strategy, ImmutableList.copyOf(stages));
   }
@@ -150,9 +150,9 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
   }
 
   /**
-   * Checks that this is a plan for some tasks.
+   * Checks that this is a plan for exactly the given tasks.
    *
-   * @throws IllegalArgumentException if a stage draws from others, or says nothing of one
+   * @throws IllegalArgumentException if a stage draws from another task, or leaves one unserved
    */
   void requireTasks(List<String> names) {
     for (Stage s : stages) {
@@ -175,22 +175,22 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     }
   }
 
-  /** Returns the adapters that are trained. */
+  /** Returns the names of all trained adapters. */
   public ImmutableSet<String> adapters() {
     return stages.stream()
         .flatMap(s -> s.adapters().stream())
         .collect(ImmutableSet.toImmutableSet());
   }
 
-  /** Returns the steps of all stages, where none ends early. */
+  /** Returns the number of steps of all stages if none ends early. */
   public long steps(Hyperparameters h) {
     return stages.stream().mapToLong(s -> s.steps(h)).sum();
   }
 
   /**
-   * Returns how many more times than once the gradients of an adapter, or what is as large, are
-   * held at once at most: for hooks, the gradients of each task where they ask for them, and what
-   * their states keep until the run ends.
+   * Returns the most additional copies of an adapter's gradients, or buffers of that size, that
+   * hooks hold at the same time: the separate gradients of each task, and the states of hooks,
+   * which are kept until the run ends.
    */
   public long gradientCopies() {
     long byTask = 0;
@@ -206,7 +206,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     return byTask + states.values().stream().mapToLong(n -> n).sum();
   }
 
-  /** Returns the examples drawn in all. */
+  /** Returns the total number of examples drawn. */
   public long examples() {
     return stages.stream()
         .flatMap(s -> s.examples().values().stream())
@@ -215,10 +215,10 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
   }
 
   /**
-   * Returns the tokens run in all, forward and backward.
+   * Returns the total number of tokens run, forward and backward.
    *
-   * @param meanTokens mean tokens of an example of each task
-   * @throws IllegalArgumentException if that of a task is missing
+   * @param meanTokens mean number of tokens per example of each task
+   * @throws IllegalArgumentException if it is missing for a task
    */
   public long tokens(Map<String, Double> meanTokens) {
     double sum = 0;
@@ -231,8 +231,8 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
   }
 
   /**
-   * Returns those of {@link #tokens} that train nothing: of the examples that hooks look at when
-   * stages have ended.
+   * Returns the part of {@link #tokens} that trains nothing: examples that hooks run at the end of
+   * stages.
    */
   public long tokensAtEnds(Map<String, Double> meanTokens) {
     double sum = 0;
@@ -245,7 +245,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
           mean += mean(task, meanTokens) * s.examples().get(task) / drawn;
         }
         for (GradientHook hook : s.gradients()) {
-          sum += goesOn(i, hook, adapter) ? mean * Math.min(drawn, hook.examplesAtEnd()) : 0;
+          sum += hookContinues(i, hook, adapter) ? mean * Math.min(drawn, hook.examplesAtEnd()) : 0;
         }
       }
     }
@@ -259,7 +259,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
   }
 
   /** Returns whether a stage after {@code index} trains an adapter with a hook of this name. */
-  boolean goesOn(int index, GradientHook hook, String adapter) {
+  boolean hookContinues(int index, GradientHook hook, String adapter) {
     return stages.subList(index + 1, stages.size()).stream()
         .anyMatch(
             s ->
@@ -267,7 +267,7 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
                     && s.gradients().stream().anyMatch(k -> k.name().equals(hook.name())));
   }
 
-  /** Returns the plan in sentences, a line a stage. */
+  /** Returns a description of the plan, one line per stage. */
   public String describe() {
     StringBuilder out = new StringBuilder(strategy).append('\n');
     int i = 0;

@@ -8,22 +8,22 @@ import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
 
 /**
- * A run that ended.
+ * The result of a run.
  *
- * @param plan what was done
- * @param completed whether it ran to its end rather than being cancelled
- * @param stages those that ended
+ * @param plan the executed plan
+ * @param completed whether it was completed rather than cancelled
+ * @param stages results of the completed stages
  * @param log every step, in order, in a file of the output directory
  * @param adapters all adapters by name, frozen
- * @param encoded what encoding did to each task's training split
- * @param examples trained on
- * @param tokens trained on
+ * @param encoded result of encoding each task's training split
+ * @param examples number of examples trained on
+ * @param tokens number of tokens trained on
  * @param seconds of training, without validation and saving
- * @param peakBytes most memory used outside the heap at once: the model's weights, what is trained,
- *     and the arena of the largest step; not what the engine has in reserve from before
- * @param figures what gradient hooks found out, also of a run that was cancelled
- * @param merged the run's own model with earlier adapters merged, to which those of the last stage
- *     belong; empty if the plan merged none
+ * @param peakBytes peak off-heap memory: the model's weights, trained parameters with their state,
+ *     and the arena of the largest step, without unused reserves of the engine
+ * @param figures reported by gradient hooks, also if the run was cancelled
+ * @param merged the run's own model with earlier adapters merged, to which the adapters of the last
+ *     stage belong; empty if the plan merges none
  */
 public record TrainingResult(
     TrainingPlan plan,
@@ -40,7 +40,7 @@ public record TrainingResult(
     Optional<AdaptableModel> merged)
     implements AutoCloseable {
   /**
-   * Returns every step, in order: reads {@link #log}, which can also be read step by step.
+   * Returns every step, in order, by reading all of {@link #log}.
    *
    * @throws java.io.UncheckedIOException if the file was removed or altered
    */
@@ -48,7 +48,7 @@ public record TrainingResult(
     return log.list();
   }
 
-  /** Frees the adapters and the run's own model; files, and the model given, stay. */
+  /** Frees the adapters and the run's own model; files and the given model stay. */
   @Override
   public void close() {
     adapters.values().forEach(Adapter::close);

@@ -15,21 +15,21 @@ final class Validation {
   private final RunAdapters adapters;
   private final TrainingData data;
   private final Hyperparameters h;
-  private final Turns turns;
+  private final EngineSharing sharing;
 
-  Validation(RunAdapters adapters, TrainingData data, Hyperparameters h, Turns turns) {
+  Validation(RunAdapters adapters, TrainingData data, Hyperparameters h, EngineSharing sharing) {
     this.adapters = adapters;
     this.data = data;
     this.h = h;
-    this.turns = turns;
+    this.sharing = sharing;
   }
 
-  /** Validates the lanes that have trained since the last time; returns the losses of all. */
+  /** Validates the lanes that have trained since the last validation; returns the losses of all. */
   Map<String, Double> of(List<Lane> lanes) {
     Map<String, Double> all = new LinkedHashMap<>();
     for (Lane lane : lanes) {
-      if (lane.unmeasured()) { // else it ended before the last validation
-        lane.measured(losses(lane), adapters, h.patience());
+      if (lane.unmeasured()) { // otherwise it ended before the last validation
+        lane.recordValidation(losses(lane), adapters, h.patience());
       }
       all.putAll(lane.losses());
     }
@@ -37,10 +37,10 @@ final class Validation {
   }
 
   /**
-   * Returns a lane's losses in nats per learned token, by task; none of those without validation
+   * Returns a lane's losses in nats per learned token, by task, except for tasks without validation
    * examples.
    *
-   * @throws NotFiniteException if one is no finite number
+   * @throws NotFiniteException if one is not finite
    */
   Map<String, Double> losses(Lane lane) {
     Map<String, Double> losses = new LinkedHashMap<>();
@@ -57,13 +57,15 @@ final class Validation {
     return losses;
   }
 
-  /** Returns the loss of a task's validation examples with some adapters; NaN if it has none. */
+  /**
+   * Returns the loss of a task's validation examples with a stack of adapters; NaN if it has none.
+   */
   double loss(String task, List<Adapter> stack) {
     return PassLosses.mean(
         Pass.divide(data.validation(task), stack, h.tokensPerPass()), this::losses);
   }
 
-  /** Returns what a lane's adapter saves against those below it. */
+  /** Returns the gain of a lane's adapter over those below it. */
   Gain gain(Lane lane) {
     List<Adapter> below = lane.stack().subList(0, lane.stack().size() - 1);
     DoubleStream.Builder without = DoubleStream.builder();
@@ -75,7 +77,7 @@ final class Validation {
     return Gain.of(without.build().toArray(), with.build().toArray());
   }
 
-  /** Adds the loss of each validation example of a task. */
+  /** Adds the total loss of each validation example of a task. */
   private void addSums(String task, List<Adapter> stack, DoubleStream.Builder to) {
     for (Pass pass : Pass.divide(data.validation(task), stack, h.tokensPerPass())) {
       Arrays.stream(losses(pass).sums(pass.items().size())).forEach(to::add);
@@ -83,6 +85,6 @@ final class Validation {
   }
 
   private PassLosses losses(Pass pass) {
-    return turns.step(() -> adapters.base().losses(pass, turns::pause));
+    return sharing.step(() -> adapters.base().losses(pass, sharing::pause));
   }
 }

@@ -18,7 +18,7 @@ import org.tune4j.core.io.MalformedFileException;
 
 /** The first bad row fails, or bad rows are left out, counted and listed. */
 class BadRowsTest {
-  /** In Latin 1, so that one is no UTF-8. */
+  /** In Latin 1, so that one is not UTF-8. */
   private static final List<String> BAD =
       List.of(
           "{\"prompt\": \"a\"",
@@ -131,7 +131,7 @@ class BadRowsTest {
     Path bad = file("t.jsonl", "{\n}\n");
     assertThatThrownBy(() -> skipping.read(bad))
         .isInstanceOf(MalformedFileException.class)
-        .hasMessageContaining("bad rows only")
+        .hasMessageContaining("only bad rows")
         .hasMessageContaining("line 1");
     Path array = file("t.json", "[{\"text\": \"a\"}, {\"text\": ");
     assertThatThrownBy(() -> skipping.read(array))

@@ -218,7 +218,7 @@ class ConversationFilesTest {
         "{\"messages\": [%s, {\"role\": \"assistant\", \"content\": \"x\", \"weight\": 0}]}"
             .formatted(USER),
         "field 'messages'",
-        "no assistant turn that is to be learned");
+        "no assistant turn to be learned");
     turnRefused(
         "{\"role\": \"assistant\", \"content\": \"x\", \"weight\": 0.5}", "'weight'", "0.5");
     turnRefused(
@@ -244,7 +244,7 @@ class ConversationFilesTest {
     String same = "{\"from\": \"system\", \"value\": \"Be brief.\"}, ";
     assertThat(read(row.formatted(same + chat)).messages()).isEqualTo(e.messages());
     refused(
-        row.formatted(same.replace("brief", "long") + chat), "'system'", "Be brief.", "differs");
+        row.formatted(same.replace("brief", "long") + chat), "'system'", "Be brief.", "the same text as in the system turn");
     assertThat(read("{\"system\": \" \", \"conversations\": [" + chat + "]}").messages())
         .hasSize(2);
   }

@@ -285,7 +285,7 @@ class TaskReaderTest {
     assertThatThrownBy(() -> TaskReader.detecting().read(file))
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining(file + ", line " + line)
-        .hasMessageContaining("no UTF-8");
+        .hasMessageContaining("not UTF-8");
   }
 
   @Test

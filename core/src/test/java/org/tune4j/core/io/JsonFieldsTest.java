@@ -89,7 +89,7 @@ class JsonFieldsTest {
     assertThatThrownBy(() -> wrong.objects("o"))
         .hasMessageContaining("field 'o[1]': found '1', expected an object");
     assertThatThrownBy(() -> wrong.numbersByName("n"))
-        .hasMessageContaining("field 'n.x': found '\"1\"', expected a number");
+        .hasMessageContaining("field 'n.x': found '\"1\"', expected a finite number");
     assertThatThrownBy(() -> wrong.integersByName("i"))
         .hasMessageContaining("field 'i.x': found '1.5', expected an integer");
     JsonFields f =
@@ -185,7 +185,7 @@ class JsonFieldsTest {
       assertThatThrownBy(() -> JsonFields.read(file))
           .isInstanceOf(MalformedFileException.class)
           .hasMessageContaining(file.toString())
-          .hasMessageContaining("no UTF-8");
+          .hasMessageContaining("not UTF-8");
     }
     Files.writeString(file, text, ISO_8859_1);
     assertThatThrownBy(() -> JsonFields.read(file))
@@ -208,7 +208,7 @@ class JsonFieldsTest {
         .hasMessageContaining("none");
     assertThatThrownBy(() -> JsonFile.read(directory))
         .isInstanceOf(NoSuchFileException.class)
-        .hasMessageContaining("no file");
+        .hasMessageContaining("not a file");
   }
 
   @Test

@@ -189,7 +189,7 @@ class SafetensorsTest {
   static Stream<List<Object>> damaged() {
     return Stream.of(
         List.of("{}", 3, "3 bytes after the last tensor"),
-        List.of("[]", 0, "JSON that is no object"),
+        List.of("[]", 0, "JSON that is not an object"),
         List.of("{\"a\": 1}", 0, "tensor 'a', dtype"),
         List.of("{\"a\": {\"dtype\": 8}}", 0, "tensor 'a', dtype"),
         List.of(

@@ -48,7 +48,7 @@ class PackerTest {
       Pass pass = new Pass(ImmutableList.copyOf(items), stacks);
       Packer.Packed packed = Packer.pack(pass, 59);
       Batch batch = packed.batch();
-      assertThat(batch.rows() % Packer.ROUND).isZero();
+      assertThat(batch.rows() % Packer.ROW_MULTIPLE).isZero();
       int k = 0;
       int target = 0;
       for (int segment = 0; segment < batch.segments(); segment++) {
@@ -57,7 +57,7 @@ class PackerTest {
         if (batch.segmentTask()[segment] < 0) {
           assertThat(Arrays.stream(batch.targets(), from, to)).containsOnly(-1);
           assertThat(Arrays.stream(batch.ids(), from, to)).containsOnly(59);
-          assertThat(to - from).isLessThan(Packer.ROUND);
+          assertThat(to - from).isLessThan(Packer.ROW_MULTIPLE);
           continue;
         }
         Pass.Item item = items.get(k);

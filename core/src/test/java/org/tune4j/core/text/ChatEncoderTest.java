@@ -86,7 +86,7 @@ class ChatEncoderTest {
               () -> encoder.encode(messages, ChatOptions.defaults(), new boolean[] {false, true}))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("messages[1] (user)")
-          .hasMessageContaining("does not show where this turn's text is");
+          .hasMessageContaining("does not reveal where this turn's text is");
     }
   }
 }

@@ -136,6 +136,6 @@ class HyperparametersTest {
     assertThatThrownBy(
             () -> b.updater(new Adam(new ExponentialSchedule(ScheduleType.ITERATION, 0.1, 0.99))))
         .isInstanceOf(IllegalArgumentException.class)
-        .hasMessageContaining("schedule of its own");
+        .hasMessageContaining("has a schedule; pass it to");
   }
 }

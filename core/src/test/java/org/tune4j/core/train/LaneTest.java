@@ -190,7 +190,8 @@ class LaneTest {
         lane.countStep();
         assertThat(lane.unmeasured()).isTrue();
         set(i);
-        lane.measured(Map.of("a", losses[i] - 1, "b", losses[i] + 1), adapters, H.patience());
+        lane.recordValidation(
+            Map.of("a", losses[i] - 1, "b", losses[i] + 1), adapters, H.patience());
         assertThat(lane.unmeasured()).isFalse();
       }
       assertThat(lane.running()).isFalse();
@@ -202,7 +203,7 @@ class LaneTest {
 
   private void step(Lane lane, int step) {
     engine.write(lane.parameters().flatGradients(), new float[] {step + 1, -step, 0.5f * step});
-    lane.passThroughHooks(step, Map.of());
+    lane.applyHooks(step, Map.of());
     lane.optimizer().apply(0.1, 1, step + 1);
     lane.countStep();
   }
@@ -214,9 +215,9 @@ class LaneTest {
     Checkpoint kept;
     try (Lane lane = lane()) {
       step(lane, 0);
-      lane.measured(Map.of("a", 1.0), adapters, 2);
+      lane.recordValidation(Map.of("a", 1.0), adapters, 2);
       step(lane, 1);
-      lane.measured(Map.of("a", 2.0), adapters, 2);
+      lane.recordValidation(Map.of("a", 2.0), adapters, 2);
       Map<String, float[]> tensors = new LinkedHashMap<>(lane.tensors());
       tensors.put("w.x", adapters.weights(lane.adapter()));
       kept =
@@ -274,13 +275,13 @@ class LaneTest {
         lane.parameters().zeroGradients();
         apart.clear();
         engine.write(lane.parameters().flatGradients(), new float[] {2, 0, 0});
-        apart.take("a");
+        apart.store("a");
         assertThat(engine.read(lane.parameters().flatGradients())[0]).isZero();
         if (step == 0) {
           engine.write(lane.parameters().flatGradients(), new float[] {3, 0, 0});
-          apart.take("b");
+          apart.store("b");
         }
-        lane.passThroughHooks(step, Map.of());
+        lane.applyHooks(step, Map.of());
       }
     }
     assertThat(told)

@@ -31,7 +31,7 @@ class ProgressLineTest {
         .isEqualTo(
             "all-tasks [=========>         ] 75/150, 1,234 tokens/s, 12 min left, loss 5.500");
     assertThat(line("all-tasks", 75, 8, true).bar(86)).endsWith("left, loss 5.500, mean of 8");
-    assertThat(line("all-tasks", 75, 8, false).whole())
+    assertThat(line("all-tasks", 75, 8, false).full())
         .startsWith("all-tasks: step 75 of 150, 1,234 tokens/s, task-number-1 2.000, ")
         .endsWith("task-number-8 9.000, 12 min left");
   }

@@ -75,8 +75,8 @@ class TrainingPlanTest {
   @Test
   void combinedAdaptersAreMadeOfWhatThereIs() {
     Stage sum = stage("2", "y").combine("s", new Sum(), Map.of("x", 2.0)).serve("t", "s").build();
-    refused(List.of(sum), "'2' combines adapter 'x', which nothing trained before");
-    refused(List.of(plain("0", "s"), plain("1", "x"), sum), "'s', which there is already");
+    refused(List.of(sum), "'2' combines adapter 'x', which no earlier stage trained");
+    refused(List.of(plain("0", "s"), plain("1", "x"), sum), "'s', which already exists");
     refused(
         List.of(
             plain("1", "x"),
@@ -95,9 +95,9 @@ class TrainingPlanTest {
     assertThatThrownBy(() -> stage("1", "x").combine("x", new Sum(), Map.of("y", 1.0)).build())
         .hasMessageContaining("both trains and combines adapter 'x'");
     assertThatThrownBy(() -> stage("1", "x").combine("s", new Sum(), Map.of()))
-        .hasMessageContaining("'s' is combined of nothing");
+        .hasMessageContaining("'s' is combined from nothing");
     assertThatThrownBy(() -> stage("1", "x").combine("s", new Sum(), Map.of("x", Double.NaN)))
-        .hasMessageContaining("'s' is combined of NaN times 'x'");
+        .hasMessageContaining("'s' is combined from NaN times 'x'");
   }
 
   /** What may be gone can be served by, as then it is left out; nothing can be built on it. */
@@ -122,16 +122,16 @@ class TrainingPlanTest {
         "'3' combines adapter 'o'");
     refused(
         List.of(first, stage("2", "x").keepIfItGains("x").build()),
-        "'2' keeps adapter 'x' if it gains, but it was trained before");
+        "'2' makes adapter 'x' optional, but it was trained before");
     refused(
         List.of(first, stage("2", "x").size("x", 2).build()),
-        "'2' says how large adapter 'x' is, but it was trained before");
+        "'2' sets the size of adapter 'x', but it was trained before");
     assertThatThrownBy(() -> stage("1", "x").keepIfItGains("y").build())
-        .hasMessageContaining("keeps adapter 'y' if it gains, but does not train it");
+        .hasMessageContaining("makes adapter 'y' optional, but does not train it");
     assertThatThrownBy(() -> stage("1", "x").size("x", 0).build())
-        .hasMessageContaining("'x' of size 0.0");
+        .hasMessageContaining("'x' the size 0.0");
     assertThatThrownBy(() -> stage("1", "x").size("y", 1).build())
-        .hasMessageContaining("how large adapter 'y' is, but begins none");
+        .hasMessageContaining("sets the size of adapter 'y', but does not create it");
     assertThatThrownBy(
             () ->
                 stage("1", "x")

@@ -10,12 +10,12 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 
 /**
- * The storage of a step: blocks are taken from slabs by moving a mark, handed back to lists by
- * size, and all die at {@link #reset()}, which costs nothing. As the steps of a run resemble each
- * other, the slabs stop growing after the first few.
+ * The storage of a step: a bump allocator on slabs, with free lists by size for released blocks.
+ * {@link #reset()} invalidates all blocks at no cost. As the steps of a run resemble each other,
+ * the slabs stop growing after the first few.
  *
  * <p>Sizes are rounded up to one of eight steps per power of two, so that a released block fits the
- * next request of about its size with at most an eighth wasted.
+ * next request of similar size with at most an eighth wasted.
  *
  * <p>Contents are unspecified; see {@link Poison}.
  */
@@ -58,9 +58,9 @@ final class Arena implements AutoCloseable {
   }
 
   static long roundUp(long bytes) {
-    long least = Math.max(bytes, ALIGNMENT);
-    long step = Math.max(ALIGNMENT, Long.highestOneBit(least) >> 3);
-    return (least + step - 1) / step * step;
+    long size = Math.max(bytes, ALIGNMENT);
+    long step = Math.max(ALIGNMENT, Long.highestOneBit(size) >> 3);
+    return (size + step - 1) / step * step;
   }
 
   Block take(long bytes) {

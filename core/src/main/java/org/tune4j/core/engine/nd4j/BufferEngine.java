@@ -14,18 +14,18 @@ import org.tune4j.core.engine.SplitMix64;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * What engines on ND4J buffers share: every operation in its plain form on values copied to the
- * heap. One file but for attention, though long, as each is a loop or two. An engine supplies
- * {@link #gemm} and overrides what its library does faster.
+ * The base of engines on ND4J buffers: every operation in its plain form, on values copied to the
+ * heap. An engine supplies {@link #gemm} and overrides what its library does faster. The file is
+ * long but flat: each operation is a loop or two.
  *
- * <p>ND4J's own element-wise operations are not used: at the sizes of a training step each of them
- * allocates, and one took 5 to 50 times as long as copying to the heap, a loop that the JIT
- * compiler vectorises, and copying back.
+ * <p>ND4J's own element-wise operations are not used: they allocate, and at the sizes of a training
+ * step they took 5 to 50 times as long as copying to the heap, a loop that the JIT compiler
+ * vectorises, and copying back.
  */
 public abstract class BufferEngine extends BufferStorage {
   private static final int FLAT_CHUNK = 1 << 14;
 
-  /** Prepares storage. */
+  /** Creates an engine without any storage yet. */
   protected BufferEngine(Precision precision) {
     super(precision);
   }
@@ -34,7 +34,7 @@ public abstract class BufferEngine extends BufferStorage {
 
   /**
    * Returns the distance between the rows of a frozen weight, in elements: {@code cols}, or {@link
-   * StoredForm#padded} where products take such.
+   * StoredForm#padded} if the engine's products support it.
    */
   protected int weightStride(StoredForm form, int cols) {
     return cols;
@@ -52,7 +52,7 @@ public abstract class BufferEngine extends BufferStorage {
     return form.bytes(out, weightStride(form, in));
   }
 
-  /** Returns 0: the plain attention computes its probabilities again. */
+  /** Returns 0: the plain attention recomputes its probabilities. */
   @Override
   public long attentionBytes(int rows, int sequence, int heads) {
     return 0;
@@ -212,7 +212,7 @@ public abstract class BufferEngine extends BufferStorage {
     write(dx, out);
   }
 
-  /** With x̂ = x s: dx = s (w dy - x̂ mean(w dy x̂)), added at the same place. */
+  /** With x̂ = x s: adds dx = s (w dy - x̂ mean(w dy x̂)) to {@code out} at {@code gFrom}. */
   private static void addRmsGradient(
       float[] v, int from, float[] w, float s, float[] g, int gFrom, float[] out) {
     int d = w.length;
@@ -456,7 +456,7 @@ public abstract class BufferEngine extends BufferStorage {
       Tensor z = logits(rows(h, from, count), head); // [count, vocabulary]
       float[] v = read(z);
       for (int r = 0; r < count; r++) {
-        int target = inVocabulary(targets[from + r], vocabulary);
+        int target = checkTarget(targets[from + r], vocabulary);
         losses[from + r] =
             crossEntropyRow(
                 v, r * vocabulary, vocabulary, target, weights == null ? 0 : weights[from + r]);
@@ -482,15 +482,15 @@ public abstract class BufferEngine extends BufferStorage {
               v,
               r * vocabulary,
               vocabulary,
-              inVocabulary(targets[r], vocabulary),
+              checkTarget(targets[r], vocabulary),
               weights == null ? 0 : weights[r]);
     }
     return new LogitsLoss(
         losses, weights == null ? null : make(losses.length, vocabulary, DType.F32, v));
   }
 
-  /** Returns a target that is in the vocabulary. */
-  public static int inVocabulary(int target, int vocabulary) {
+  /** Returns the target after checking that it is in the vocabulary. */
+  public static int checkTarget(int target, int vocabulary) {
     checkArgument(
         target >= 0 && target < vocabulary, "target %s of a vocabulary of %s", target, vocabulary);
     return target;
@@ -555,11 +555,11 @@ public abstract class BufferEngine extends BufferStorage {
       float eps,
       float weightDecay,
       int step) {
-    int most = (int) Math.min(FLAT_CHUNK, w.size());
-    float[] ws = new float[most];
-    float[] gs = new float[most];
-    float[] ms = new float[most];
-    float[] vs = new float[most];
+    int chunk = (int) Math.min(FLAT_CHUNK, w.size());
+    float[] ws = new float[chunk];
+    float[] gs = new float[chunk];
+    float[] ms = new float[chunk];
+    float[] vs = new float[chunk];
     for (int from = 0; from < w.size(); from += FLAT_CHUNK) { // in pieces that stay in the cache
       int n = (int) Math.min(FLAT_CHUNK, w.size() - from);
       read(flat(w, from, n), ws);
@@ -588,13 +588,13 @@ public abstract class BufferEngine extends BufferStorage {
       float weightDecay,
       int step) {
     float decay = 1 - lr * weightDecay;
-    float size = (float) (lr / (1 - Math.pow(beta1, step)));
+    float stepSize = (float) (lr / (1 - Math.pow(beta1, step)));
     float correction = (float) (1 / Math.sqrt(1 - Math.pow(beta2, step)));
     for (int i = 0; i < n; i++) {
       float grad = gs[i] * gradScale;
       ms[i] = beta1 * ms[i] + (1 - beta1) * grad;
       vs[i] = beta2 * vs[i] + (1 - beta2) * grad * grad;
-      ws[i] = ws[i] * decay - size * ms[i] / ((float) Math.sqrt(vs[i]) * correction + eps);
+      ws[i] = ws[i] * decay - stepSize * ms[i] / ((float) Math.sqrt(vs[i]) * correction + eps);
     }
   }
 }

@@ -21,11 +21,12 @@ import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
-/** Tensors in ND4J buffers: where they lie, how long they live, and how values get in and out. */
+/** Tensors in ND4J buffers: allocation, lifetime, and access to their values. */
 abstract class BufferStorage implements Engine {
   private final Precision precision;
   private final ReentrantLock lock = new ReentrantLock(true); // fair: generations take turns
-  private Arena arena = new Arena(); // of the step in progress; guarded by the lock, as those below
+  private Arena arena =
+      new Arena(); // of the current step; guarded by the lock, like the fields below
   private final List<Arena> arenas = new ArrayList<>(List.of(arena)); // guarded by itself
   private final Deque<Arena> spare = new ArrayDeque<>();
   private final IdentityHashMap<INDArray, Long> persistent = new IdentityHashMap<>();
@@ -78,7 +79,7 @@ abstract class BufferStorage implements Engine {
   public final void free(Tensor t) {
     INDArray slab = ((BufferTensor) t).slab();
     synchronized (persistent) {
-      if (closed) { // which freed it
+      if (closed) { // close() freed it
         return;
       }
       checkArgument(
@@ -100,15 +101,12 @@ abstract class BufferStorage implements Engine {
     arena.reset();
   }
 
-  /**
-   * Takes what an engine keeps for the length of a step out of the way of another step; {@link
-   * #takeBack} puts it back.
-   */
+  /** Saves the engine's per-step state before another step runs; {@link #takeBack} restores it. */
   protected Object setAside() {
     return null;
   }
 
-  /** Puts back what {@link #setAside} returned, in place of what another step left. */
+  /** Restores what {@link #setAside} returned, replacing the state of another step. */
   protected void takeBack(Object kept) {}
 
   @Override
@@ -120,7 +118,7 @@ abstract class BufferStorage implements Engine {
     Object kept = setAside();
     arena = spare.isEmpty() ? added(new Arena()) : spare.pop();
     lock.unlock();
-    lock.lock(); // fair: behind all that wait by now
+    lock.lock(); // fair: after all threads that wait now
     resetArena();
     spare.push(arena);
     arena = mine;
@@ -157,7 +155,7 @@ abstract class BufferStorage implements Engine {
     }
   }
 
-  /** Returns what JavaCPP's limits and the machine's free memory leave. */
+  /** The minimum of what JavaCPP's limits and the machine's free memory leave. */
   @Override
   public final long freeMemory() {
     long free = Long.MAX_VALUE;
@@ -210,7 +208,7 @@ abstract class BufferStorage implements Engine {
     return values;
   }
 
-  /** Copies values out to the start of {@code into}. */
+  /** Copies the values to the start of {@code into}. */
   protected final void read(Tensor t, float[] into) {
     BufferTensor b = (BufferTensor) t;
     if (!hostMemory) {
@@ -336,7 +334,7 @@ abstract class BufferStorage implements Engine {
         (long) a.cols() * bytes);
   }
 
-  /** Returns a number that is a row's. */
+  /** Returns the row after checking that it exists. */
   static int checkRow(int row, int rows) {
     checkArgument(row >= 0 && row < rows, "row %s of %s", row, rows);
     return row;
@@ -355,7 +353,7 @@ abstract class BufferStorage implements Engine {
   final BufferTensor weights(int floats) {
     BufferTensor t = uninitialised(1, floats, DType.F32);
     synchronized (persistent) {
-      persistent.put(t.slab(), 0L); // not counted twice
+      persistent.put(t.slab(), 0L); // counted in weightBytes
     }
     weightBytes += t.size() * Float.BYTES;
     return t;
@@ -370,7 +368,7 @@ abstract class BufferStorage implements Engine {
   @Override
   public void close() {
     synchronized (arenas) {
-      arenas.forEach(Arena::close); // also of steps that gave way and come back to find it closed
+      arenas.forEach(Arena::close); // also those of steps that are giving way
     }
     synchronized (persistent) {
       closed = true;

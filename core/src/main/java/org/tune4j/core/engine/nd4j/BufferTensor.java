@@ -6,8 +6,8 @@ import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * A matrix inside an ND4J buffer of floats, from a byte offset on; a bfloat16 matrix packs two
- * elements into each float.
+ * A matrix at a byte offset in an ND4J buffer of floats; a bfloat16 matrix packs two elements into
+ * each float.
  */
 public final class BufferTensor extends Tensor {
   private final INDArray slab;
@@ -22,7 +22,10 @@ public final class BufferTensor extends Tensor {
     this.block = block;
   }
 
-  /** Returns the address of its first element, on backends whose buffers are in host memory. */
+  /**
+   * Returns the address of its first element; only valid for backends whose buffers are in host
+   * memory.
+   */
   public long address() {
     return slab.data().pointer().address() + offset;
   }
@@ -31,7 +34,7 @@ public final class BufferTensor extends Tensor {
     return slab;
   }
 
-  /** Returns the distance from the start of the buffer in bytes. */
+  /** Returns the offset from the start of the buffer, in bytes. */
   long offset() {
     return offset;
   }

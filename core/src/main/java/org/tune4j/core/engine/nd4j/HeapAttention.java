@@ -7,13 +7,13 @@ import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.engine.Spans;
 
 /**
- * Softmax attention over spans and rotary positions on arrays, row-major: queries {@code [queries,
- * heads * headDim]}, keys and values {@code [keys, kvHeads * headDim]}.
+ * Softmax attention over spans and rotary embedding on row-major heap arrays: queries {@code
+ * [queries, heads * headDim]}, keys and values {@code [keys, kvHeads * headDim]}.
  */
 final class HeapAttention {
   private HeapAttention() {}
 
-  /** Rotates rows of heads in place. */
+  /** Rotates the heads of all rows in place. */
   static void rotate(float[] v, int cols, RopeTable table, int[] positions, boolean inverse) {
     int half = table.half();
     float sign = inverse ? -1 : 1;
@@ -62,7 +62,7 @@ final class HeapAttention {
   }
 
   /**
-   * Fills {@code p} with the attention probabilities of one query and returns the place of its own
+   * Fills {@code p} with the attention probabilities of one query and returns the index of its own
    * key.
    */
   private static int softmaxRow(
@@ -105,7 +105,7 @@ final class HeapAttention {
     return own;
   }
 
-  /** Adds to {@code gq}, {@code gk} and {@code gv} the gradients from that of the result. */
+  /** Adds the gradients to {@code gq}, {@code gk} and {@code gv}, given that of the result. */
   static void backward(
       float[] qs,
       float[] ks,

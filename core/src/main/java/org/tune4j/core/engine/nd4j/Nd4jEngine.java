@@ -5,8 +5,8 @@ import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * The portable engine: F32 on whatever ND4J backend is present, products by ND4J. The reference
- * that other engines are held against; on x86-64 the {@code onednn} engine is several times faster.
+ * The portable engine: F32 on whatever ND4J backend is present, with ND4J's matrix products. The
+ * reference for other engines; on x86-64 the {@code onednn} engine is several times faster.
  */
 public final class Nd4jEngine extends BufferEngine {
   Nd4jEngine() {
@@ -30,7 +30,7 @@ public final class Nd4jEngine extends BufferEngine {
     if (c.size() == 0) {
       return;
     }
-    // BLAS wants whole matrices: views with a stride go through arena copies
+    // BLAS needs contiguous matrices: strided views go through arena copies
     Tensor x = cast(a, a.dtype());
     Tensor y = cast(b, b.dtype());
     Tensor z = c.stride() == c.cols() ? c : allocate(c.rows(), c.cols(), c.dtype());

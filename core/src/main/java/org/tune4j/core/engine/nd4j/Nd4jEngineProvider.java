@@ -11,18 +11,18 @@ import org.tune4j.core.engine.EngineProvider;
 import org.tune4j.core.engine.Precision;
 
 /**
- * Offers {@link Nd4jEngine}. ND4J starts without its lines in the log, unless the system property
- * {@code org.nd4j.log.initialization} is true.
+ * Provides {@link Nd4jEngine}. Suppresses ND4J's start-up log unless the system property {@code
+ * org.nd4j.log.initialization} is true.
  */
 public final class Nd4jEngineProvider implements EngineProvider {
   static {
-    // else ND4J writes ten lines about the machine to the application's log
+    // otherwise ND4J logs ten lines about the machine
     if (System.getProperty(ND4JSystemProperties.LOG_INITIALIZATION) == null) {
       System.setProperty(ND4JSystemProperties.LOG_INITIALIZATION, "false");
     }
   }
 
-  // a class that failed to start says why the first time only
+  // a class that failed to initialise reports the cause only the first time
   private static final Supplier<Optional<String>> PROBLEM =
       Suppliers.memoize(Nd4jEngineProvider::start);
 
@@ -44,7 +44,7 @@ public final class Nd4jEngineProvider implements EngineProvider {
     return backendProblem();
   }
 
-  /** Returns why ND4J cannot be used, or nothing if it can. */
+  /** Returns why ND4J cannot be used; empty if it can. */
   public static Optional<String> backendProblem() {
     return PROBLEM.get();
   }
@@ -60,7 +60,7 @@ public final class Nd4jEngineProvider implements EngineProvider {
     }
   }
 
-  /** Returns what a failure to load native libraries began with. */
+  /** Describes the root cause of a failure to load native libraries. */
   public static String cause(Throwable failure) {
     return Throwables.getRootCause(failure)
         + "; native libraries are extracted to ~/.javacpp/cache, or to the folder that -Dorg.bytedeco.javacpp.cachedir names";

@@ -3,15 +3,15 @@ package org.tune4j.core.engine.nd4j;
 import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Precision;
 
-/** How the values of a frozen weight are stored, row-major {@code [out, in]}. */
+/** The storage format of a frozen weight, row-major {@code [out, in]}. */
 public enum StoredForm {
-  /** As they are. */
+  /** Unrounded. */
   F32(DType.F32, Float.BYTES),
   /** Rounded to bfloat16. */
   BF16(DType.BF16, Short.BYTES),
   /**
-   * In 8-bit integers with an F32 scale for each output channel: the largest absolute value of a
-   * row becomes 127 (symmetric, per channel; Jacob et al. 2018, section 3).
+   * 8-bit integers with an F32 scale for each output channel: the largest absolute value of a row
+   * becomes 127 (symmetric, per channel; Jacob et al. 2018, section 3).
    */
   INT8(null, Byte.BYTES);
 
@@ -26,7 +26,7 @@ public enum StoredForm {
     this.bytes = bytes;
   }
 
-  /** Returns the form of a precision's weights. */
+  /** Returns the format of weights in a precision. */
   public static StoredForm of(Precision precision) {
     return valueOf(precision.name());
   }
@@ -36,25 +36,25 @@ public enum StoredForm {
     return dtype;
   }
 
-  /** Returns whether values are integers that lack their scale. */
+  /** Returns whether values are integers with separate scales. */
   public boolean scaled() {
     return dtype == null;
   }
 
   /**
    * Returns the distance between padded rows, in elements. Rows at multiples of a few cache lines
-   * fall on few sets of the caches, which halves the rate of a product.
+   * map to few cache sets, which halves the speed of products.
    */
   public int padded(int cols) {
     return (long) cols * bytes % SET_BYTES == 0 ? cols + LINE_BYTES / bytes : cols;
   }
 
-  /** Returns the bytes of a matrix and its scales. */
+  /** Returns the size of a matrix with its scales, in bytes. */
   long bytes(long rows, long stride) {
     return floats(rows, stride) * Float.BYTES + (scaled() ? Float.BYTES * rows : 0);
   }
 
-  /** Returns the floats that hold a matrix. */
+  /** Returns the number of floats that hold a matrix without its scales. */
   long floats(long rows, long stride) {
     return (rows * stride * bytes + Float.BYTES - 1) / Float.BYTES;
   }

@@ -10,7 +10,7 @@ import org.tune4j.core.engine.Tensor;
 
 /**
  * A frozen weight, row-major {@code [out, in]}: one copy for all uses, in one of the {@linkplain
- * StoredForm forms}, with a distance between rows, and with scales where the form has them.
+ * StoredForm forms}, with a row stride, and with scales if the form has them.
  */
 public final class StoredMatrix implements FrozenMatrix {
   private static final int BLOCK_ELEMENTS = 1 << 20;
@@ -32,20 +32,20 @@ public final class StoredMatrix implements FrozenMatrix {
     this.stride = stride;
     storage = engine.weights(Math.toIntExact(form.floats(out(), stride)));
     scales = form.scaled() ? engine.weights(out()) : null;
-    float[] scaleOf = new float[form.scaled() ? out() : 0];
+    float[] scaleValues = new float[form.scaled() ? out() : 0];
     int block = Math.min(out(), Math.max(1, BLOCK_ELEMENTS / Math.max(1, in())));
     float[] values = new float[block * in()];
     for (int r = 0; r < out(); r += block) {
       int n = Math.min(block, out() - r);
       source.read(r, n, values);
       if (form.scaled()) {
-        round(r, n, values, scaleOf);
+        round(r, n, values, scaleValues);
       } else {
         engine.write(engine.rows(weight(), r, n), values);
       }
     }
     if (scales != null) {
-      engine.write(scales, scaleOf);
+      engine.write(scales, scaleValues);
     }
     if (biasValues == null) {
       bias = null;
@@ -55,20 +55,20 @@ public final class StoredMatrix implements FrozenMatrix {
     }
   }
 
-  /** Stores rows as integers and notes their scales. */
-  private void round(int row, int rows, float[] values, float[] scaleOf) {
+  /** Stores rows as integers and sets their scales. */
+  private void round(int row, int rows, float[] values, float[] scaleValues) {
     byte[] rounded = new byte[in()];
     for (int r = 0; r < rows; r++) {
       int from = r * in();
-      float most = 0;
+      float largest = 0;
       for (int c = 0; c < in(); c++) {
-        most = Math.max(most, Math.abs(values[from + c]));
+        largest = Math.max(largest, Math.abs(values[from + c]));
       }
-      float inverse = most == 0 ? 0 : 1 / (most / 127);
+      float inverse = largest == 0 ? 0 : 1 / (largest / 127);
       for (int c = 0; c < in(); c++) {
         rounded[c] = (byte) Math.max(-127, Math.min(127, Math.round(values[from + c] * inverse)));
       }
-      scaleOf[row + r] = most / 127;
+      scaleValues[row + r] = largest / 127;
       integers(row + r).put(rounded, 0, in());
     }
   }
@@ -77,42 +77,44 @@ public final class StoredMatrix implements FrozenMatrix {
     return new BytePointer(new Address(address())).position((long) row * stride);
   }
 
-  /** Returns rows as they were stored: F32 {@code [ids.length, in]}, of the arena. */
+  /** Returns rows, dequantised if necessary: F32 {@code [ids.length, in]}, in the arena. */
   Tensor rows(int[] ids) {
     if (!form.scaled()) {
       return engine.cast(engine.gatherRows(weight(), ids), DType.F32);
     }
-    float[] scaleOf = engine.read(scales);
+    float[] scaleValues = engine.read(scales);
     float[] rows = new float[ids.length * in()];
     byte[] row = new byte[in()];
     for (int i = 0; i < ids.length; i++) {
       BufferEngine.checkRow(ids[i], out());
       integers(ids[i]).get(row, 0, in());
       for (int c = 0; c < in(); c++) {
-        rows[i * in() + c] = row[c] * scaleOf[ids[i]];
+        rows[i * in() + c] = row[c] * scaleValues[ids[i]];
       }
     }
     return engine.make(ids.length, in(), DType.F32, rows);
   }
 
-  /** Returns the weight as a tensor {@code [out, in]}, of a form that has no scales. */
+  /** Returns the weight as a tensor {@code [out, in]}; only for forms without scales. */
   public Tensor weight() {
     checkState(!form.scaled(), "%s has scales", form);
     return new BufferTensor(
         storage.slab(), storage.offset(), out(), in(), stride, form.dtype(), null);
   }
 
-  /** Returns how it is stored. */
   public StoredForm form() {
     return form;
   }
 
-  /** Returns the address of the first value, on backends whose buffers are in host memory. */
+  /**
+   * Returns the address of the first value; only valid for backends whose buffers are in host
+   * memory.
+   */
   public long address() {
     return storage.address();
   }
 
-  /** Returns the distance between rows, in elements. */
+  /** Returns the distance between the starts of two rows, in elements. */
   public int stride() {
     return stride;
   }

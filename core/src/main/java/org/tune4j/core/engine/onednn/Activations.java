@@ -29,7 +29,7 @@ final class Activations {
   }
 
   Tensor gelu(Tensor x, boolean tanh) {
-    Tensor in = engine.densely(x);
+    Tensor in = engine.contiguous(x);
     Tensor y = engine.allocate(x.rows(), x.cols(), engine.computeType());
     blocks(
         x.rows(),
@@ -41,8 +41,8 @@ final class Activations {
   }
 
   Tensor geluBackward(Tensor x, boolean tanh, Tensor dy) {
-    Tensor in = engine.densely(x);
-    Tensor g = engine.densely(dy);
+    Tensor in = engine.contiguous(x);
+    Tensor g = engine.contiguous(dy);
     Tensor dx = engine.allocate(x.rows(), x.cols(), engine.computeType());
     blocks(
         x.rows(),
@@ -57,7 +57,7 @@ final class Activations {
     return dx;
   }
 
-  /** Moves the gate and up halves of some rows apart, or with {@code back} together again. */
+  /** Separates the gate and up halves of some rows, or joins them again if {@code back}. */
   private void halves(Tensor joined, int r, int n, long apart, boolean back) {
     long f = joined.cols() / 2;
     long[] dims = {n, 2, f};
@@ -70,7 +70,7 @@ final class Activations {
     }
   }
 
-  /** {@code out = swish(gate) * times} on contiguous blocks. */
+  /** {@code out = swish(gate) * times} on contiguous blocks, in one primitive. */
   private void swishTimes(Md md, long gate, long times, long out) {
     dnnl.run(
         Spec.of(Kind.BINARY, dnnl_binary_mul, 0, md, Md.of(dnnl_f32, 1, 1, 1, 1), md)
@@ -97,7 +97,7 @@ final class Activations {
 
   Tensor swigluBackward(Tensor gateUp, Tensor dy) {
     int f = gateUp.cols() / 2;
-    Tensor g = engine.densely(dy);
+    Tensor g = engine.contiguous(dy);
     Tensor d = engine.allocate(gateUp.rows(), 2 * f, engine.computeType());
     Tensor apart = engine.allocate(2 * gateUp.rows(), f, engine.computeType()); // gate, up
     Tensor dApart = engine.allocate(2 * gateUp.rows(), f, engine.computeType());

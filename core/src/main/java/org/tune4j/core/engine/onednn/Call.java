@@ -6,14 +6,14 @@ import java.util.stream.LongStream;
 import org.tune4j.core.engine.onednn.Spec.Kind;
 import org.tune4j.core.engine.onednn.Spec.PostOp;
 
-/** A primitive that is put together operand by operand, and run. */
+/** Builds a primitive operand by operand and runs it. */
 final class Call {
   private final Kind kind;
   private final float a;
   private final List<Md> mds = new ArrayList<>();
   private final List<PostOp> postOps = new ArrayList<>();
   private final LongStream.Builder operands = LongStream.builder();
-  private final LongStream.Builder others = LongStream.builder();
+  private final LongStream.Builder postOpOperands = LongStream.builder();
 
   Call(Kind kind, float a) {
     this.kind = kind;
@@ -27,16 +27,16 @@ final class Call {
     return this;
   }
 
-  /** Adds a binary function of the result and another operand. */
+  /** Adds a binary post-op with another operand. */
   Call then(int algorithm, Md md, long address) {
     postOps.add(PostOp.binary(algorithm, md));
-    others.add(address);
+    postOpOperands.add(address);
     return this;
   }
 
   void run(Dnnl dnnl) {
     dnnl.run(
         new Spec(kind, 0, a, mds, postOps),
-        LongStream.concat(operands.build(), others.build()).toArray());
+        LongStream.concat(operands.build(), postOpOperands.build()).toArray());
   }
 }

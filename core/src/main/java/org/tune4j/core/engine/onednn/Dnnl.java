@@ -22,15 +22,14 @@ import org.tune4j.core.engine.onednn.Spec.Kind;
 import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
- * A oneDNN CPU engine with its stream, and the primitives made on it so far. Making a primitive for
- * a new shape costs about a millisecond, running one about a microsecond: so they are kept by what
- * they do, the least recently used making room.
+ * A oneDNN CPU engine with its stream and a cache of primitives: creating one for a new shape costs
+ * about a millisecond, running one about a microsecond. The least recently used are evicted.
  *
- * <p>The C interface is used rather than the C++ one: its arguments are set up once and only
+ * <p>It uses the C interface rather than the C++ one, as its arguments can be set up once; only
  * addresses change from call to call.
  */
 final class Dnnl implements AutoCloseable {
-  private static final int MOST_PRIMITIVES = 1500;
+  private static final int MAX_PRIMITIVES = 1500;
 
   private final dnnl_engine engine = new dnnl_engine();
   private final dnnl_stream stream = new dnnl_stream();
@@ -40,7 +39,7 @@ final class Dnnl implements AutoCloseable {
 
         @Override
         protected boolean removeEldestEntry(Map.Entry<Spec, Op> eldest) {
-          if (size() <= MOST_PRIMITIVES) {
+          if (size() <= MAX_PRIMITIVES) {
             return false;
           }
           eldest.getValue().close();
@@ -69,7 +68,7 @@ final class Dnnl implements AutoCloseable {
     return op;
   }
 
-  /** Runs a primitive on operands at addresses, in the order of its spec. */
+  /** Runs a primitive; the addresses of its operands are in the order of its spec. */
   void run(Spec spec, long... addresses) {
     if (MisreadBatches.in(spec)) {
       MisreadBatches.runHalves(this, spec, addresses);
@@ -83,7 +82,7 @@ final class Dnnl implements AutoCloseable {
     }
   }
 
-  /** A primitive's description, with the descriptions of its operands. */
+  /** A primitive descriptor, with the memory descriptors of its operands. */
   private final class Descriptor implements AutoCloseable {
     final dnnl_primitive_desc desc = new dnnl_primitive_desc();
     final List<dnnl_memory_desc> mds = new ArrayList<>();
@@ -96,7 +95,7 @@ final class Dnnl implements AutoCloseable {
       if (spec.kind() == Kind.MATMUL
           && spec.mds().get(1).type() == dnnl_s8
           && spec.mds().get(0).type() != dnnl_s8) {
-        // widen the weights to the type of the other operand
+        // convert the weights to the type of the other operand
         int mode =
             spec.mds().get(0).type() == dnnl_bf16 ? dnnl_fpmath_mode_bf16 : dnnl_fpmath_mode_strict;
         check(dnnl_primitive_attr_set_fpmath_mode_v2(attr, mode, 1), spec);

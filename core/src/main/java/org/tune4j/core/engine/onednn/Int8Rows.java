@@ -8,36 +8,36 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.engine.onednn.Spec.Kind;
 
 /**
- * The rows of a matrix rounded to 8-bit integers, the largest absolute value of a row becoming 127
+ * The rows of a matrix quantised to 8-bit integers, with the largest absolute value of a row at 127
  * (symmetric, dynamic, per token: Yao et al. 2022, ZeroQuant, section 3.2).
  *
- * <p>Some inputs of language models have few values that are much larger than the rest (Dettmers et
- * al. 2022, LLM.int8(), section 4), which would leave no digit for the others: such rows are named,
- * to be multiplied without rounding.
+ * <p>Some inputs of language models have a few values that are much larger than the rest (Dettmers
+ * et al. 2022, LLM.int8(), section 4), which would leave no precision for the others. Such rows are
+ * listed as {@link #outliers}, to be multiplied without rounding.
  */
 final class Int8Rows implements AutoCloseable {
   /** Interleaved parts of a row whose largest values are compared. */
   private static final int PARTS = 64;
 
   /**
-   * How many times the mean of its parts' largest a row's largest value may be. Normally
+   * Bound of a row's largest value as a multiple of the mean of its parts' largest values. Normally
    * distributed values reach 2; at this bound the step between integers is about a fifth of the
-   * deviation of the other values.
+   * standard deviation of the other values.
    */
-  private static final float PEAK = 16;
+  private static final float OUTLIER_RATIO = 16;
 
   private final OneDnnEngine engine;
   private final int cols;
   private final Tensor values; // bytes [n, cols]
   private final Tensor factors; // F32 [1, n]
-  private final int[] peaked;
+  private final int[] outliers;
 
-  private Int8Rows(OneDnnEngine engine, int cols, Tensor values, Tensor factors, int[] peaked) {
+  private Int8Rows(OneDnnEngine engine, int cols, Tensor values, Tensor factors, int[] outliers) {
     this.engine = engine;
     this.cols = cols;
     this.values = values;
     this.factors = factors;
-    this.peaked = peaked;
+    this.outliers = outliers;
   }
 
   /** Returns whether rows of this length can be rounded. */
@@ -49,7 +49,7 @@ final class Int8Rows implements AutoCloseable {
     int rows = x.rows();
     int cols = x.cols();
     int type = Matrices.type(x.dtype());
-    Tensor in = engine.densely(x);
+    Tensor in = engine.contiguous(x);
     Tensor absolute = engine.allocate(rows, cols, x.dtype());
     Tensor largest = engine.allocate(rows, PARTS, x.dtype());
     Matrices.blocks(
@@ -71,25 +71,25 @@ final class Int8Rows implements AutoCloseable {
               Matrices.at(absolute, r),
               Matrices.at(largest, r));
         });
-    Tensor wide = engine.cast(largest, DType.F32); // read much faster
+    Tensor wide = engine.cast(largest, DType.F32); // F32 is read much faster
     float[] parts = engine.read(wide);
     engine.releaseIfCopy(wide, largest);
     engine.release(largest);
     engine.release(absolute);
     float[] factor = new float[rows];
     float[] inverse = new float[rows];
-    IntStream.Builder peaked = IntStream.builder();
+    IntStream.Builder outliers = IntStream.builder();
     for (int r = 0; r < rows; r++) {
-      float most = 0;
+      float largestOfRow = 0;
       float sum = 0;
       for (int p = r * PARTS; p < (r + 1) * PARTS; p++) {
-        most = Math.max(most, parts[p]);
+        largestOfRow = Math.max(largestOfRow, parts[p]);
         sum += parts[p];
       }
-      factor[r] = most / 127;
-      inverse[r] = most == 0 ? 0 : 127 / most;
-      if (!(most * PARTS <= PEAK * sum)) {
-        peaked.add(r);
+      factor[r] = largestOfRow / 127;
+      inverse[r] = largestOfRow == 0 ? 0 : 127 / largestOfRow;
+      if (!(largestOfRow * PARTS <= OUTLIER_RATIO * sum)) {
+        outliers.add(r);
       }
     }
     Tensor factors = engine.filled(1, rows, factor);
@@ -97,7 +97,7 @@ final class Int8Rows implements AutoCloseable {
     Tensor values =
         engine.allocate(
             1, Math.toIntExact(((long) rows * cols + Float.BYTES - 1) / Float.BYTES), DType.F32);
-    Int8Rows result = new Int8Rows(engine, cols, values, factors, peaked.build().toArray());
+    Int8Rows result = new Int8Rows(engine, cols, values, factors, outliers.build().toArray());
     Matrices.blocks(
         rows,
         (r, n) ->
@@ -117,7 +117,7 @@ final class Int8Rows implements AutoCloseable {
     return result;
   }
 
-  /** Describes some rows as {@code [1, rows, cols]}. */
+  /** Describes {@code rows} rows as {@code [1, rows, cols]}. */
   Md md(int rows) {
     return Md.of(dnnl_s8, rows, cols, cols, 1).asBatch();
   }
@@ -127,14 +127,14 @@ final class Int8Rows implements AutoCloseable {
     return Matrices.at(values) + (long) row * cols;
   }
 
-  /** Returns the address of what a row's integers are to be multiplied by. */
+  /** Returns the address of a row's scale: the factor of its integers. */
   long factorsAt(int row) {
     return Matrices.at(factors) + (long) Float.BYTES * row;
   }
 
-  /** Returns the rows that lose too much by rounding, ascending. */
-  int[] peaked() {
-    return peaked;
+  /** Returns the rows that rounding would distort too much, ascending. */
+  int[] outliers() {
+    return outliers;
   }
 
   @Override

@@ -9,10 +9,10 @@ import org.tune4j.core.engine.nd4j.Address;
 import org.tune4j.core.engine.nd4j.BufferTensor;
 
 /**
- * How tensors are shown to oneDNN: by type, shape and address.
+ * Describes tensors to oneDNN: type, shape and address.
  *
- * <p>A primitive serves one shape. Rows vary from step to step, so they are run in {@link #blocks}:
- * a multiple of 32, then powers of two, of which there are few.
+ * <p>A primitive is for one shape. As the number of rows varies from step to step, they are run in
+ * {@link #blocks} of few different sizes: multiples of 32, then powers of two.
  */
 final class Matrices {
   private Matrices() {}
@@ -29,7 +29,7 @@ final class Matrices {
     return at(t) + row * t.stride() * t.dtype().bytes();
   }
 
-  /** Describes some rows of a matrix. */
+  /** Describes {@code rows} rows of a matrix. */
   static Md md(Tensor t, int rows) {
     return Md.of(type(t.dtype()), rows, t.cols(), t.stride(), 1);
   }
@@ -38,21 +38,21 @@ final class Matrices {
     return Md.of(dnnl_f32, new long[] {length}, new long[] {1});
   }
 
-  static boolean dense(Tensor t) {
+  static boolean isContiguous(Tensor t) {
     return t.stride() == t.cols() || t.rows() == 1;
   }
 
-  /** Sets every byte of a contiguous tensor. */
+  /** Sets every byte of a contiguous tensor to {@code value}. */
   static void clear(Tensor t, int value) {
     Pointer.memset(new Address(at(t)), value, t.size() * t.dtype().bytes());
   }
 
-  /** Work on some rows. */
+  /** An operation on some rows. */
   interface RowBlock {
     void run(int from, int count);
   }
 
-  /** Splits rows into blocks of few different sizes. */
+  /** Runs an operation on all rows in blocks of few different sizes. */
   static void blocks(int rows, RowBlock block) {
     int from = 0;
     if (rows >= 1024) {

@@ -5,7 +5,7 @@ import static org.bytedeco.dnnl.global.dnnl.*;
 import java.util.Arrays;
 import org.bytedeco.dnnl.dnnl_memory_desc;
 
-/** Where an array lies and how: type, sizes and distances in elements, outermost first. */
+/** A memory descriptor: type, sizes and strides in elements, outermost first. */
 final class Md {
   private final int type;
   private final long[] dims;
@@ -23,7 +23,6 @@ final class Md {
     return new Md(type, dims, strides);
   }
 
-  /** A matrix. */
   static Md of(int type, long rows, long cols, long rowStride, long colStride) {
     return of(type, new long[] {rows, cols}, new long[] {rowStride, colStride});
   }
@@ -48,26 +47,26 @@ final class Md {
     return dnnl_data_type_size(type);
   }
 
-  /** Returns a description of the transposed matrices. */
+  /** Returns the descriptor of the transposed matrices. */
   Md transposed() {
     long[] d = dims.clone();
     long[] s = strides.clone();
     int last = d.length - 1;
     d[last] = dims[last - 1];
     d[last - 1] = dims[last];
-    // a column's elements are all that its only row distance could be told by
+    // a single column's stride is arbitrary: choose the contiguous one
     s[last] = d[last] == 1 ? 1 : strides[last - 1];
     s[last - 1] = strides[last];
     return new Md(type, d, s);
   }
 
-  /** Returns a matrix as a batch of one: only so may a product's result be scaled by row. */
+  /** Returns the matrix as a batch of one: only then can a product's result be scaled by row. */
   Md asBatch() {
     long all = Math.max(dims[0] * strides[0], dims[1] * strides[1]);
     return of(type, new long[] {1, dims[0], dims[1]}, new long[] {all, strides[0], strides[1]});
   }
 
-  /** Returns a description with another size of one dimension at the same distances. */
+  /** Returns a descriptor with another size of one dimension and the same strides. */
   Md withDim(int d, long size) {
     long[] changed = dims.clone();
     changed[d] = size;

@@ -6,23 +6,23 @@ import org.tune4j.core.engine.onednn.Spec.Kind;
 import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
- * Batched products that oneDNN 3.11 addresses wrongly on x86-64, divided into such as it addresses
- * rightly.
+ * Batched products whose matrices oneDNN 3.11 addresses wrongly on x86-64, and their division into
+ * products that it addresses correctly.
  *
- * <p>Its {@code brgemm} products take the matrices of a batch of several dimensions to lie one
- * after the other at the distance of the innermost of them if the largest distance is as many times
- * the smallest as there are matrices (function {@code is_batch_layout_trivial}; exact from 3.13
- * on). A batch of 32 tiles of 32 rows is one, whatever the number of heads: then most matrices of
- * the result are never written, and others are written with the product of the wrong ones, in every
- * type. Half of such a batch has the same distances and half as many matrices.
+ * <p>Its {@code brgemm} products assume that a batch of several dimensions is laid out regularly,
+ * with the stride of the innermost one, if the ratio of the largest to the smallest stride equals
+ * the number of matrices (function {@code is_batch_layout_trivial}; exact from 3.13 on). A batch of
+ * 32 tiles of 32 rows is such a case, whatever the number of heads: most matrices of the result are
+ * never written, others get the product of the wrong operands, in every type. Half of such a batch
+ * has the same strides and half as many matrices.
  *
- * <p>With an inner dimension of one the matrices of such a batch are confused whatever their
- * distances: one by one they are not.
+ * <p>With an inner dimension of one, the matrices of a batch are confused whatever their strides;
+ * single matrices are not.
  */
 final class MisreadBatches {
   private MisreadBatches() {}
 
-  /** Returns whether a product would be addressed wrongly. */
+  /** Returns whether oneDNN would address a product wrongly. */
   static boolean in(Spec spec) {
     if (spec.kind() != Kind.MATMUL || spec.mds().get(0).rank() <= 3) {
       return false;
@@ -45,22 +45,22 @@ final class MisreadBatches {
 
   private static boolean misread(Md md, long batch) {
     int innermost = md.rank() - 3;
-    long least = md.stride(innermost);
-    long most = least;
-    long next = least; // the distance that a dimension has if the matrices lie regularly
+    long smallest = md.stride(innermost);
+    long largest = smallest;
+    long expected = smallest; // the stride of a dimension in a regular layout
     boolean regular = true;
     for (int d = innermost; d >= 0; d--) {
-      least = Math.min(least, md.stride(d));
-      most = Math.max(most, md.stride(d));
+      smallest = Math.min(smallest, md.stride(d));
+      largest = Math.max(largest, md.stride(d));
       if (md.dim(d) > 1) {
-        regular &= md.stride(d) == next;
-        next *= md.dim(d);
+        regular &= md.stride(d) == expected;
+        expected *= md.dim(d);
       }
     }
-    return !regular && least > 0 && most / least == batch;
+    return !regular && smallest > 0 && largest / smallest == batch;
   }
 
-  /** Runs the two halves of a product on operands at addresses. */
+  /** Runs a product in two halves. */
   static void runHalves(Dnnl dnnl, Spec spec, long... addresses) {
     Md result = spec.mds().get(spec.mds().size() - 1);
     int d = 0;
@@ -77,7 +77,7 @@ final class MisreadBatches {
     dnnl.run(part(spec, d, result.dim(d) - first), rest);
   }
 
-  /** Returns the description of an argument of a run: operands, then those of post-ops. */
+  /** Returns the descriptor of an argument: operands first, then those of post-ops. */
   private static Md operand(Spec spec, int i) {
     if (i < spec.mds().size()) {
       return spec.mds().get(i);
@@ -100,6 +100,6 @@ final class MisreadBatches {
   }
 
   private static Md narrowed(Md md, int d, long size) {
-    return md.dim(d) == 1 ? md : md.withDim(d, size); // a batch dimension of one is shared
+    return md.dim(d) == 1 ? md : md.withDim(d, size); // a batch dimension of one is broadcast
   }
 }

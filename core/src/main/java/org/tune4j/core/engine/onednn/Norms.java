@@ -3,7 +3,7 @@ package org.tune4j.core.engine.onednn;
 import static org.bytedeco.dnnl.global.dnnl.*;
 import static org.tune4j.core.engine.onednn.Matrices.at;
 import static org.tune4j.core.engine.onednn.Matrices.blocks;
-import static org.tune4j.core.engine.onednn.Matrices.dense;
+import static org.tune4j.core.engine.onednn.Matrices.isContiguous;
 import static org.tune4j.core.engine.onednn.Matrices.md;
 import static org.tune4j.core.engine.onednn.Matrices.vector;
 
@@ -15,8 +15,8 @@ import org.tune4j.core.engine.onednn.Spec.Kind;
 import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
- * LayerNorm and RMSNorm. Their statistics are rows of a tensor, each {@code [n]}: the variance of
- * RMSNorm; mean, then variance of LayerNorm.
+ * LayerNorm and RMSNorm. Their statistics are the rows {@code [n]} of a tensor: the variance for
+ * RMSNorm; mean, then variance for LayerNorm.
  */
 final class Norms {
   private final OneDnnEngine engine;
@@ -36,7 +36,7 @@ final class Norms {
   }
 
   private Normed forward(Kind kind, Tensor x, List<Tensor> parameters, float eps, int statistics) {
-    Tensor in = engine.densely(x);
+    Tensor in = engine.contiguous(x);
     Tensor y = engine.allocate(x.rows(), x.cols(), engine.computeType());
     Tensor stats = engine.allocate(statistics, x.rows(), DType.F32);
     blocks(
@@ -77,9 +77,9 @@ final class Norms {
       Tensor dx,
       boolean accumulate) {
     int d = x.cols();
-    Tensor in = engine.densely(x);
-    Tensor g = engine.densely(dy);
-    Tensor out = accumulate || !dense(dx) ? engine.allocate(x.rows(), d, DType.F32) : dx;
+    Tensor in = engine.contiguous(x);
+    Tensor g = engine.contiguous(dy);
+    Tensor out = accumulate || !isContiguous(dx) ? engine.allocate(x.rows(), d, DType.F32) : dx;
     Tensor unused = engine.allocate(1, d, DType.F32);
     blocks(
         x.rows(),
@@ -95,7 +95,7 @@ final class Norms {
     engine.release(unused);
     boolean addedTo = false;
     if (kind == Kind.RMS_NORM_BACKWARD) {
-      addedTo = accumulate && dense(dx);
+      addedTo = accumulate && isContiguous(dx);
       addMeanBack(g, weight, eps, stats, out, addedTo ? dx : out);
     }
     engine.releaseIfCopy(in, x);
@@ -111,15 +111,15 @@ final class Norms {
   }
 
   /**
-   * oneDNN 3.11 subtracts the mean of {@code weight * dy} from the gradient of RMSNorm as if it
-   * were LayerNorm's: adds it again.
+   * Works around oneDNN 3.11, which subtracts the mean of {@code weight * dy} from the gradient of
+   * RMSNorm as if it were LayerNorm's: adds it again.
    *
    * @param to {@code dx}, or what the corrected {@code dx} is added to
    */
   private void addMeanBack(
       Tensor dy, Tensor weight, float eps, Tensor variance, Tensor dx, Tensor to) {
     Tensor w = weight;
-    if (dy.dtype() == DType.BF16) { // the weight as a sum of two of its type
+    if (dy.dtype() == DType.BF16) { // split the weight into a sum of two bfloat16 rows
       w = engine.allocate(2, dy.cols(), DType.BF16);
       engine.copy(weight, engine.rows(w, 0, 1));
       float[] rest = engine.read(weight);

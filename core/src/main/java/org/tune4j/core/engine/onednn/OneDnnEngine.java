@@ -5,7 +5,7 @@ import static org.bytedeco.dnnl.global.dnnl.*;
 import static org.tune4j.core.engine.onednn.Matrices.at;
 import static org.tune4j.core.engine.onednn.Matrices.blocks;
 import static org.tune4j.core.engine.onednn.Matrices.clear;
-import static org.tune4j.core.engine.onednn.Matrices.dense;
+import static org.tune4j.core.engine.onednn.Matrices.isContiguous;
 import static org.tune4j.core.engine.onednn.Matrices.md;
 
 import java.util.List;
@@ -23,14 +23,15 @@ import org.tune4j.core.engine.onednn.Spec.Kind;
 import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
- * The fast engine on CPUs: oneDNN primitives on ND4J buffers.
+ * The fast engine for CPUs: oneDNN primitives on ND4J buffers.
  *
- * <p>oneDNN's element-wise primitives are only fast on contiguous arrays, its products and reorders
- * on any: so what works on a block of columns is first moved out of it by a reorder, which costs as
- * much as a copy.
+ * <p>oneDNN's element-wise primitives are fast only on contiguous arrays, its products and reorders
+ * on any. Element-wise operations on a block of columns therefore start with a reorder, which costs
+ * as much as a copy.
  *
- * <p>Each kind of operation has a file: {@link Products}, {@link Norms}, {@link TiledAttention},
- * {@link Rotation}, {@link Activations}, {@link OutputHead}; here are those on storage.
+ * <p>Each kind of operation has its own file: {@link Products}, {@link Norms}, {@link
+ * TiledAttention}, {@link Rotation}, {@link Activations}, {@link OutputHead}; those on storage are
+ * here.
  */
 public final class OneDnnEngine extends BufferEngine {
   private final Dnnl dnnl = new Dnnl();
@@ -64,9 +65,9 @@ public final class OneDnnEngine extends BufferEngine {
 
   // ---- operands
 
-  /** Returns a contiguous tensor of the same values: itself or a copy. */
-  Tensor densely(Tensor t) {
-    return dense(t) ? t : cast(t, t.dtype());
+  /** Returns the tensor itself if it is contiguous, else a contiguous copy. */
+  Tensor contiguous(Tensor t) {
+    return isContiguous(t) ? t : cast(t, t.dtype());
   }
 
   void releaseIfCopy(Tensor copy, Tensor original) {
@@ -89,7 +90,7 @@ public final class OneDnnEngine extends BufferEngine {
     rotation.forget();
   }
 
-  /** What lies in a step's arena and is used by several of its operations. */
+  /** State in a step's arena that several of its operations share. */
   private record StepState(TiledAttention attention, Rotation rotation) {}
 
   @Override
@@ -109,7 +110,7 @@ public final class OneDnnEngine extends BufferEngine {
 
   @Override
   public void fill(Tensor t, float value) {
-    if (value != 0 || !dense(t)) {
+    if (value != 0 || !isContiguous(t)) {
       super.fill(t, value);
     } else if (t.size() > 0) {
       clear(t, 0);
@@ -130,11 +131,11 @@ public final class OneDnnEngine extends BufferEngine {
 
   @Override
   public void add(Tensor from, Tensor to) {
-    boolean dense = dense(from) && dense(to);
+    boolean contiguous = isContiguous(from) && isContiguous(to);
     blocks(
         from.rows(),
         (r, n) -> {
-          if (dense) {
+          if (contiguous) {
             binary(dnnl_binary_add, to, md(from, n), at(from, r), to, r, n);
           } else {
             dnnl.run(
@@ -168,8 +169,8 @@ public final class OneDnnEngine extends BufferEngine {
 
   /** {@code x = x op row} in place, where {@code row} is one row or one element. */
   private void broadcast(int op, Tensor x, Tensor row) {
-    // with a row and another type than its own oneDNN falls to its slow reference
-    Tensor d = row.cols() > 1 ? cast(x, row.dtype()) : densely(x);
+    // with a row of another type oneDNN falls back to its slow reference implementation
+    Tensor d = row.cols() > 1 ? cast(x, row.dtype()) : contiguous(x);
     blocks(x.rows(), (r, n) -> binary(op, d, md(row, 1), at(row), d, r, n));
     if (d != x) {
       copy(d, x);
@@ -179,8 +180,8 @@ public final class OneDnnEngine extends BufferEngine {
 
   @Override
   public Tensor columnDots(Tensor a, Tensor b) {
-    Tensor x = densely(a);
-    Tensor y = densely(b);
+    Tensor x = contiguous(a);
+    Tensor y = contiguous(b);
     Tensor products = allocate(a.rows(), a.cols(), DType.F32);
     blocks(
         a.rows(),
@@ -231,7 +232,7 @@ public final class OneDnnEngine extends BufferEngine {
     return converted(products.forward(x, w, residual, wanted, products.roundsInputs(x, w)), wanted);
   }
 
-  /** Returns a tensor in another type, handing back what it was in. */
+  /** Converts a tensor to another type, releasing the original. */
   private Tensor converted(Tensor t, DType wanted) {
     Tensor result = cast(t, wanted);
     releaseIfCopy(t, result);
@@ -247,7 +248,8 @@ public final class OneDnnEngine extends BufferEngine {
   }
 
   private Tensor scaledBackward(Tensor dy, StoredMatrix w, boolean rounded) {
-    Tensor scaled = allocate(dy.rows(), dy.cols(), DType.F32); // the integers lack their scales
+    Tensor scaled =
+        allocate(dy.rows(), dy.cols(), DType.F32); // dy with the scales that the integers lack
     copy(dy, scaled);
     scaleColumns(scaled, w.scales());
     Tensor dx = products.backward(scaled, w, DType.F32, rounded);
@@ -279,7 +281,7 @@ public final class OneDnnEngine extends BufferEngine {
   @Override
   public Tensor logitsBackward(Tensor dLogits, FrozenMatrix weight) {
     StoredMatrix w = (StoredMatrix) weight;
-    // unlike a layer's, this gradient is not rounded to 8 bits
+    // unlike in layers, this gradient is not rounded to 8 bits
     return w.scales() == null
         ? super.logitsBackward(dLogits, weight)
         : scaledBackward(dLogits, w, false);
@@ -329,16 +331,16 @@ public final class OneDnnEngine extends BufferEngine {
   @Override
   public Attended attention(
       Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape shape, boolean forBackward) {
-    // a shorter last tile of one row would make products over one query, which oneDNN 3.11 gets
-    // wrong when it adds them up
-    boolean oneLeft = forBackward && q.rows() % Tiling.SMALLEST == 1;
-    if (!oneLeft && Tiling.possible(q, k, spans)) {
+    // a last tile of one row would need products over a single query, which oneDNN 3.11 adds up
+    // wrongly
+    boolean oneRowTile = forBackward && q.rows() % Tiling.MIN_TILE == 1;
+    if (!oneRowTile && Tiling.possible(q, k, spans)) {
       return attention.forward(q, k, v, spans, shape, forBackward);
     }
     if (forBackward) {
       return super.attention(q, k, v, spans, shape, true);
     }
-    return new Attended(attention.overCache(q, k, v, spans, shape), List.of());
+    return new Attended(attention.cached(q, k, v, spans, shape), List.of());
   }
 
   @Override

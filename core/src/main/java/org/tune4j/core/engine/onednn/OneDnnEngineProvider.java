@@ -10,7 +10,7 @@ import org.tune4j.core.engine.Precision;
 import org.tune4j.core.engine.nd4j.Nd4jEngineProvider;
 import org.tune4j.core.engine.onednn.Spec.Kind;
 
-/** Offers {@link OneDnnEngine} where oneDNN's libraries are on the class path. */
+/** Provides {@link OneDnnEngine} where oneDNN's libraries are on the class path. */
 public final class OneDnnEngineProvider implements EngineProvider {
   @Override
   public String name() {

@@ -15,10 +15,10 @@ import org.tune4j.core.engine.nd4j.Address;
 import org.tune4j.core.engine.nd4j.StoredMatrix;
 import org.tune4j.core.engine.onednn.Spec.Kind;
 
-/** Cross-entropy over a vocabulary, in chunks of rows whose logits are held at a time. */
+/** Cross-entropy over a vocabulary, with the logits of one chunk of rows at a time. */
 final class OutputHead {
-  private static final int LOGITS_IN_CHUNK = 14 << 20;
-  private static final int HEAD_ROWS = 16;
+  private static final int LOGITS_PER_CHUNK = 14 << 20;
+  private static final int ROW_MULTIPLE = 16;
 
   private final OneDnnEngine engine;
   private final Dnnl dnnl;
@@ -42,7 +42,7 @@ final class OutputHead {
       int count = Math.min(chunk, n - from);
       int padded = padded(count);
       Tensor x = engine.rows(h, from, count);
-      if (padded != count) { // a product with few rows takes as long as one with HEAD_ROWS
+      if (padded != count) { // a product with fewer rows takes as long
         x = engine.allocate(padded, in, h.dtype());
         engine.fill(engine.rows(x, count, padded - count), 0);
         engine.copy(engine.rows(h, from, count), engine.rows(x, 0, count));
@@ -51,7 +51,7 @@ final class OutputHead {
       FloatPointer values = new FloatPointer(new Address(at(z)));
       float[] before = new float[count];
       for (int r = 0; r < count; r++) {
-        int target = OneDnnEngine.inVocabulary(targets[from + r], vocabulary);
+        int target = OneDnnEngine.checkTarget(targets[from + r], vocabulary);
         before[r] = values.get((long) r * vocabulary + target);
       }
       Md rows = md(z, padded);
@@ -60,17 +60,17 @@ final class OutputHead {
         long place = (long) r * vocabulary + targets[from + r];
         float p = values.get(place);
         losses[from + r] =
-            p > 1e-30f ? (float) Math.log(1 / p) : unlikely(engine.rows(x, r, 1), head, before[r]);
+            p > 1e-30f ? (float) Math.log(1 / p) : exactLoss(engine.rows(x, r, 1), head, before[r]);
         values.put(place, p - 1);
       }
       if (dh != null) {
-        // the products take softmax - onehot; rows are weighted afterwards, where they are short
+        // rows of softmax - onehot are weighted after the product, where they are shorter
         StoredMatrix w = (StoredMatrix) head;
         if (w.scales() != null) {
           engine.scaleColumns(z, w.scales());
         }
         Tensor d = products.backward(z, w, DType.F32, false);
-        weigh(engine.rows(d, 0, count), weights, from, engine.rows(dh, from, count));
+        scaleRows(engine.rows(d, 0, count), weights, from, engine.rows(dh, from, count));
         engine.release(d);
       }
       engine.release(z);
@@ -83,7 +83,7 @@ final class OutputHead {
 
   LogitsLoss crossEntropy(Tensor logits, int[] targets, float[] weights) {
     int vocabulary = logits.cols();
-    Tensor z = engine.densely(logits);
+    Tensor z = engine.contiguous(logits);
     Tensor p = engine.allocate(z.rows(), vocabulary, DType.F32);
     blocks(
         z.rows(),
@@ -94,9 +94,10 @@ final class OutputHead {
     FloatPointer values = new FloatPointer(new Address(at(p)));
     float[] losses = new float[z.rows()];
     for (int r = 0; r < losses.length; r++) {
-      long place = (long) r * vocabulary + OneDnnEngine.inVocabulary(targets[r], vocabulary);
+      long place = (long) r * vocabulary + OneDnnEngine.checkTarget(targets[r], vocabulary);
       float q = values.get(place);
-      losses[r] = q > 1e-30f ? (float) Math.log(1 / q) : unlikely(engine.rows(z, r, 1), targets[r]);
+      losses[r] =
+          q > 1e-30f ? (float) Math.log(1 / q) : exactLoss(engine.rows(z, r, 1), targets[r]);
       values.put(place, q - 1);
     }
     engine.releaseIfCopy(z, logits);
@@ -105,7 +106,7 @@ final class OutputHead {
       return new LogitsLoss(losses, null);
     }
     for (int from = 0, to; from < weights.length; from = to) {
-      to = from + 1; // rows of one task, which have one weight, lie together
+      to = from + 1; // rows of one task are adjacent and have equal weights
       while (to < weights.length && weights[to] == weights[from]) {
         to++;
       }
@@ -114,26 +115,26 @@ final class OutputHead {
     return new LogitsLoss(losses, p);
   }
 
-  /** Returns how many rows of logits are held at a time: about equal chunks. */
+  /** Returns the rows per chunk, so that chunks are about equal. */
   static int chunk(int rows, int vocabulary) {
-    int most = Math.max(HEAD_ROWS, LOGITS_IN_CHUNK / vocabulary);
-    int chunks = (rows - 1) / most + 1;
+    int max = Math.max(ROW_MULTIPLE, LOGITS_PER_CHUNK / vocabulary);
+    int chunks = (rows - 1) / max + 1;
     return padded((rows - 1) / chunks + 1);
   }
 
   private static int padded(int rows) {
-    return (rows + HEAD_ROWS - 1) / HEAD_ROWS * HEAD_ROWS;
+    return (rows + ROW_MULTIPLE - 1) / ROW_MULTIPLE * ROW_MULTIPLE;
   }
 
-  /** Returns the loss of a row whose probability is too small for a float. */
-  private float unlikely(Tensor h, FrozenMatrix head, float logit) {
+  /** Recomputes the loss of a row whose probability is too small for a float. */
+  private float exactLoss(Tensor h, FrozenMatrix head, float logit) {
     Tensor z = products.logits(h, head);
     double all = logSum(engine.read(z));
     engine.release(z);
     return (float) (all - logit);
   }
 
-  private float unlikely(Tensor logits, int target) {
+  private float exactLoss(Tensor logits, int target) {
     float[] row = engine.read(logits);
     return (float) (logSum(row) - row[target]);
   }
@@ -150,7 +151,7 @@ final class OutputHead {
     return max + Math.log(sum);
   }
 
-  private void weigh(Tensor rows, float[] weights, int from, Tensor to) {
+  private void scaleRows(Tensor rows, float[] weights, int from, Tensor to) {
     float[] v = engine.read(rows);
     int d = rows.cols();
     for (int r = 0; r < rows.rows(); r++) {

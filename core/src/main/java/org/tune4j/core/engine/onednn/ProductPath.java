@@ -12,17 +12,17 @@ import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Precision;
 
 /**
- * In what products with frozen weights are computed, where processors differ. Results of the ways
- * differ by their roundings, so it is the processor's instructions that decide and no measurement,
- * or else {@code -Dtune4j.onednn.bf16=native} or {@code widened}, {@code
- * -Dtune4j.onednn.int8=rounded} or {@code exact}: a run that is to be repeated on another kind of
- * processor says them, and tests run all ways wherever they run.
+ * How products with frozen weights are computed, where processors differ. As the paths round
+ * differently, the choice depends on the processor's instructions and not on measurements. It can
+ * be overridden by {@code -Dtune4j.onednn.bf16=native} or {@code widened} and {@code
+ * -Dtune4j.onednn.int8=rounded} or {@code exact}: set these to reproduce a run on another kind of
+ * processor. Tests run all paths everywhere.
  *
- * @param widensInputs whether bfloat16 inputs are widened to F32 and only weights kept in bfloat16:
- *     where the processor has no instruction for bfloat16, and on Intel's without AMX, which run
- *     theirs at half the rate of F32
- * @param roundsInputs whether inputs of products with 8-bit weights are rounded to 8 bits: where
- *     the processor has VNNI, which multiplies such four times as fast as F32
+ * @param widensInputs whether bfloat16 inputs are widened to F32 and only weights are kept in
+ *     bfloat16: on processors without bfloat16 instructions, and on Intel's without AMX, which run
+ *     them at half the rate of F32
+ * @param roundsInputs whether inputs of products with 8-bit weights are rounded to 8 bits: on
+ *     processors with VNNI, which multiplies them four times as fast as F32
  */
 record ProductPath(boolean widensInputs, boolean roundsInputs) {
   private static final String BF16 = "tune4j.onednn.bf16";
@@ -34,30 +34,30 @@ record ProductPath(boolean widensInputs, boolean roundsInputs) {
       dnnl_cpu_isa_avx512_core_bf16 & ~dnnl_cpu_isa_avx512_core_vnni;
   private static final int HAS_AMX = dnnl_cpu_isa_avx512_core_amx & ~dnnl_cpu_isa_avx512_core_fp16;
 
-  /** Returns how a precision's products are computed here. */
+  /** Returns the path for a precision on this processor. */
   static ProductPath of(Precision precision) {
     boolean x86 = Set.of("amd64", "x86_64").contains(System.getProperty("os.arch"));
-    ProductPath here =
+    ProductPath defaults =
         x86
             ? of(dnnl_get_effective_cpu_isa(), madeByIntel())
             : new ProductPath(false, false); // the engine is not offered without bfloat16 products
-    boolean bf16 = said(BF16, "native", "widened", !here.widensInputs);
-    boolean int8 = said(INT8, "rounded", "exact", here.roundsInputs);
+    boolean bf16 = isSet(BF16, "native", "widened", !defaults.widensInputs);
+    boolean int8 = isSet(INT8, "rounded", "exact", defaults.roundsInputs);
     return new ProductPath(
         precision.computeType() == DType.BF16 && !bf16, precision == Precision.INT8 && int8);
   }
 
-  /** Returns how products are computed on an x86-64 processor with these instructions. */
+  /** Returns the default path on an x86-64 processor with these instructions. */
   static ProductPath of(int isa, boolean intel) {
     boolean bf16 = (isa & HAS_BF16) != 0 && (!intel || (isa & HAS_AMX) == HAS_AMX);
     return new ProductPath(!bf16, (isa & HAS_VNNI) != 0);
   }
 
-  /** Returns whether a property says yes or no; {@code otherwise} if it is not set. */
-  private static boolean said(String property, String yes, String no, boolean otherwise) {
+  /** Returns whether a property has the value {@code yes} rather than {@code no}. */
+  private static boolean isSet(String property, String yes, String no, boolean defaultValue) {
     String value = System.getProperty(property);
     if (value == null) {
-      return otherwise;
+      return defaultValue;
     }
     checkArgument(
         value.equals(yes) || value.equals(no),
@@ -70,17 +70,17 @@ record ProductPath(boolean widensInputs, boolean roundsInputs) {
   }
 
   private static boolean madeByIntel() {
-    String vendor = System.getenv().getOrDefault("PROCESSOR_IDENTIFIER", ""); // of Windows
+    String vendor = System.getenv().getOrDefault("PROCESSOR_IDENTIFIER", ""); // on Windows
     try {
       Path info = Path.of("/proc/cpuinfo");
       vendor += Files.exists(info) ? Files.readString(info, ISO_8859_1) : "";
-    } catch (IOException e) { // a container may hide it
+    } catch (IOException e) { // containers may hide it
       return vendor.contains("GenuineIntel");
     }
     return vendor.contains("GenuineIntel");
   }
 
-  /** Says what was decided for a precision; empty where there is nothing to decide. */
+  /** Describes the path for a precision; empty if there is only one. */
   String describe(Precision precision) {
     return switch (precision) {
       case F32 -> "";

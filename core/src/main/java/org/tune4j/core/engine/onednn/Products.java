@@ -17,21 +17,21 @@ import org.tune4j.core.engine.onednn.Spec.Kind;
 import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
- * Products of matrices. What enters one with frozen weights has the compute type or is widened to
- * F32; with 8-bit weights it may be {@linkplain Int8Rows rounded} itself.
+ * Matrix products. Inputs of products with frozen weights have the compute type or are widened to
+ * F32; with 8-bit weights they may be {@linkplain Int8Rows rounded} as well.
  */
 final class Products {
-  private static final int LEAST_ROUNDED = 32; // with fewer rows reading the weights is what takes
+  private static final int MIN_ROUNDED_ROWS = 32; // with fewer rows, reading the weights dominates
 
   private final OneDnnEngine engine;
   private final Dnnl dnnl;
-  private final DType entering;
+  private final DType inputType;
   private final boolean roundInputs;
 
   Products(OneDnnEngine engine, Dnnl dnnl, ProductPath path) {
     this.engine = engine;
     this.dnnl = dnnl;
-    this.entering = path.widensInputs() ? DType.F32 : engine.computeType();
+    this.inputType = path.widensInputs() ? DType.F32 : engine.computeType();
     this.roundInputs = path.roundsInputs();
   }
 
@@ -85,7 +85,7 @@ final class Products {
     } else {
       boolean parts = inner != firstBlock(inner) && c.dtype() != DType.F32;
       Tensor sum = c;
-      if (parts) { // they are added before anything is rounded
+      if (parts) { // added in F32, rounded once at the end
         sum =
             beta == 0 ? engine.allocate(c.rows(), c.cols(), DType.F32) : engine.cast(c, DType.F32);
       }
@@ -130,11 +130,11 @@ final class Products {
     };
   }
 
-  /** Returns whether rows are rounded to 8 bits before they are multiplied. */
+  /** Returns whether inputs are rounded to 8 bits. */
   boolean roundsInputs(Tensor x, StoredMatrix w) {
     return roundInputs
         && w.scales() != null
-        && x.rows() >= LEAST_ROUNDED
+        && x.rows() >= MIN_ROUNDED_ROWS
         && Int8Rows.canRound(x.cols());
   }
 
@@ -144,13 +144,16 @@ final class Products {
     return forward(h, w, null, DType.F32, roundsInputs(h, w));
   }
 
-  /** Returns {@code x W' + bias (+ residual)}: F32 if the weights have scales, else as wanted. */
+  /**
+   * Returns {@code x W' + bias (+ residual)}: F32 if the weights have scales, else of the {@code
+   * wanted} type.
+   */
   Tensor forward(Tensor x, StoredMatrix w, Tensor residual, DType wanted, boolean rounded) {
     // oneDNN 3.11 crashes on 8-bit weights with a bfloat16 result
     DType type = w.scales() == null ? wanted : DType.F32;
-    Tensor added = residual == null || !rounded ? residual : engine.densely(residual);
+    Tensor added = residual == null || !rounded ? residual : engine.contiguous(residual);
     Tensor y = engine.allocate(x.rows(), w.out(), type); // [n, out]
-    try (Left left = left(x, rounded)) {
+    try (LeftOperand left = left(x, rounded)) {
       blocks(
           x.rows(),
           (r, n) -> {
@@ -171,7 +174,7 @@ final class Products {
             }
             call.run(dnnl);
           });
-      again(left.peaked(), x, added, y, (own, with) -> forward(own, w, with, wanted, false));
+      recompute(left.outliers(), x, added, y, (own, with) -> forward(own, w, with, wanted, false));
     }
     if (added != residual) {
       engine.release(added);
@@ -179,10 +182,10 @@ final class Products {
     return y;
   }
 
-  /** Returns {@code dy W} without the weights' scales, which {@code dy} has to bring. */
+  /** Returns {@code dy W} without the weights' scales, which {@code dy} must include. */
   Tensor backward(Tensor dy, StoredMatrix w, DType wanted, boolean rounded) {
     Tensor dx = engine.allocate(dy.rows(), w.in(), wanted); // [n, in]
-    try (Left left = left(dy, rounded)) {
+    try (LeftOperand left = left(dy, rounded)) {
       blocks(
           dy.rows(),
           (r, n) -> {
@@ -191,21 +194,21 @@ final class Products {
             left.scale(call, r, n);
             call.run(dnnl);
           });
-      again(left.peaked(), dy, null, dx, (own, none) -> backward(own, w, wanted, false));
+      recompute(left.outliers(), dy, null, dx, (own, none) -> backward(own, w, wanted, false));
     }
     return dx;
   }
 
-  /** Computes rows again that lose too much by rounding. */
-  private void again(
-      int[] peaked, Tensor x, Tensor added, Tensor y, BinaryOperator<Tensor> exactly) {
-    if (peaked.length == 0) {
+  /** Recomputes outlier rows without rounding. */
+  private void recompute(
+      int[] outliers, Tensor x, Tensor added, Tensor y, BinaryOperator<Tensor> exactly) {
+    if (outliers.length == 0) {
       return;
     }
-    Tensor own = engine.gatherRows(x, peaked);
-    Tensor with = added == null ? null : engine.gatherRows(added, peaked);
+    Tensor own = engine.gatherRows(x, outliers);
+    Tensor with = added == null ? null : engine.gatherRows(added, outliers);
     Tensor exact = exactly.apply(own, with);
-    engine.scatterRows(exact, peaked, y);
+    engine.scatterRows(exact, outliers, y);
     engine.release(exact);
     if (with != null) {
       engine.release(with);
@@ -213,35 +216,35 @@ final class Products {
     engine.release(own);
   }
 
-  private Left left(Tensor x, boolean rounded) {
+  private LeftOperand left(Tensor x, boolean rounded) {
     return rounded ? new RoundedRows(Int8Rows.of(engine, dnnl, x)) : new Rows(x);
   }
 
-  /** Rows as left operand. */
-  private interface Left extends AutoCloseable {
-    /** Returns a product of some rows by weights, to which what comes next is added. */
+  /** The left operand of a product. */
+  private interface LeftOperand extends AutoCloseable {
+    /** Starts a call of rows {@code [r, r + n)} times weights. */
     Call times(Md weights, long address, int r, int n);
 
-    /** Returns a matrix in the shape that this product's operands have. */
+    /** Adapts a matrix to the rank of this product's operands. */
     Md shaped(Md md);
 
-    /** Multiplies the result by what rows were divided by. */
+    /** Adds a multiplication of the result by the scales of the rows, if they have any. */
     void scale(Call call, int r, int n);
 
-    int[] peaked();
+    int[] outliers();
 
     @Override
     void close();
   }
 
-  /** Rows as they are, in the type that enters products. */
-  private final class Rows implements Left {
+  /** Unrounded rows in the input type. */
+  private final class Rows implements LeftOperand {
     private final Tensor x;
     private final Tensor in;
 
     Rows(Tensor x) {
       this.x = x;
-      in = x.dtype() == entering ? x : engine.cast(x, entering);
+      in = x.dtype() == inputType ? x : engine.cast(x, inputType);
     }
 
     @Override
@@ -258,7 +261,7 @@ final class Products {
     public void scale(Call call, int r, int n) {}
 
     @Override
-    public int[] peaked() {
+    public int[] outliers() {
       return new int[0];
     }
 
@@ -268,8 +271,8 @@ final class Products {
     }
   }
 
-  /** Rows of 8-bit integers with a factor each. */
-  private record RoundedRows(Int8Rows rows) implements Left {
+  /** Rows of 8-bit integers with a scale each. */
+  private record RoundedRows(Int8Rows rows) implements LeftOperand {
     @Override
     public Call times(Md weights, long address, int r, int n) {
       return new Call(Kind.MATMUL, 0).with(rows.md(n), rows.at(r)).with(weights.asBatch(), address);
@@ -286,8 +289,8 @@ final class Products {
     }
 
     @Override
-    public int[] peaked() {
-      return rows.peaked();
+    public int[] outliers() {
+      return rows.outliers();
     }
 
     @Override

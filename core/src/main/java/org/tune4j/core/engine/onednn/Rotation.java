@@ -28,7 +28,7 @@ final class Rotation {
     angles = null;
   }
 
-  /** Cosines and sines of the rows of a step: F32 {@code [n, half]}. */
+  /** Cosines and sines for each row of a step: F32 {@code [n, half]}. */
   private record Angles(
       RopeTable table, int[] positions, Tensor cos, Tensor sin, Tensor minusSin) {}
 

@@ -6,12 +6,11 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * A primitive.
+ * The specification of a primitive.
  *
- * @param kind what it does
  * @param algorithm of element-wise and binary functions and softmax, else 0
- * @param a parameter: of the function, or epsilon of a norm
- * @param mds operands
+ * @param a parameter of the function, or epsilon of a norm
+ * @param mds operands, in the order given by {@link Kind}
  * @param postOps applied to the result
  */
 record Spec(Kind kind, int algorithm, float a, List<Md> mds, List<PostOp> postOps) {
@@ -27,7 +26,7 @@ record Spec(Kind kind, int algorithm, float a, List<Md> mds, List<PostOp> postOp
     return new Spec(kind, algorithm, a, mds, Arrays.asList(more));
   }
 
-  /** What a primitive does; its operands are listed in the order of the arguments of a run. */
+  /** The operation; its operands are listed in the order of the arguments of a run. */
   enum Kind {
     /**
      * {@code dst = src weights (+ bias)}: src, weights, dst; with a bias: src, weights, bias, dst.
@@ -35,34 +34,34 @@ record Spec(Kind kind, int algorithm, float a, List<Md> mds, List<PostOp> postOp
     MATMUL,
     /** src, dst. */
     ELTWISE,
-    /** src, gradient by dst, gradient by src. */
+    /** src, gradient of dst, gradient of src. */
     ELTWISE_BACKWARD,
     /** src0, src1, dst. */
     BINARY,
     /** Over the last dimension: src, dst. */
     SOFTMAX,
-    /** dst of forward, gradient by it, gradient by src. */
+    /** dst of forward, gradient of dst, gradient of src. */
     SOFTMAX_BACKWARD,
     /** src, mean, variance, scale, shift, dst. */
     LAYER_NORM,
-    /** src, mean, variance, scale, gradient by dst, gradient by src, gradient by scale. */
+    /** src, mean, variance, scale, gradient of dst, gradient of src, gradient of scale. */
     LAYER_NORM_BACKWARD,
     /** src, variance, scale, dst. */
     RMS_NORM,
-    /** src, variance, scale, gradient by dst, gradient by src, gradient by scale. */
+    /** src, variance, scale, gradient of dst, gradient of src, gradient of scale. */
     RMS_NORM_BACKWARD,
     /** src, dst. */
     REORDER,
-    /** The largest over all of the last dimension, of four: src, dst. */
+    /** Maximum over the last of four dimensions: src, dst. */
     MAX_POOL
   }
 
   /**
-   * What is applied to a result before it is stored.
+   * A post-op, applied to the result before it is stored.
    *
-   * @param algorithm of an element-wise function, of a binary one, or 0: {@code + a * dst}
+   * @param algorithm element-wise or binary function, or 0 for {@code + a * dst}
    * @param a parameter of an element-wise function
-   * @param md the other operand of a binary function, which a run gets after the primitive's own
+   * @param md the other operand of a binary function, which a run passes after the primitive's own
    */
   record PostOp(int algorithm, float a, Md md) {
     static PostOp sum() {
@@ -86,7 +85,7 @@ record Spec(Kind kind, int algorithm, float a, List<Md> mds, List<PostOp> postOp
     }
   }
 
-  /** Returns oneDNN's numbers of the operands, in their order. */
+  /** Returns oneDNN's argument indices of the operands, in order. */
   int[] arguments() {
     return switch (kind) {
       case MATMUL ->

@@ -5,15 +5,15 @@ import org.tune4j.core.engine.onednn.Spec.Kind;
 import org.tune4j.core.engine.onednn.Spec.PostOp;
 
 /**
- * A product of a single row by transposed weights that is added to its result. On x86-64 oneDNN
- * before 3.13 makes the buffer for it as large as a row of one (function {@code init_aux_values}):
- * with an inner dimension over 1,024 it writes past it, and the sum is wrong. As the product of the
- * weights by a column, which is the same numbers in the same places, it has buffer enough.
+ * A product of a single row by transposed weights that is added to its destination. On x86-64,
+ * oneDNN before 3.13 allocates too small a buffer for it (function {@code init_aux_values}): with
+ * an inner dimension over 1,024 it writes past the end, and the sum is wrong. The equivalent
+ * product of the weights by a column, on the same memory, is not affected.
  */
 final class SummedRow {
   private SummedRow() {}
 
-  /** Returns whether a primitive is such a product. */
+  /** Returns whether a spec is such a product. */
   static boolean in(Spec spec) {
     if (spec.kind() != Kind.MATMUL || spec.mds().size() != 3 || spec.postOps().isEmpty()) {
       return false;
@@ -27,7 +27,9 @@ final class SummedRow {
         && spec.postOps().stream().anyMatch(PostOp::isSum);
   }
 
-  /** Returns the same product as that of the weights by a column: its first operands swapped. */
+  /**
+   * Returns the equivalent product of the weights by a column, with the first two operands swapped.
+   */
   static Spec asColumn(Spec spec) {
     List<Md> mds = spec.mds();
     List<PostOp> postOps =

@@ -16,11 +16,11 @@ import org.tune4j.core.engine.onednn.Spec.PostOp;
 import org.tune4j.core.engine.onednn.Tiling.Part;
 
 /**
- * Attention within packed segments as batched products over tiles of rows, as a {@link Tiling}
- * divides them; over a cache, span by span.
+ * Attention within packed segments as batched products over the tiles of a {@link Tiling}; over a
+ * cache, span by span.
  *
- * <p>Scores are F32 {@code [tiles, heads, tile, width]}, where the last {@code tile} columns are
- * those of the own tile, the ones before them those of the tile before, and so on.
+ * <p>Scores are F32 {@code [tiles, heads, tile, width]}, where the last {@code tile} columns belong
+ * to a query's own tile, the ones before them to the preceding tile, and so on.
  */
 final class TiledAttention {
   private static final float MASKED = -1e30f;
@@ -35,7 +35,7 @@ final class TiledAttention {
     this.dnnl = dnnl;
   }
 
-  /** Ends a step: masks are of its arena. */
+  /** Ends a step, whose arena holds the masks. */
   void forget() {
     tilings.clear();
     cachePlans.clear();
@@ -78,7 +78,7 @@ final class TiledAttention {
         new long[] {tileStride, headStride, groupStride, rowStride, colStride});
   }
 
-  /** Rows of queries, or of what is shaped like them. */
+  /** Rows of queries, or of a tensor of their shape. */
   private static Md queryMd(Tensor t, Tiling p, AttentionShape s, Part c) {
     long d = s.headDim();
     return batch(
@@ -97,7 +97,7 @@ final class TiledAttention {
     return at(t, (long) c.tile() * p.tile);
   }
 
-  /** Rows of keys, or of what is shaped like them, as right operand. */
+  /** Rows of keys, or of a tensor of their shape, as right operand. */
   private static Md keyMd(Tensor t, Tiling p, AttentionShape s, Part c, boolean transposed) {
     long d = s.headDim();
     long rows = p.keys(c);
@@ -159,7 +159,7 @@ final class TiledAttention {
     Tiling p = tiling(q.rows(), spans, s);
     Tensor z = scores(p, s, DType.F32);
     if (p.holes) {
-      Matrices.clear(z, 0xFE); // -1.7e38: any finite number will do, it is masked
+      Matrices.clear(z, 0xFE); // -1.7e38: any finite number will do, as it is masked
     }
     for (Part c : p.parts) {
       dnnl.run(
@@ -192,7 +192,7 @@ final class TiledAttention {
     dnnl.run(Spec.of(Kind.BINARY, dnnl_binary_add, 0, of, by, of), at(z), at(mask), at(z));
   }
 
-  /** Consumes scores and returns probabilities in the compute type. */
+  /** Returns probabilities in the compute type; releases or overwrites the scores. */
   private Tensor softmax(Tensor z) {
     Tensor p =
         engine.computeType() == DType.F32
@@ -271,7 +271,7 @@ final class TiledAttention {
     int group = s.heads() / s.kvHeads();
     boolean sums = group > 1 || p.lookback > 0;
     Tensor out = dKeys;
-    if (sums) { // in F32, as many parts are added
+    if (sums) { // in F32, as many products are added
       out = engine.allocate(dKeys.rows(), dKeys.cols(), DType.F32);
       Matrices.clear(out, 0);
     }
@@ -312,7 +312,7 @@ final class TiledAttention {
 
   // ---- over a cache, for generation
 
-  /** Keys of a span, rounded up to few lengths, and what is masked of them. */
+  /** The keys of each span, their number rounded up to few different values, and their masks. */
   private record CachePlan(Spans spans, int window, int[] firstKey, int[] keys, Tensor[] masks) {}
 
   private CachePlan cachePlan(int cacheRows, Spans spans, AttentionShape shape) {
@@ -347,8 +347,8 @@ final class TiledAttention {
     return p;
   }
 
-  /** Returns attention of queries to rows of a cache; queries in no span get zeros. */
-  Tensor overCache(Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape s) {
+  /** Returns the attention of queries to rows of a cache; queries in no span become zero. */
+  Tensor cached(Tensor q, Tensor k, Tensor v, Spans spans, AttentionShape s) {
     CachePlan p = cachePlan(k.rows(), spans, s);
     Tensor out = engine.allocate(q.rows(), q.cols(), engine.computeType());
     Matrices.clear(out, 0);

@@ -8,38 +8,40 @@ import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * Rows of packed segments in tiles of one size, whatever the segments. A tile of queries meets its
- * own tile of keys and as many before it as its segments reach back; what a query must not see is
- * masked. Tiles with the same reach lie at regular distances, so that one product serves all of
- * them and all heads: short ragged segments cost a few products a layer, segments of a tile's
- * length cost no masked tile, and long ones skip the tiles above the diagonal.
+ * Divides rows of packed segments into tiles of one size, regardless of segment bounds. A tile of
+ * queries is multiplied by its own tile of keys and as many preceding tiles as its segments reach
+ * back; keys that a query must not see are masked. Tiles with the same reach are at regular
+ * distances, so that one batched product serves all of them and all heads: short ragged segments
+ * cost a few products per layer, segments of a tile's length have no fully masked tile, and long
+ * ones skip the tiles above the diagonal.
  */
 final class Tiling {
-  static final int SMALLEST = 32;
-  private static final int[] SIZES = {SMALLEST, 64, 128};
-  private static final double PRODUCT_COST = 10_000; // of starting a product, in scores
+  static final int MIN_TILE = 32;
+  private static final int[] SIZES = {MIN_TILE, 64, 128};
+  private static final double PRODUCT_COST = 10_000; // overhead of a product, in scores
 
   /**
-   * Products of query tiles {@code [tile, tile + tiles)} with {@code blocks} tiles of keys from
-   * {@code offset} tiles before them on; several of both are not combined.
+   * Products of query tiles {@code [tile, tile + tiles)} with {@code blocks} tiles of keys, the
+   * first of which is {@code offset} tiles before the query tile; {@code tiles} or {@code blocks}
+   * is 1.
    *
-   * @param first whether no earlier part had these query tiles
+   * @param first whether no earlier part covers these query tiles
    */
   record Part(int tile, int tiles, int offset, int blocks, boolean first) {}
 
   private final int rows;
   private final int[] firstKey; // of each row
-  private int full; // tiles with all their rows
-  private int last; // rows of a further, shorter tile; may be 0
+  private int full; // number of full tiles
+  private int last; // rows of a last, shorter tile; may be 0
   private Spans spans;
   private int window;
   final int tile;
   int lookback;
-  boolean holes; // scores that no part writes
+  boolean holes; // whether no part writes some of the scores
   final List<Part> parts = new ArrayList<>();
   Tensor mask; // F32 [tiles * tile, width], of the step's arena
 
-  /** Returns the tiling that costs least. */
+  /** Returns the tiling of least estimated cost. */
   static Tiling of(int rows, Spans spans, AttentionShape shape) {
     int[] firstKey = new int[rows];
     for (int s = 0; s < spans.count(); s++) {
@@ -49,13 +51,13 @@ final class Tiling {
       }
     }
     Tiling best = null;
-    double least = Double.POSITIVE_INFINITY;
+    double bestCost = Double.POSITIVE_INFINITY;
     for (int tile : SIZES) {
       for (boolean even : new boolean[] {false, true}) {
         Tiling t = new Tiling(rows, tile, firstKey, even);
         double cost = t.cost(shape);
-        if (cost < least) {
-          least = cost;
+        if (cost < bestCost) {
+          bestCost = cost;
           best = t;
         }
       }
@@ -77,8 +79,7 @@ final class Tiling {
   /**
    * Divides rows into tiles.
    *
-   * @param even whether all tiles reach as far back as the one that reaches farthest: more scores
-   *     in fewer calls
+   * @param even whether all tiles reach back as far as the farthest: more scores in fewer calls
    */
   private Tiling(int rows, int tile, int[] firstKey, boolean even) {
     this.rows = rows;
@@ -86,7 +87,7 @@ final class Tiling {
     this.firstKey = firstKey;
     full = rows / tile;
     last = rows % tile;
-    int[] reach = new int[tiles()]; // tiles back
+    int[] reach = new int[tiles()]; // in tiles
     for (int r = 0; r < rows; r++) {
       reach[r / tile] = Math.max(reach[r / tile], r / tile - firstKey[r] / tile);
     }
@@ -120,7 +121,7 @@ final class Tiling {
     }
   }
 
-  /** Returns whether it is that of these spans, which rows then have the same. */
+  /** Returns whether this is the tiling of these spans. */
   boolean serves(Spans other, AttentionShape shape) {
     return spans.equals(other) && window == shape.window();
   }
@@ -129,7 +130,7 @@ final class Tiling {
     return full + (last > 0 ? 1 : 0);
   }
 
-  /** Returns whether some queries have their keys in several parts. */
+  /** Returns whether the keys of some queries are spread over several parts. */
   boolean adds() {
     return parts.stream().anyMatch(p -> !p.first);
   }
@@ -147,7 +148,7 @@ final class Tiling {
     return (p.blocks - 1) * tile + (own ? queries(p) : tile);
   }
 
-  /** Returns what is added to scores: 0 where a query sees a key, else {@code masked}. */
+  /** Returns the mask to add to scores: 0 where a query sees a key, else {@code masked}. */
   float[] masked(float masked) {
     int width = width();
     float[] mask = new float[tiles() * tile * width];
@@ -164,10 +165,7 @@ final class Tiling {
     return mask;
   }
 
-  /**
-   * Returns whether rows can be tiled: whether this is attention of rows to themselves, each in
-   * exactly one span.
-   */
+  /** Returns whether this can be tiled: self-attention with each row in exactly one span. */
   static boolean possible(Tensor q, Tensor k, Spans spans) {
     if (q.rows() != k.rows() || q.rows() == 0) {
       return false;

@@ -1,10 +1,10 @@
 package org.tune4j.core.model.family;
 
-import static org.tune4j.core.model.family.ConfigFields.MOST_HEADS;
-import static org.tune4j.core.model.family.ConfigFields.MOST_HIDDEN;
-import static org.tune4j.core.model.family.ConfigFields.MOST_INNER;
-import static org.tune4j.core.model.family.ConfigFields.MOST_LAYERS;
-import static org.tune4j.core.model.family.ConfigFields.MOST_TOKENS;
+import static org.tune4j.core.model.family.ConfigFields.MAX_HEADS;
+import static org.tune4j.core.model.family.ConfigFields.MAX_HIDDEN;
+import static org.tune4j.core.model.family.ConfigFields.MAX_INNER;
+import static org.tune4j.core.model.family.ConfigFields.MAX_LAYERS;
+import static org.tune4j.core.model.family.ConfigFields.MAX_TOKENS;
 import static org.tune4j.core.model.family.ConfigFields.size;
 
 import com.google.common.collect.ImmutableList;
@@ -51,17 +51,17 @@ public final class Gpt2 implements ModelFamily {
   public ModelConfig read(JsonFields f, String json) throws MalformedFileException {
     f.refuseNull("tie_word_embeddings", "scale_attn_weights");
     f.require("add_cross_attention", false);
-    int hidden = size(f, name(f, "n_embd", "hidden_size"), 768, MOST_HIDDEN);
+    int hidden = size(f, name(f, "n_embd", "hidden_size"), 768, MAX_HIDDEN);
     String headsField = name(f, "n_head", "num_attention_heads");
-    int heads = size(f, headsField, 12, MOST_HEADS);
-    int layers = size(f, name(f, "n_layer", "num_hidden_layers"), 12, MOST_LAYERS);
+    int heads = size(f, headsField, 12, MAX_HEADS);
+    int layers = size(f, name(f, "n_layer", "num_hidden_layers"), 12, MAX_LAYERS);
     if (hidden % heads != 0) {
       throw f.bad(headsField, String.valueOf(heads), "a divisor of n_embd = " + hidden);
     }
     String activation = f.text("activation_function", "gelu_new");
-    int vocabulary = size(f, "vocab_size", 50257, MOST_TOKENS);
-    int inner = size(f, "n_inner", 4 * hidden, MOST_INNER);
-    int positions = size(f, name(f, "n_positions", "max_position_embeddings"), 1024, MOST_TOKENS);
+    int vocabulary = size(f, "vocab_size", 50257, MAX_TOKENS);
+    int inner = size(f, "n_inner", 4 * hidden, MAX_INNER);
+    int positions = size(f, name(f, "n_positions", "max_position_embeddings"), 1024, MAX_TOKENS);
     boolean tanh =
         switch (activation) {
           case "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate" ->
@@ -96,15 +96,15 @@ public final class Gpt2 implements ModelFamily {
         json);
   }
 
-  /** Returns the name under which a size stands: transformers reads the general one last. */
+  /** Returns the field that holds a size: the general name takes precedence, as in transformers. */
   private static String name(JsonFields f, String own, String general) {
     return f.has(general) ? general : own;
   }
 
   /**
-   * In what models of the family differ.
+   * Differences between models of the family.
    *
-   * @param tanh whether GELU is its tanh approximation, not the error function
+   * @param tanh whether GELU is the tanh approximation
    * @param scaleAttention whether scores are divided by {@code sqrt(headDim)}
    * @param scaleByLayer whether scores are also divided by the layer's number, from 1
    */

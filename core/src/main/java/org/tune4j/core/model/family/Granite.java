@@ -5,9 +5,8 @@ import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * Granite 3: Llama with multipliers of embeddings, scores, residuals and logits, by which its
- * hyperparameters were transferred from small models to large ones (Yang et al. 2022, "Tensor
- * Programs V").
+ * Granite 3: Llama with multipliers of embeddings, scores, residuals and logits, from the transfer
+ * of hyperparameters between model sizes (Yang et al. 2022, "Tensor Programs V").
  */
 public final class Granite extends LlamaLike {
   /** For {@link java.util.ServiceLoader}. */

@@ -125,17 +125,17 @@ final class LlamaDecoder implements Decoder {
   @Override
   public Tensor residual(
       Tape tape, int[] ids, int[] positions, int length, Attention attention, Routing routing) {
-    Rotary.Turns turns = rotary.turns(positions, length);
+    Rotary.Angles angles = rotary.angles(positions, length);
     Tensor x = tape.embed(routing.lookup(tokens, ids)); // F32 [n, d]
     x = tape.scale(x, multipliers.embedding());
     for (Layer layer : layers) {
-      x = tape.layer(x, (t, in) -> layer(t, in, layer, turns, attention, routing)); // F32 [n, d]
+      x = tape.layer(x, (t, in) -> layer(t, in, layer, angles, attention, routing)); // F32 [n, d]
     }
     return x;
   }
 
   private Tensor layer(
-      Tape tape, Tensor x, Layer l, Rotary.Turns turns, Attention attention, Routing routing) {
+      Tape tape, Tensor x, Layer l, Rotary.Angles angles, Attention attention, Routing routing) {
     Tensor h = tape.rmsNorm(x, l.inputNorm, config.normEps()); // [n, d]
     Tensor qkv =
         tape.project(
@@ -144,10 +144,10 @@ final class LlamaDecoder implements Decoder {
       tape.headNorm(qkv, l.shape, l.queryNorm, l.keyNorm, config.normEps());
     }
     if (l.rotated) {
-      tape.rope(qkv, l.shape, turns.table(), turns.rows());
+      tape.rope(qkv, l.shape, angles.table(), angles.rows());
     }
     Tensor a = attention.attend(tape, l.index, qkv, l.shape); // [n, heads * headDim]
-    a = tape.scale(a, multipliers.residual()); // before the product: no bias is scaled
+    a = tape.scale(a, multipliers.residual()); // before the product, so that its bias is not scaled
     x = tape.project(a, l.attentionOut.weights(), x, routing.on(l.attentionOut)); // F32 [n, d]
     h = tape.rmsNorm(x, l.postAttentionNorm, config.normEps()); // [n, d]
     Tensor gu = tape.project(h, l.gateUp.weights(), null, routing.on(l.gateUp)); // [n, 2 f]

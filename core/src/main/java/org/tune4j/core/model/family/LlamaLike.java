@@ -1,10 +1,10 @@
 package org.tune4j.core.model.family;
 
-import static org.tune4j.core.model.family.ConfigFields.MOST_HEADS;
-import static org.tune4j.core.model.family.ConfigFields.MOST_HIDDEN;
-import static org.tune4j.core.model.family.ConfigFields.MOST_INNER;
-import static org.tune4j.core.model.family.ConfigFields.MOST_LAYERS;
-import static org.tune4j.core.model.family.ConfigFields.MOST_TOKENS;
+import static org.tune4j.core.model.family.ConfigFields.MAX_HEADS;
+import static org.tune4j.core.model.family.ConfigFields.MAX_HIDDEN;
+import static org.tune4j.core.model.family.ConfigFields.MAX_INNER;
+import static org.tune4j.core.model.family.ConfigFields.MAX_LAYERS;
+import static org.tune4j.core.model.family.ConfigFields.MAX_TOKENS;
 import static org.tune4j.core.model.family.ConfigFields.size;
 
 import com.google.common.collect.ImmutableList;
@@ -21,21 +21,21 @@ import org.tune4j.core.model.ModelFamily;
 import org.tune4j.core.model.WeightLoader;
 
 /**
- * A family that is Llama with changes: it says which, and has the defaults of its configuration in
- * transformers. What is left as it is here is Llama's.
+ * Base class of families that are variations of Llama. Subclasses override what differs and give
+ * the defaults of their configuration in transformers; the implementations here are Llama's.
  */
 public abstract class LlamaLike implements ModelFamily {
   /**
    * Values of absent keys.
    *
-   * @param hidden of {@code hidden_size}
-   * @param layers of {@code num_hidden_layers}
-   * @param heads of {@code num_attention_heads}
-   * @param vocabulary of {@code vocab_size}
-   * @param inner of {@code intermediate_size}
-   * @param kvHeads of {@code num_key_value_heads}; 0 for as many as query heads
-   * @param positions of {@code max_position_embeddings}
-   * @param endTokens of {@code eos_token_id}
+   * @param hidden {@code hidden_size}
+   * @param layers {@code num_hidden_layers}
+   * @param heads {@code num_attention_heads}
+   * @param vocabulary {@code vocab_size}
+   * @param inner {@code intermediate_size}
+   * @param kvHeads {@code num_key_value_heads}; 0 for as many as query heads
+   * @param positions {@code max_position_embeddings}
+   * @param endTokens {@code eos_token_id}
    */
   record Defaults(
       int hidden,
@@ -46,7 +46,7 @@ public abstract class LlamaLike implements ModelFamily {
       int kvHeads,
       int positions,
       ImmutableList<Integer> endTokens) {
-    /** Of a model of the size of Llama 7B. */
+    /** Defaults with the size of Llama 7B. */
     Defaults(
         int vocabulary, int inner, int kvHeads, int positions, ImmutableList<Integer> endTokens) {
       this(4096, 32, 32, vocabulary, inner, kvHeads, positions, endTokens);
@@ -54,12 +54,12 @@ public abstract class LlamaLike implements ModelFamily {
   }
 
   /**
-   * What a family multiplies by; each is 1 in Llama but the scores'.
+   * Multipliers; each except {@code scores} is 1 in Llama.
    *
-   * @param embedding of embedded tokens
-   * @param scores of products of queries and keys
-   * @param residual of what attention and feed-forward network add to the residual stream
-   * @param logits of the logits
+   * @param embedding applied to token embeddings
+   * @param scores applied to products of queries and keys
+   * @param residual applied to what attention and feed-forward network add to the residual stream
+   * @param logits applied to logits
    */
   public record Multipliers(float embedding, float scores, float residual, float logits) {
     static Multipliers llama(int headDim) {
@@ -124,43 +124,44 @@ public abstract class LlamaLike implements ModelFamily {
     return false;
   }
 
-  /** Returns {@code rms_norm_eps} where it is absent. */
+  /** Returns the default of {@code rms_norm_eps}. */
   double normEps() {
     return 1e-6;
   }
 
-  /** Returns {@code tie_word_embeddings} where it is absent. */
+  /** Returns the default of {@code tie_word_embeddings}. */
   boolean tied() {
     return false;
   }
 
-  /** Returns how rotary embedding is read. */
+  /** Returns how the fields of rotary embedding are read. */
   RopeFields.Dialect rope() {
     return RopeFields.Dialect.COMMON;
   }
 
-  /** Returns the layers that do without positions. */
+  /** Returns the layers without rotary embedding. */
   ImmutableSet<Integer> unrotated(JsonFields f, int layers) throws MalformedFileException {
     return ImmutableSet.of();
   }
 
-  /** Returns what is multiplied by. */
   Multipliers multipliers(JsonFields f, int headDim) throws MalformedFileException {
     return Multipliers.llama(headDim);
   }
 
-  /** Returns the keys that a query of a windowed layer sees, itself included; 0 for all. */
+  /**
+   * Returns the number of keys that a query of a windowed layer sees, including its own; 0 for all.
+   */
   int window(JsonFields f) throws MalformedFileException {
     return 0;
   }
 
-  /** Returns which layers have a window where {@code layer_types} does not say. */
+  /** Returns which layers have a window if {@code layer_types} is absent. */
   IntPredicate windowed(JsonFields f, int layers) throws MalformedFileException {
     int first = f.integer("max_window_layers", 28);
     return layer -> layer >= first;
   }
 
-  /** Returns what {@code layer_types} may say where there is no window. */
+  /** Describes the allowed {@code layer_types} if there is no window, for messages. */
   String unwindowed() {
     return "full_attention, as there is no sliding_window";
   }
@@ -169,11 +170,12 @@ public abstract class LlamaLike implements ModelFamily {
 
   @Override
   public final ModelConfig read(JsonFields f, String json) throws MalformedFileException {
-    int hidden = size(f, "hidden_size", defaults.hidden, MOST_HIDDEN);
-    int layers = size(f, "num_hidden_layers", defaults.layers, MOST_LAYERS);
-    int heads = size(f, "num_attention_heads", defaults.heads, MOST_HEADS);
-    boolean asHeads = f.present("num_key_value_heads") || defaults.kvHeads == 0; // null: as heads
-    int kvHeads = size(f, "num_key_value_heads", asHeads ? heads : defaults.kvHeads, MOST_HEADS);
+    int hidden = size(f, "hidden_size", defaults.hidden, MAX_HIDDEN);
+    int layers = size(f, "num_hidden_layers", defaults.layers, MAX_LAYERS);
+    int heads = size(f, "num_attention_heads", defaults.heads, MAX_HEADS);
+    boolean fromHeads =
+        f.present("num_key_value_heads") || defaults.kvHeads == 0; // null: as many as heads
+    int kvHeads = size(f, "num_key_value_heads", fromHeads ? heads : defaults.kvHeads, MAX_HEADS);
     if (heads % kvHeads != 0) {
       throw f.bad(
           "num_key_value_heads",
@@ -185,7 +187,7 @@ public abstract class LlamaLike implements ModelFamily {
       throw f.bad(
           "num_attention_heads", String.valueOf(heads), "a divisor of hidden_size = " + hidden);
     }
-    int headDim = size(f, "head_dim", ownDefault ? headDim() : hidden / heads, MOST_INNER / heads);
+    int headDim = size(f, "head_dim", ownDefault ? headDim() : hidden / heads, MAX_INNER / heads);
     if (headDim % 2 != 0) {
       throw f.bad("head_dim", String.valueOf(headDim), "an even number");
     }
@@ -197,8 +199,8 @@ public abstract class LlamaLike implements ModelFamily {
     boolean outputBias = outputBias(f);
     int positions = f.integer("max_position_embeddings", defaults.positions, 1, Integer.MAX_VALUE);
     RopeScaling rope = RopeFields.read(f, positions, headDim, rope());
-    int vocabulary = size(f, "vocab_size", defaults.vocabulary, MOST_TOKENS);
-    int inner = size(f, "intermediate_size", defaults.inner, MOST_INNER);
+    int vocabulary = size(f, "vocab_size", defaults.vocabulary, MAX_TOKENS);
+    int inner = size(f, "intermediate_size", defaults.inner, MAX_INNER);
     float normEps = (float) f.positive("rms_norm_eps", normEps());
     ImmutableList<Integer> windows = windows(f, layers);
     return new ModelConfig(
@@ -229,7 +231,7 @@ public abstract class LlamaLike implements ModelFamily {
         json);
   }
 
-  /** Returns {@code sliding_window}, where null is none. */
+  /** Returns {@code sliding_window}; 0 if it is null. */
   static int slidingWindow(JsonFields f) throws MalformedFileException {
     return f.present("sliding_window") && !f.has("sliding_window")
         ? 0
@@ -262,12 +264,9 @@ public abstract class LlamaLike implements ModelFamily {
   }
 
   /**
-   * In what models of these families differ.
+   * Differences between models of these families.
    *
-   * @param family which one it is
-   * @param rope rotary embedding
    * @param unrotated layers without rotary embedding
-   * @param multipliers what is multiplied by
    * @param fused whether projections of the same input are stored as one matrix
    * @param qkvBias whether query, key and value have a bias
    * @param outputBias whether the attention's output projection has a bias

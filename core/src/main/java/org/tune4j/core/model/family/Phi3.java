@@ -6,8 +6,8 @@ import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * Phi 3 (Abdin et al. 2024) and those of its kind that rotate whole heads, such as Phi 3 mini,
- * small 3.5 and Phi 4: Llama whose projections of the same input are one matrix each, so that one
+ * Phi 3 (Abdin et al. 2024) and its relatives that rotate whole heads, such as Phi 3 mini, small
+ * 3.5 and Phi 4: Llama with the projections of the same input fused into one matrix, so that one
  * LoRA pair adapts queries, keys and values together.
  */
 public final class Phi3 extends LlamaLike {

@@ -6,7 +6,7 @@ import org.tune4j.core.io.MalformedFileException;
 
 /**
  * Qwen 2 and 2.5: Llama with biases on query, key and value, and a sliding window in its later
- * layers where {@code use_sliding_window} says so.
+ * layers if {@code use_sliding_window} is set.
  */
 public final class Qwen2 extends LlamaLike {
   /** For {@link java.util.ServiceLoader}. */

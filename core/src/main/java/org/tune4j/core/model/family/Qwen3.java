@@ -5,8 +5,8 @@ import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * Qwen 3: Llama with RMSNorm on each query and key head, heads of 128 columns whatever the hidden
- * size, and a sliding window in its later layers where {@code use_sliding_window} says so.
+ * Qwen 3: Llama with RMSNorm on each query and key head, heads of 128 columns regardless of the
+ * hidden size, and a sliding window in its later layers if {@code use_sliding_window} is set.
  */
 public final class Qwen3 extends LlamaLike {
   /** For {@link java.util.ServiceLoader}. */

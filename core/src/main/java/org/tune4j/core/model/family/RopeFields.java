@@ -12,10 +12,10 @@ import org.tune4j.core.io.MalformedFileException;
 
 /**
  * Reads rotary embedding from a {@code config.json} as transformers 5 does ({@code
- * RotaryEmbeddingConfigMixin}): {@code rope_scaling} of version 4 counts before {@code
- * rope_parameters} of version 5, {@code rope_theta} is taken from inside of these before beside
- * them, and {@code type} stands for {@code rope_type} where that is absent. A key that is needed is
- * refused if it is missing; one that nothing reads is a warning.
+ * RotaryEmbeddingConfigMixin}): {@code rope_scaling} of version 4 takes precedence over {@code
+ * rope_parameters} of version 5, a {@code rope_theta} inside of these over one beside them, and
+ * {@code type} replaces an absent {@code rope_type}. Missing required keys are refused; unused keys
+ * are logged as warnings.
  */
 final class RopeFields {
   private static final Logger LOG = LoggerFactory.getLogger(RopeFields.class);
@@ -41,12 +41,11 @@ final class RopeFields {
   }
 
   /**
-   * Where a family differs from the others.
+   * Family-specific defaults.
    *
-   * @param theta base where the file does not say
-   * @param original context before scaling where the file does not say; 0 for {@code
-   *     max_position_embeddings}
-   * @param longropeOnly whether only longrope may be scaled by, for which earlier files say {@code
+   * @param theta default base
+   * @param original default context before scaling; 0 for {@code max_position_embeddings}
+   * @param longropeOnly whether longrope is the only scaling, for which earlier files say {@code
    *     su} or {@code yarn}
    */
   record Dialect(double theta, int original, boolean longropeOnly) {
@@ -91,15 +90,15 @@ final class RopeFields {
     }
     return switch (type) {
       case "default" -> {
-        warnOfOthers();
+        warnOfUnused();
         yield RopeScaling.plain(theta);
       }
       case "linear" -> {
-        warnOfOthers("factor");
+        warnOfUnused("factor");
         yield new RopeScaling(theta, RopeScaling.Type.LINEAR, factor(), 0, 0, 0);
       }
       case "dynamic" -> {
-        warnOfOthers("factor");
+        warnOfUnused("factor");
         if (headDim < 4) {
           throw config.bad("head_dim", String.valueOf(headDim), "4 or more with dynamic scaling");
         }
@@ -114,9 +113,9 @@ final class RopeFields {
   }
 
   private RopeScaling llama3() throws MalformedFileException {
-    warnOfOthers("factor", "low_freq_factor", "high_freq_factor", ORIGINAL);
-    double low = needed("low_freq_factor");
-    double high = needed("high_freq_factor");
+    warnOfUnused("factor", "low_freq_factor", "high_freq_factor", ORIGINAL);
+    double low = required("low_freq_factor");
+    double high = required("high_freq_factor");
     if (high <= low) {
       LOG.warn(
           "{}: high_freq_factor {} should be more than low_freq_factor {}",
@@ -128,7 +127,7 @@ final class RopeFields {
   }
 
   private RopeScaling yarn() throws MalformedFileException {
-    warnOfOthers(
+    warnOfUnused(
         "factor",
         ORIGINAL,
         "attention_factor",
@@ -138,7 +137,7 @@ final class RopeFields {
         "mscale_all_dim",
         "truncate");
     if (theta == 1) {
-      throw config.bad("rope_theta", "1", "another base with yarn scaling");
+      throw config.bad("rope_theta", "1", "a base other than 1 with yarn scaling");
     }
     int original = original();
     double factor =
@@ -157,8 +156,8 @@ final class RopeFields {
     double mscaleAllDim = rope.number("mscale_all_dim", 0);
     double attention =
         mscale != 0 && mscaleAllDim != 0
-            ? sharpness(factor, mscale) / sharpness(factor, mscaleAllDim)
-            : sharpness(factor, 1);
+            ? mscaleFactor(factor, mscale) / mscaleFactor(factor, mscaleAllDim)
+            : mscaleFactor(factor, 1);
     boolean truncate = !rope.present("truncate") || rope.flag("truncate", false);
     return new RopeScaling(
         theta,
@@ -173,18 +172,18 @@ final class RopeFields {
         ImmutableList.of());
   }
 
-  private static double sharpness(double factor, double mscale) {
+  private static double mscaleFactor(double factor, double mscale) {
     return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
   }
 
-  /** A positive number; 0 stands for the default, as in Python's {@code or}. */
-  private double orElse(String field, double otherwise) throws MalformedFileException {
-    double value = rope.number(field, otherwise, 0, Double.MAX_VALUE, "a positive number");
-    return value == 0 ? otherwise : value;
+  /** Returns a positive number; 0 means the default, as in Python's {@code or}. */
+  private double orElse(String field, double defaultValue) throws MalformedFileException {
+    double value = rope.number(field, defaultValue, 0, Double.MAX_VALUE, "a positive number");
+    return value == 0 ? defaultValue : value;
   }
 
   private RopeScaling longrope() throws MalformedFileException {
-    warnOfOthers("factor", ORIGINAL, "attention_factor", "short_factor", "long_factor");
+    warnOfUnused("factor", ORIGINAL, "attention_factor", "short_factor", "long_factor");
     int original = original();
     if (original < 2) {
       throw rope.bad(ORIGINAL, String.valueOf(original), "2 or more");
@@ -216,7 +215,7 @@ final class RopeFields {
   }
 
   private double factor() throws MalformedFileException {
-    double factor = needed("factor");
+    double factor = required("factor");
     if (factor < 1) {
       LOG.warn(
           "{}: rotary embedding is scaled by {}, which is less than 1", config.origin(), factor);
@@ -224,24 +223,24 @@ final class RopeFields {
     return factor;
   }
 
-  private double needed(String field) throws MalformedFileException {
+  private double required(String field) throws MalformedFileException {
     if (!rope.has(field)) {
       throw rope.bad(field, "", "a positive number");
     }
     return rope.positive(field, 1.0);
   }
 
-  /** The original context; beside the scaling it counts before that inside. */
+  /** Returns the original context; a field beside the scaling takes precedence over one inside. */
   private int original() throws MalformedFileException {
     if (config.has(ORIGINAL) || dialect.original != 0) {
-      int otherwise = dialect.original == 0 ? positions : dialect.original;
-      return config.integer(ORIGINAL, otherwise, 1, Integer.MAX_VALUE);
+      int defaultValue = dialect.original == 0 ? positions : dialect.original;
+      return config.integer(ORIGINAL, defaultValue, 1, Integer.MAX_VALUE);
     }
     rope.refuseNull(ORIGINAL);
     return rope.integer(ORIGINAL, positions, 1, Integer.MAX_VALUE);
   }
 
-  private void warnOfOthers(String... read) {
+  private void warnOfUnused(String... read) {
     Set<String> known =
         ImmutableSet.<String>builder()
             .add("rope_type", "type", "rope_theta", "partial_rotary_factor")
@@ -250,7 +249,7 @@ final class RopeFields {
     Iterable<String> others = Iterables.filter(rope.names(), n -> !known.contains(n));
     if (!Iterables.isEmpty(others)) {
       LOG.warn(
-          "{}: nothing reads {} of rotary embedding's {}",
+          "{}: {} is not used by the rotary embedding of type {}",
           config.origin(),
           ImmutableList.copyOf(others),
           rope.node().path("rope_type").asText(rope.node().path("type").asText("default")));

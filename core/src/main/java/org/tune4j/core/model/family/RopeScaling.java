@@ -6,22 +6,22 @@ import com.google.common.collect.ImmutableList;
 import org.tune4j.core.engine.RopeTable;
 
 /**
- * Rotary position embedding (Su et al. 2021): pair {@code i} of a head turns by {@code position *
- * theta^(-2 i / headDim)}, with the frequencies changed for longer contexts as transformers does
- * ({@code modeling_rope_utils.py}), in 32 bits where PyTorch computes in 32 bits.
+ * Rotary position embedding (Su et al. 2021): pair {@code i} of a head is rotated by {@code
+ * position * theta^(-2 i / headDim)}, with frequencies scaled for longer contexts as in
+ * transformers ({@code modeling_rope_utils.py}), in 32 bits where PyTorch computes in 32 bits.
  *
  * @param theta base of the frequencies
- * @param type how frequencies are changed
- * @param factor by how much the context was stretched; 1 for {@link Type#DEFAULT}
+ * @param type how frequencies are scaled
+ * @param factor by how much the context is extended; 1 for {@link Type#DEFAULT}
  * @param lowFrequencyFactor llama3: wavelengths above {@code originalPositions /
- *     lowFrequencyFactor} are stretched fully
+ *     lowFrequencyFactor} are fully scaled
  * @param highFrequencyFactor llama3: wavelengths below {@code originalPositions /
- *     highFrequencyFactor} are left alone
- * @param originalPositions context length before stretching; 0 for default and linear
- * @param attentionFactor what cosines and sines are multiplied by, so that scores grow by its
- *     square; 1 but for yarn and longrope
- * @param ramp yarn: which frequencies are stretched; null for the others
- * @param shortFactors longrope: what each frequency is divided by in sequences of up to {@code
+ *     highFrequencyFactor} are not scaled
+ * @param originalPositions context length before scaling; 0 for default and linear
+ * @param attentionFactor factor of cosines and sines, so that scores grow by its square; 1 except
+ *     for yarn and longrope
+ * @param ramp yarn: which frequencies are scaled; null for the others
+ * @param shortFactors longrope: divisor of each frequency in sequences of up to {@code
  *     originalPositions} tokens, {@code [headDim / 2]}; empty for the others
  * @param longFactors longrope: the same for longer sequences
  */
@@ -43,18 +43,21 @@ public record RopeScaling(
     /** All frequencies divided by the factor (position interpolation, Chen et al. 2023). */
     LINEAR("linear"),
     /**
-     * A base that grows with the longest sequence of a step, once that is longer than the original
-     * context ("NTK-aware", bloc97 and emozilla 2023).
+     * A base that grows with the longest sequence of a step, if that exceeds the original context
+     * ("NTK-aware", bloc97 and emozilla 2023).
      */
     DYNAMIC("dynamic"),
     /**
-     * Low frequencies divided, high ones kept, a ramp between them (YaRN, Peng et al. 2023, section
-     * 3.2), and sharper attention (section 3.4).
+     * Low frequencies divided by the factor, high ones kept, a ramp between them (YaRN, Peng et al.
+     * 2023, section 3.2), and sharper attention (section 3.4).
      */
     YARN("yarn"),
-    /** Each frequency divided by a number of its own (LongRoPE, Ding et al. 2024). */
+    /** Each frequency divided by its own number (LongRoPE, Ding et al. 2024). */
     LONGROPE("longrope"),
-    /** Low frequencies divided, high ones kept, those between interpolated (Llama 3.1). */
+    /**
+     * Low frequencies divided by the factor, high ones kept, those between interpolated (Llama
+     * 3.1).
+     */
     LLAMA3("llama3");
 
     private final String field;
@@ -70,17 +73,17 @@ public record RopeScaling(
   }
 
   /**
-   * Which frequencies yarn stretches: those that turn fewer than {@code betaSlow} times in the
-   * original context fully, those that turn more than {@code betaFast} times not at all.
+   * Which frequencies yarn scales: those with fewer than {@code betaSlow} turns in the original
+   * context fully, those with more than {@code betaFast} turns not at all.
    *
    * @param truncate whether the ramp's ends are rounded outwards to whole pairs
    */
   public record Ramp(double betaFast, double betaSlow, boolean truncate) {}
 
-  /** Checks the numbers. */
+  /** Checks that the values fit the type. */
   public RopeScaling {
     checkArgument(theta > 0 && factor > 0, "theta %s, factor %s", theta, factor);
-    checkArgument((ramp != null) == (type == Type.YARN), "a ramp is yarn's");
+    checkArgument((ramp != null) == (type == Type.YARN), "a ramp is given for yarn only");
     checkArgument(
         longFactors.isEmpty() == (type != Type.LONGROPE)
             && longFactors.size() == shortFactors.size(),
@@ -89,7 +92,7 @@ public record RopeScaling(
         longFactors.size());
   }
 
-  /** A scaling without attention factor, ramp and lists. */
+  /** Creates a scaling without attention factor, ramp and lists. */
   public RopeScaling(
       double theta,
       Type type,
@@ -110,26 +113,26 @@ public record RopeScaling(
         ImmutableList.of());
   }
 
-  /** Returns plain frequencies. */
+  /** Returns the unscaled frequencies of a base. */
   public static RopeScaling plain(double theta) {
     return new RopeScaling(theta, Type.DEFAULT, 1, 0, 0, 0);
   }
 
   /**
-   * Returns how many positions can be run of a model whose file says {@code positions}: stretching
-   * that does not show in them is added.
+   * Returns the context length of a model whose file says {@code positions}, including the scaling
+   * that these do not include.
    */
   int context(int positions) {
-    double stretched =
+    double scaled =
         switch (type) {
           case LINEAR, DYNAMIC -> factor * positions;
           case YARN -> factor * originalPositions;
           default -> positions;
         };
-    return Math.max(positions, (int) stretched); // the cast ends at the largest int
+    return Math.max(positions, (int) scaled); // the cast saturates
   }
 
-  /** Returns whether frequencies depend on how long the longest sequence of a step is. */
+  /** Returns whether frequencies depend on the longest sequence of a step. */
   boolean variesWithLength() {
     return type == Type.DYNAMIC || type == Type.LONGROPE;
   }
@@ -137,7 +140,7 @@ public record RopeScaling(
   /**
    * Returns the angle per position of each pair: {@code [headDim / 2]}.
    *
-   * @param length tokens of the longest sequence that is run, for dynamic and longrope
+   * @param length tokens of the longest sequence of the step, for dynamic and longrope
    */
   public float[] frequencies(int headDim, int length) {
     float[] frequencies = new float[headDim / 2];
@@ -159,7 +162,7 @@ public record RopeScaling(
     return frequencies;
   }
 
-  /** As {@link #frequencies(int, int)} for sequences within the original context. */
+  /** Like {@link #frequencies(int, int)} for sequences within the original context. */
   public float[] frequencies(int headDim) {
     return frequencies(headDim, 1);
   }
@@ -168,8 +171,8 @@ public record RopeScaling(
     if (type != Type.DYNAMIC || length <= originalPositions) {
       return theta;
     }
-    float grown = (float) (factor * length) / originalPositions - (float) (factor - 1);
-    return (float) (theta * (float) Math.pow(grown, headDim / (headDim - 2.0)));
+    float growth = (float) (factor * length) / originalPositions - (float) (factor - 1);
+    return (float) (theta * (float) Math.pow(growth, headDim / (headDim - 2.0)));
   }
 
   private float llama3(float frequency) {
@@ -202,7 +205,7 @@ public record RopeScaling(
     return 1f / ((float) factor * power) * (1 - kept) + 1f / power * kept;
   }
 
-  /** Returns the pair, as a real number, that turns so many times in the original context. */
+  /** Returns the (fractional) index of the pair with so many turns in the original context. */
   private double pairTurning(double times, int headDim) {
     return headDim * Math.log(originalPositions / (times * 2 * Math.PI)) / (2 * Math.log(theta));
   }
@@ -219,9 +222,9 @@ public record RopeScaling(
   }
 
   /**
-   * Returns cosines and sines of some positions, a row each.
+   * Returns cosines and sines of the given positions, one row each.
    *
-   * @param length tokens of the longest sequence that is run, for dynamic and longrope
+   * @param length tokens of the longest sequence of the step, for dynamic and longrope
    */
   RopeTable table(int[] positions, int headDim, int length) {
     float[] frequencies = frequencies(headDim, length);
@@ -231,7 +234,7 @@ public record RopeScaling(
     float scale = (float) attentionFactor;
     for (int p = 0; p < positions.length; p++) {
       for (int i = 0; i < half; i++) {
-        // rounded to 32 bits like the reference, which matters at large positions
+        // rounded to 32 bits like the reference, which matters for large positions
         float angle = positions[p] * frequencies[i];
         cos[p * half + i] = (float) Math.cos(angle) * scale;
         sin[p * half + i] = (float) Math.sin(angle) * scale;

@@ -5,12 +5,12 @@ import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.model.ModelConfig;
 
 /**
- * A model's rotary embedding at work: tables of cosines and sines, made when they are needed. What
- * depends on the length of sequences depends on the longest of a step, as in transformers, and on
- * no earlier step. Guarded by the engine's lock.
+ * Computes and caches a model's tables of cosines and sines. Scalings that depend on the sequence
+ * length use the longest sequence of a step, as in transformers, and do not depend on earlier
+ * steps. Guarded by the engine's lock.
  */
 final class Rotary {
-  private static final int FIRST_TABLE = 2048;
+  private static final int MIN_POSITIONS = 2048;
 
   private final RopeScaling scaling;
   private final int headDim;
@@ -27,39 +27,42 @@ final class Rotary {
   /**
    * Cosines and sines of a step.
    *
-   * @param rows the table's row for each row of the step
+   * @param rows the row of the table for each row of the step
    */
-  record Turns(RopeTable table, int[] rows) {}
+  record Angles(RopeTable table, int[] rows) {}
 
   /**
-   * Returns what a step needs.
+   * Returns the cosines and sines of a step.
    *
    * @param positions of its rows
-   * @param length tokens of the longest sequence of which the step runs a part
+   * @param length tokens of the longest sequence that the step runs, possibly in part
    */
-  Turns turns(int[] positions, int length) {
+  Angles angles(int[] positions, int length) {
     boolean beyond = scaling.variesWithLength() && length > scaling.originalPositions();
     if (beyond && scaling.type() == RopeScaling.Type.DYNAMIC) {
-      // another base for every length: no more than the positions at hand
+      // the base differs for every length: compute only the positions of this step
       int[] distinct = Arrays.stream(positions).distinct().sorted().toArray();
       int[] rows = Arrays.stream(positions).map(p -> Arrays.binarySearch(distinct, p)).toArray();
-      return new Turns(scaling.table(distinct, headDim, length), rows);
+      return new Angles(scaling.table(distinct, headDim, length), rows);
     }
     int last = Arrays.stream(positions).max().orElse(0);
     if (beyond) {
       stretched = covering(stretched, last, length);
-      return new Turns(stretched, positions);
+      return new Angles(stretched, positions);
     }
     plain = covering(plain, last, length);
-    return new Turns(plain, positions);
+    return new Angles(plain, positions);
   }
 
-  /** Tables grow by doubling: contexts of 128k are allowed by many models and used by few. */
+  /**
+   * Returns a table that covers a position. Tables grow by doubling, as many models allow contexts
+   * of 128k and few runs use them.
+   */
   private RopeTable covering(RopeTable table, int last, int length) {
     if (table != null && table.positions() > last) {
       return table;
     }
-    long positions = FIRST_TABLE;
+    long positions = MIN_POSITIONS;
     while (positions <= last) {
       positions *= 2;
     }

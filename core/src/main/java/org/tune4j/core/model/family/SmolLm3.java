@@ -7,8 +7,8 @@ import org.tune4j.core.io.JsonFields;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * SmolLM3: Llama in which some layers, every fourth unless {@code no_rope_layers} says which, do
- * without rotary embedding (NoPE, Yang et al. 2025, "RoPE to NoPE and Back Again").
+ * SmolLM3: Llama without rotary embedding in some layers, every fourth unless {@code
+ * no_rope_layers} lists them (NoPE, Yang et al. 2025, "RoPE to NoPE and Back Again").
  */
 public final class SmolLm3 extends LlamaLike {
   /** For {@link java.util.ServiceLoader}. */

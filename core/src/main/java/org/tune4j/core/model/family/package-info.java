@@ -1,6 +1,6 @@
 /**
- * The families of models that can be run, a file each: what its {@code config.json} means, its
- * layers in the order in which data flows, and the names of its tensors. Families that are a Llama
- * with changes share {@link org.tune4j.core.model.family.LlamaLike} and say what they change.
+ * The supported model families, one file each: how its {@code config.json} is read, its layers in
+ * the order in which data flows, and the names of its tensors. Variations of Llama share {@link
+ * org.tune4j.core.model.family.LlamaLike} and override what differs.
  */
 package org.tune4j.core.model.family;

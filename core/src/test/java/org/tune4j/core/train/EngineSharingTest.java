@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.tune4j.core.engine.Engine;
 
 /** How time is divided, by a clock of the test's. */
-class TurnsTest {
+class EngineSharingTest {
   private static final long MILLISECOND = 1_000_000;
 
   private final ReentrantLock lock = new ReentrantLock(true);
@@ -44,8 +44,8 @@ class TurnsTest {
     return null;
   }
 
-  private Turns turns(double share) {
-    return new Turns(engine, share, () -> {}, () -> now);
+  private EngineSharing turns(double share) {
+    return new EngineSharing(engine, share, () -> {}, () -> now);
   }
 
   @BeforeEach
@@ -83,7 +83,7 @@ class TurnsTest {
   }
 
   /** Runs operations of a time each, with a pause after each; returns the time in operations. */
-  private long run(Turns turns, int operations, long takes) {
+  private long run(EngineSharing turns, int operations, long takes) {
     for (int i = 0; i < operations; i++) {
       now += takes;
       turns.pause();
@@ -121,7 +121,7 @@ class TurnsTest {
 
   @Test
   void whoComesAfterLongHasABurstAndNoMore() {
-    Turns half = turns(0.5);
+    EngineSharing half = turns(0.5);
     run(half, 100_000, MILLISECOND); // nobody asks for any of it
     somebodyWaits();
     turnTakes = 10 * MILLISECOND;
@@ -132,7 +132,7 @@ class TurnsTest {
   @Test
   void aLongTurnIsWorkedOffForAWhileOnly() {
     somebodyWaits();
-    Turns half = turns(0.5);
+    EngineSharing half = turns(0.5);
     turnTakes = 60_000 * MILLISECOND; // an evaluation
     run(half, 1, MILLISECOND);
     assertThat(turns).isEqualTo(1);
@@ -145,7 +145,7 @@ class TurnsTest {
 
   @Test
   void timeBetweenStepsCountsToo() {
-    Turns half = turns(0.5);
+    EngineSharing half = turns(0.5);
     now += 5 * MILLISECOND;
     half.begin(); // takes no time here
     lock.unlock();
@@ -157,7 +157,7 @@ class TurnsTest {
 
   @Property(tries = 30)
   void sharesOutsideOfTheRangeAreRefused(@ForAll @DoubleRange(min = 0, max = 0.99) double share) {
-    assertThat(Turns.check(share)).isEqualTo(share);
+    assertThat(EngineSharing.check(share)).isEqualTo(share);
     for (double wrong : new double[] {1 + share, -0.01 - share, Double.NaN}) {
       assertThatThrownBy(() -> turns(wrong))
           .isInstanceOf(IllegalArgumentException.class)

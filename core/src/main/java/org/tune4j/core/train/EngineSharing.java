@@ -7,21 +7,20 @@ import java.util.function.Supplier;
 import org.tune4j.core.engine.Engine;
 
 /**
- * How a training shares an engine with others, who generate or score on it meanwhile.
+ * Shares an engine between training and other users, who generate or score at the same time.
  *
- * <p>Between its operations the training looks whether others wait. For each second that it runs it
- * owes them {@code share / (1 - share)} seconds, and lets those that wait have a turn each (a
- * token, a pass of scores) while it owes anything. What nobody asked for is not saved up beyond a
- * moment, and what a long turn took is worked off for a while only, so that what others did long
- * ago does not matter. Between steps everybody who waits has a turn in any case, as the lock is
- * fair.
+ * <p>For each second of training, others are owed {@code share / (1 - share)} seconds. Between
+ * operations, training lets waiting threads run a step each (a token, a scoring pass) as long as it
+ * owes them time. Unused time is accumulated only up to a small bound, and so is the time by which
+ * others are ahead after a long step, so that old debts do not matter. Between training steps every
+ * waiting thread gets a turn in any case, as the lock is fair.
  */
-final class Turns {
-  /** Seconds that are saved up for those who come: a burst of a few tokens. */
-  private static final double MOST_OWED = 0.02;
+final class EngineSharing {
+  /** Most seconds owed to others: a burst of a few tokens. */
+  private static final double MAX_OWED = 0.02;
 
-  /** Seconds that the training catches up with after a long turn. */
-  private static final double MOST_ADVANCED = 0.25;
+  /** Most seconds by which others are ahead after a long step. */
+  private static final double MAX_ADVANCED = 0.25;
 
   private final Engine engine;
   private final double owedPerSecond;
@@ -31,16 +30,16 @@ final class Turns {
   private double owed;
 
   /**
-   * Makes them.
+   * Starts measuring time.
    *
-   * @param share of the time that others may have while they wait for it, in [0, 1)
-   * @param afterwards run when others had a turn, under the lock: throws what ends the step
+   * @param share of the time for others while they are waiting, in [0, 1)
+   * @param afterwards run under the lock after others ran; throws to abort the step
    */
-  Turns(Engine engine, double share, Runnable afterwards) {
+  EngineSharing(Engine engine, double share, Runnable afterwards) {
     this(engine, share, afterwards, System::nanoTime);
   }
 
-  Turns(Engine engine, double share, Runnable afterwards, LongSupplier clock) {
+  EngineSharing(Engine engine, double share, Runnable afterwards, LongSupplier clock) {
     this.engine = engine;
     this.owedPerSecond = share / (1 - check(share));
     this.afterwards = afterwards;
@@ -48,16 +47,16 @@ final class Turns {
     since = clock.getAsLong();
   }
 
-  /** Returns a share that is one. */
+  /** Returns the share after checking its range. */
   static double check(double share) {
     checkArgument(
         share >= 0 && share < 1, "the share of others is %s; it must be in [0, 1)", share);
     return share;
   }
 
-  /** Takes the engine's lock for a step. */
+  /** Acquires the engine's lock for a step. */
   void begin() {
-    run();
+    trainingRan();
     engine.lock().lock();
     othersRan();
   }
@@ -76,9 +75,9 @@ final class Turns {
     }
   }
 
-  /** Lets others have turns, while some wait and it is time. */
+  /** Lets waiting threads run while they are owed time. */
   void pause() {
-    run();
+    trainingRan();
     while (owed > 0 && engine.lock().hasQueuedThreads()) {
       engine.giveWay();
       othersRan();
@@ -86,12 +85,12 @@ final class Turns {
     }
   }
 
-  private void run() {
-    owed = Math.min(MOST_OWED, owed + owedPerSecond * elapsed());
+  private void trainingRan() {
+    owed = Math.min(MAX_OWED, owed + owedPerSecond * elapsed());
   }
 
   private void othersRan() {
-    owed = Math.max(-MOST_ADVANCED, owed - elapsed());
+    owed = Math.max(-MAX_ADVANCED, owed - elapsed());
   }
 
   private double elapsed() {

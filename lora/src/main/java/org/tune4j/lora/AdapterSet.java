@@ -22,20 +22,21 @@ import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.model.LanguageModel;
 
 /**
- * Several adapters on one loaded base model, by name, chosen per call: what serves many tasks from
- * one copy of the weights.
+ * Several named adapters on one loaded base model, chosen per call: serves many tasks from one copy
+ * of the weights.
  *
  * <p><b>Threads.</b> Any thread may call any method. Calls that use adapters ({@link #with} and
- * what is built on it) run at the same time, with the same or with different adapters: they advance
- * in turns, as the engine runs one step at a time, a step of generation being a token. Adding an
- * adapter waits for no call. What takes something away from under running calls, {@link #remove},
- * {@link #merge}, {@link #unmerge} and {@link #close}, waits until none is running and holds up new
- * ones meanwhile; called from inside a call it would wait for itself and is refused.
+ * everything built on it) may run concurrently, with the same or different adapters: they advance
+ * in turns, as the engine runs one step at a time, and a step of generation is a token. Adding an
+ * adapter does not wait for calls. {@link #remove}, {@link #merge}, {@link #unmerge} and {@link
+ * #close} would affect running calls: they wait until none is running and block new ones meanwhile.
+ * From inside a call they would wait for themselves, so they are refused there.
  *
- * <p>This holds for what goes through one set. Training an adapter of the set, or merging into the
- * model beside it, is the caller's to keep apart from running calls.
+ * <p>This applies to calls through the same set. The caller must not train an adapter of the set,
+ * or merge into the model directly, during such calls.
  *
- * <p>The set owns its adapters: removing or closing frees them. The model is the caller's.
+ * <p>The set owns its adapters, and frees them when they are removed or the set is closed. The
+ * model belongs to the caller.
  */
 public final class AdapterSet implements AutoCloseable {
   private final LanguageModel model;
@@ -44,12 +45,12 @@ public final class AdapterSet implements AutoCloseable {
   private List<String> merged = List.of(); // guarded by use
   private boolean closed; // guarded by use
 
-  /** Makes an empty set. */
+  /** Creates an empty set. */
   public AdapterSet(LanguageModel model) {
     this.model = model;
   }
 
-  /** Returns the model that its adapters work on; the set does not close it. */
+  /** Returns the model of all adapters; the set does not close it. */
   public LanguageModel model() {
     return model;
   }
@@ -65,7 +66,7 @@ public final class AdapterSet implements AutoCloseable {
    * Loads an adapter in PEFT's format.
    *
    * @throws IllegalArgumentException if the name is taken
-   * @throws IOException as {@link PeftFormat#load}; the set is then as before
+   * @throws IOException as in {@link PeftFormat#load}; the set is unchanged then
    */
   public LoraAdapter load(String name, Path directory) throws IOException {
     checkFree(name);
@@ -80,14 +81,14 @@ public final class AdapterSet implements AutoCloseable {
   }
 
   /**
-   * Adds an adapter under its own name; the set owns it from then on.
+   * Adds an adapter under its name and takes ownership of it.
    *
-   * @throws IllegalArgumentException if the name is taken, or it belongs to another model
+   * @throws IllegalArgumentException if the name is taken, or the adapter belongs to another model
    */
   public void add(Adapter adapter) {
     checkArgument(
         adapter.model() == model,
-        "adapter '%s' belongs to %s, the set is of %s",
+        "adapter '%s' belongs to %s, but this set to %s",
         adapter.name(),
         adapter.model().name(),
         model.name());
@@ -105,15 +106,17 @@ public final class AdapterSet implements AutoCloseable {
   private void checkFree(String name) {
     synchronized (adapters) {
       checkArgument(
-          !adapters.containsKey(name), "an adapter is named '%s' already: remove it first", name);
+          !adapters.containsKey(name),
+          "an adapter named '%s' already exists: remove it first",
+          name);
     }
   }
 
   /**
-   * Returns an adapter. It must not be used once it is removed; {@link #with} keeps it until the
-   * work is done.
+   * Returns an adapter. It must not be used after it is removed; {@link #with} prevents its removal
+   * until the work is done.
    *
-   * @throws IllegalArgumentException if there is none of that name
+   * @throws IllegalArgumentException if there is no such adapter
    */
   public Adapter get(String name) {
     synchronized (adapters) {
@@ -125,7 +128,7 @@ public final class AdapterSet implements AutoCloseable {
   }
 
   /**
-   * Makes one adapter of several and adds it.
+   * Combines several adapters into one and adds it.
    *
    * @param weights by name, in the order in which they are combined
    * @throws IllegalArgumentException if the name is taken, or the adapters cannot be combined; the
@@ -140,7 +143,7 @@ public final class AdapterSet implements AutoCloseable {
           for (Adapter a : found) {
             checkArgument(
                 a instanceof LoraAdapter,
-                "'%s' is a %s; only LoRA adapters are combined",
+                "'%s' is a %s; only LoRA adapters can be combined",
                 a.name(),
                 a.getClass().getSimpleName());
             parts.add((LoraAdapter) a);
@@ -160,11 +163,11 @@ public final class AdapterSet implements AutoCloseable {
   // ---- use
 
   /**
-   * Runs work with adapters that stay until it is done: scoring, evaluation, or what else takes a
-   * list of adapters.
+   * Runs work with adapters that are not removed until it is done: scoring, evaluation, or anything
+   * else that uses a list of adapters.
    *
    * @param names in the order in which they are applied; none for the base model
-   * @throws IllegalArgumentException if there is none of a name
+   * @throws IllegalArgumentException if there is no adapter of a name
    */
   public <T> T with(List<String> names, Function<? super List<Adapter>, T> work) {
     return holding(use.readLock(), () -> work.apply(names.stream().map(this::get).toList()));
@@ -179,18 +182,18 @@ public final class AdapterSet implements AutoCloseable {
     return with(List.of(names), found -> model.generate(prompt, generation, found));
   }
 
-  /** Continues many texts side by side. */
+  /** Continues several texts in parallel. */
   public List<Generation> generateAll(
       List<String> prompts, GenerationConfig generation, String... names) {
     return with(List.of(names), found -> model.generateAll(prompts, generation, found));
   }
 
-  // ---- what running calls must not see
+  // ---- exclusive operations
 
   /**
    * Removes and frees an adapter, once no call is running.
    *
-   * @throws IllegalArgumentException if there is none of that name
+   * @throws IllegalArgumentException if there is no such adapter
    * @throws IllegalStateException if it is merged, or if called from inside a call
    */
   public void remove(String name) {
@@ -208,7 +211,7 @@ public final class AdapterSet implements AutoCloseable {
 
   /**
    * Merges adapters into the model, in order, once no call is running: calls without adapters then
-   * run the merged model, the others apply their adapters on top of it.
+   * use the merged model, and others apply their adapters on top of it.
    *
    * @throws IllegalStateException if adapters are merged already, or if called from inside a call
    */
@@ -220,7 +223,7 @@ public final class AdapterSet implements AutoCloseable {
           try {
             Merging.merge(found);
           } catch (RuntimeException e) {
-            Merging.unmerge(model); // of an adapter before the one that cannot be merged
+            Merging.unmerge(model); // adapters that were merged before one that cannot be
             throw e;
           }
           merged = List.of(names);
@@ -228,7 +231,7 @@ public final class AdapterSet implements AutoCloseable {
         });
   }
 
-  /** Undoes every merge, bit for bit, once no call is running. */
+  /** Undoes all merges exactly, once no call is running. */
   public void unmerge() {
     exclusively(
         () -> {
@@ -241,7 +244,7 @@ public final class AdapterSet implements AutoCloseable {
   private <T> T exclusively(Supplier<T> work) {
     checkState(
         use.getReadHoldCount() == 0,
-        "called from inside a call that uses adapters, for whose end it would wait");
+        "called from inside a call that uses adapters, whose end it would wait for");
     return holding(use.writeLock(), work);
   }
 
@@ -255,12 +258,12 @@ public final class AdapterSet implements AutoCloseable {
     }
   }
 
-  /** Frees all adapters, once no call is running; what is merged stays merged. */
+  /** Frees all adapters, once no call is running; merged weights stay merged. */
   @Override
   public void close() {
     checkState(
         use.getReadHoldCount() == 0,
-        "called from inside a call that uses adapters, for whose end it would wait");
+        "called from inside a call that uses adapters, whose end it would wait for");
     use.writeLock().lock();
     try {
       closed = true;

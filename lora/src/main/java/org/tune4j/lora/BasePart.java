@@ -11,9 +11,9 @@ import org.slf4j.LoggerFactory;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * Initial values that are found in base weights. PiSSA and OLoRA move a part of the weight into the
- * adapter, {@code s B A}, which is taken from the weight and learned on. The weight itself is
- * others' too and stays as it is: the adapter subtracts the part, which is the same.
+ * Initial values computed from base weights. PiSSA and OLoRA move a part {@code s B A} of the
+ * weight into the adapter, which is trained from there. As the weight is shared, it is not
+ * modified; the adapter subtracts the part instead, which is equivalent.
  *
  * <ul>
  *   <li>PiSSA (Meng et al. 2024, "PiSSA", section 3): the {@code r} largest singular values, half
@@ -25,40 +25,43 @@ import org.tune4j.core.engine.MatrixSource;
 final class BasePart {
   private static final Logger LOG = LoggerFactory.getLogger(BasePart.class);
 
-  /** By weight, as the decomposition takes seconds: several adapters begin from one model. */
-  private static final ConcurrentMap<MatrixSource, Principal> KNOWN =
+  /**
+   * Cached by weight, as a decomposition takes seconds and several adapters may start from one
+   * model.
+   */
+  private static final ConcurrentMap<MatrixSource, Principal> CACHE =
       new MapMaker().weakKeys().makeMap();
 
   /**
-   * Largest singular values.
+   * The largest singular values and their vectors.
    *
    * @param values descending, {@code [r]}
-   * @param left their left vectors, {@code [r, out]}
-   * @param right their right vectors times their values, {@code [r, in]}
+   * @param left left vectors, {@code [r, out]}
+   * @param right right vectors times their values, {@code [r, in]}
    */
   private record Principal(double[] values, double[] left, double[] right) {}
 
   private BasePart() {}
 
   /**
-   * Returns PiSSA's part.
+   * Returns PiSSA's initial values.
    *
    * @param weight {@code [out, in]}
    * @param rank at most {@code min(out, in)}
    * @param scale {@code s}, positive
    */
   static Factors pissa(MatrixSource weight, int rank, double scale) {
-    Principal p = KNOWN.get(weight);
+    Principal p = CACHE.get(weight);
     if (p == null || p.values.length < rank) {
       p = principal(weight, rank);
-      KNOWN.put(weight, p);
+      CACHE.put(weight, p);
     }
     int out = weight.rows();
     int in = weight.cols();
     float[] a = new float[rank * in];
     float[] b = new float[out * rank];
     for (int k = 0; k < rank; k++) {
-      double root = Math.sqrt(p.values[k] / scale); // in A and in B
+      double root = Math.sqrt(p.values[k] / scale); // both in A and in B
       for (int c = 0; c < in && root > 0; c++) {
         a[k * in + c] = (float) (p.right[k * in + c] / (root * scale));
       }
@@ -70,13 +73,13 @@ final class BasePart {
   }
 
   /**
-   * Returns the largest singular values of a matrix with their vectors: B is the left ones times
-   * their values, A the right ones, as PEFT divides them.
+   * Returns the best approximation of a matrix of a given rank: B is the left singular vectors
+   * times their values, A the right ones, as in PEFT.
    *
    * @param matrix {@code [out, in]}
    * @param rank at most {@code min(out, in)}
    */
-  static Factors largest(MatrixSource matrix, int rank) {
+  static Factors truncated(MatrixSource matrix, int rank) {
     Principal p = principal(matrix, rank);
     int out = matrix.rows();
     int in = matrix.cols();
@@ -95,8 +98,8 @@ final class BasePart {
 
   /**
    * Decomposes by the eigenvectors of {@code W W'}, or of {@code W' W} if that is smaller, in
-   * double precision: the product of a left vector with its right one times value, {@code u (u'
-   * W)}, is exact in the value whatever the precision of that.
+   * double precision. The product {@code u (u' W)} of a left vector and its scaled right one does
+   * not depend on the precision of the eigenvalue.
    */
   private static Principal principal(MatrixSource weight, int rank) {
     int out = weight.rows();
@@ -131,7 +134,8 @@ final class BasePart {
   }
 
   /**
-   * Returns MiCA's values: B is left singular vectors of smallest singular values, A zero.
+   * Returns MiCA's initial values: B is the left singular vectors of the smallest singular values,
+   * A zero.
    *
    * @param weight {@code [out, in]}
    * @param table whether it is {@code [in, out]} instead
@@ -169,7 +173,7 @@ final class BasePart {
   }
 
   /**
-   * Returns OLoRA's part, by Householder reflections of the first columns as LAPACK makes them.
+   * Returns OLoRA's initial values, by Householder reflections of the first columns, as in LAPACK.
    *
    * @param weight {@code [out, in]}
    * @param rank at most {@code min(out, in)}

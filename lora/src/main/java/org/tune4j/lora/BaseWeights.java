@@ -9,9 +9,9 @@ import org.tune4j.core.io.Safetensors;
 import org.tune4j.core.model.Projection;
 
 /**
- * Weights of the base model in an adapter file. PEFT writes those of embeddings and heads that are
- * targeted, in case their vocabulary was resized, and puts them into the base model when it loads
- * them. Here the base model is others' too: they must be its own.
+ * Checks base-model weights in an adapter file. PEFT stores those of targeted embeddings and heads,
+ * in case their vocabulary was resized, and copies them into the base model when loading. Here the
+ * base model is shared, so they must equal its own.
  */
 final class BaseWeights {
   private static final int BLOCK = 1 << 20; // elements
@@ -21,7 +21,7 @@ final class BaseWeights {
   /**
    * Compares a stored weight with the base model's.
    *
-   * @throws MalformedFileException if it is another
+   * @throws MalformedFileException if they differ
    */
   static void compare(Projection base, Safetensors weights, String key) throws IOException {
     MatrixSource own = base.source();
@@ -37,7 +37,7 @@ final class BaseWeights {
           (base.fanInFanOut() ? transposed : expected)
               + ", the shape of this base model's "
               + base.name()
-              + ": the adapter was made for another, or for this one with its vocabulary resized");
+              + ": the adapter is for another one, or for this one with its vocabulary resized");
     }
     double rounding =
         switch (entry.type()) {
@@ -54,8 +54,8 @@ final class BaseWeights {
       throw new MalformedFileException(
           weights.file(),
           "tensor '" + key + "'",
-          "a base weight that is not this base model's",
-          "the weight of " + base.name() + ": the adapter brings a changed base model along");
+          "a base weight that differs from this base model's",
+          "the weight of " + base.name() + ": the adapter comes with a changed base model");
     }
   }
 

@@ -19,54 +19,53 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
 
 /**
- * Makes one adapter of several, without training and without their data: to serve several tasks at
- * once, or to add and subtract what was learned. The methods are those of PEFT's {@code
- * add_weighted_adapter}, with its meanings: a weight {@code w} counts times the adapter's scale.
+ * Combines several adapters into one, without training or data: to serve several tasks at once, or
+ * to add and subtract what was learned. The methods are those of PEFT's {@code
+ * add_weighted_adapter} with the same semantics: a weight {@code w} is multiplied by the adapter's
+ * scale.
  *
- * <p>What the papers merge are updates of weights, {@code scale B A}. These methods do that:
+ * <p>The papers combine updates of weights, {@code scale B A}, as these methods do:
  *
  * <ul>
  *   <li>{@link #concatenation}: exactly the weighted sum of the updates; the rank is the sum of the
  *       ranks. The safe choice.
- *   <li>{@link #svd}: the same, of which the largest singular values are kept, so that the rank
- *       stays small.
- *   <li>{@link #tiesSvd} (Yadav et al. 2023, "TIES-Merging", arXiv 2306.01708, section 3): of each
- *       update only the fraction {@code density} of largest magnitude is kept, a sign is elected
- *       for each element, and the values of that sign are averaged; of that the largest singular
- *       values. For adapters that interfere.
+ *   <li>{@link #svd}: the same, truncated to the largest singular values, so that the rank stays
+ *       small.
+ *   <li>{@link #tiesSvd} (Yadav et al. 2023, "TIES-Merging", arXiv 2306.01708, section 3): only the
+ *       fraction {@code density} of largest magnitude is kept of each update, a sign is elected for
+ *       each element, and the values of that sign are averaged; the result is truncated like SVD.
+ *       For adapters that interfere.
  *   <li>{@link #dareLinearSvd}, {@link #dareTiesSvd} (Yu et al. 2024, "Language Models are Super
  *       Mario", arXiv 2311.03099, section 3): elements are dropped at random with probability
- *       {@code 1 - density} and the others divided by {@code density}; then they are added up, or
- *       averaged with TIES's election; of that the largest singular values.
+ *       {@code 1 - density} and the others divided by {@code density}; then they are added, or
+ *       averaged with TIES's election; the result is truncated like SVD.
  * </ul>
  *
- * <p>PEFT's variants without decomposition do the like to the A's and to the B's apart, with {@code
- * sign(w) sqrt(|w|)} on A and {@code sqrt(|w|)} on B. They are fast, keep the rank, and are for
- * adapters of equal rank. Products of one adapter's B with another's A enter too, which nothing
- * learned, and {@code B A} is what it is by any rotation between B and A, of which signs and
- * magnitudes of single elements know nothing: {@link #linear}, {@link #ties}, {@link #dareLinear},
- * {@link #dareTies}.
+ * <p>PEFT's variants without decomposition, {@link #linear}, {@link #ties}, {@link #dareLinear} and
+ * {@link #dareTies}, do the same to the A's and the B's separately, with {@code sign(w) sqrt(|w|)}
+ * on A and {@code sqrt(|w|)} on B. They are fast and keep the rank, but need adapters of equal
+ * rank. They are less principled: the result includes products of one adapter's B with another's A,
+ * and {@code B A} does not determine B and A, so that signs and magnitudes of their elements mean
+ * little.
  *
- * <p>PEFT counts an adapter's scale twice where it decomposes (in the update and in its weight);
- * here it counts once. Weights times scale give PEFT's result.
+ * <p>PEFT applies an adapter's scale twice where it decomposes (in the update and in the weight);
+ * here it is applied once. Multiply the weights by the scale for PEFT's result.
  *
- * <p>Methods on updates hold those of all adapters in one module at a time, in the heap, and
- * decompose their sum: a fraction of a second for a matrix of some hundred features, seconds for
- * some thousands.
+ * <p>Methods on updates hold the updates of all adapters in one module at a time, in the heap, and
+ * decompose their sum: a fraction of a second for a matrix with hundreds of features, seconds for
+ * thousands.
  *
  * <p>The result has scale 1 everywhere, no rank-stabilised scaling, and targets every module that
- * one of the adapters targets; a module that some of them lack is combined from the others. DoRA
+ * any of the adapters targets; a module that some of them lack is combined from the others. DoRA
  * adapters cannot be combined: their magnitudes do not add up.
  *
- * <p>One file, though long: half of it is what the methods mean, and each of them is a few of the
- * same steps, which are here once.
+ * <p>The file is long because half of it documents the methods, which share the same few steps.
  *
- * @param method how
- * @param density fraction of the elements that is kept; 1 where the method prunes nothing
+ * @param density fraction of the elements that is kept; 1 if the method prunes nothing
  * @param majority how TIES elects a sign
- * @param seed of what DARE drops
- * @param rank of the result where singular values are kept, at most the matrix's; 0 for the largest
- *     rank of the adapters, in each module
+ * @param seed of DARE's random choices
+ * @param rank rank of the result for methods that decompose, limited by the matrix; 0 for the
+ *     largest rank of the adapters in each module
  */
 public record Combination(Method method, double density, Majority majority, long seed, int rank)
     implements AdapterCombination {
@@ -91,7 +90,7 @@ public record Combination(Method method, double density, Majority majority, long
     /** {@link Combination#dareTiesSvd}. */
     DARE_TIES_SVD;
 
-    /** Returns whether signs are elected, and what has them averaged rather than added up. */
+    /** Returns whether signs are elected and values averaged rather than added. */
     public boolean elects() {
       return this == TIES || this == DARE_TIES || this == TIES_SVD || this == DARE_TIES_SVD;
     }
@@ -107,7 +106,7 @@ public record Combination(Method method, double density, Majority majority, long
       return this == SVD || this == TIES_SVD || this == DARE_LINEAR_SVD || this == DARE_TIES_SVD;
     }
 
-    /** Returns PEFT's name. */
+    /** Returns PEFT's name, such as {@code dare_ties_svd}. */
     @Override
     public String toString() {
       return name().toLowerCase(Locale.ROOT);
@@ -135,15 +134,15 @@ public record Combination(Method method, double density, Majority majority, long
         rank,
         method,
         method.decomposes()
-            ? "positive, or 0 for that of the adapters"
-            : "0: it follows from theirs");
+            ? "positive, or 0 for the adapters' rank"
+            : "0, as it follows from the adapters");
   }
 
   private static Combination of(Method method, double density, long seed) {
     return new Combination(method, density, Majority.TOTAL, seed, 0);
   }
 
-  /** Returns weighted addition of the A's and of the B's. */
+  /** Returns weighted addition of the A's and the B's. */
   public static Combination linear() {
     return of(Method.LINEAR, 1, 0);
   }
@@ -176,7 +175,7 @@ public record Combination(Method method, double density, Majority majority, long
     return of(Method.DARE_TIES, density, seed);
   }
 
-  /** Returns the weighted sum of the updates, of which the largest singular values are kept. */
+  /** Returns the weighted sum of the updates, truncated to its largest singular values. */
   public static Combination svd() {
     return of(Method.SVD, 1, 0);
   }
@@ -204,12 +203,12 @@ public record Combination(Method method, double density, Majority majority, long
     return of(Method.DARE_TIES_SVD, density, seed);
   }
 
-  /** Returns the same with another election. */
+  /** Returns a copy with another way of electing signs. */
   public Combination electing(Majority value) {
     return new Combination(method, density, value, seed, rank);
   }
 
-  /** Returns the same with a result of this rank; for methods that keep singular values. */
+  /** Returns a copy with a result of this rank; for methods that decompose. */
   public Combination rank(int value) {
     return new Combination(method, density, majority, seed, value);
   }
@@ -225,7 +224,7 @@ public record Combination(Method method, double density, Majority majority, long
         config.variant());
     checkArgument(
         config.modulesToSave().isEmpty(),
-        "modules_to_save is %s: what is trained whole does not add up, and cannot be combined",
+        "modules_to_save is %s: fully trained modules cannot be combined",
         config.modulesToSave());
   }
 
@@ -233,22 +232,22 @@ public record Combination(Method method, double density, Majority majority, long
   public LoraAdapter combine(String name, List<? extends Adapter> adapters, double... weights) {
     List<LoraAdapter> own = new ArrayList<>();
     for (Adapter a : adapters) {
-      checkArgument(a instanceof LoraAdapter, "'%s' is no LoRA adapter", a.name());
+      checkArgument(a instanceof LoraAdapter, "'%s' is not a LoRA adapter", a.name());
       own.add((LoraAdapter) a);
     }
     return apply(name, own, weights);
   }
 
   /**
-   * Returns the combined adapter, frozen; the given ones are not changed. One adapter alone is only
+   * Returns the combined adapter, frozen; the given ones are not changed. A single adapter is only
    * scaled, whatever the method.
    *
    * @param weights one for each adapter; may be negative
-   * @throws IllegalArgumentException if the adapters cannot be combined so; the message names what
-   *     differs
+   * @throws IllegalArgumentException if the adapters cannot be combined in this way; the message
+   *     names what differs
    */
   public LoraAdapter apply(String name, List<LoraAdapter> adapters, double... weights) {
-    checkArgument(!adapters.isEmpty(), "there is no adapter to combine");
+    checkArgument(!adapters.isEmpty(), "there are no adapters to combine");
     checkArgument(
         adapters.size() == weights.length,
         "%s weights for %s adapters",
@@ -275,7 +274,7 @@ public record Combination(Method method, double density, Majority majority, long
           a.config().variant());
       checkArgument(
           a.saved().isEmpty(),
-          "'%s' has %s of its own, which does not add up: merge it instead",
+          "'%s' has its own fully trained %s, which cannot be added up: merge it instead",
           a.name(),
           a.saved());
     }
@@ -285,7 +284,10 @@ public record Combination(Method method, double density, Majority majority, long
     return new Run(this, adapters, weights).result(name, model);
   }
 
-  /** One module of one adapter: {@code w s B A}, with {@code a} [r, in] and b [out, r]. */
+  /**
+   * One module of one adapter: {@code w s B A}, with {@code a} {@code [r, in]} and {@code b} {@code
+   * [out, r]}.
+   */
   private record Scaled(int rank, double weight, double scale, float[] a, float[] b) {
     double factor() {
       return weight * scale;
@@ -308,8 +310,8 @@ public record Combination(Method method, double density, Majority majority, long
     }
   }
 
-  /** A combination at work. */
-  private record Run(Combination how, List<LoraAdapter> adapters, double[] weights) {
+  /** A combination of given adapters. */
+  private record Run(Combination combination, List<LoraAdapter> adapters, double[] weights) {
     LoraAdapter result(String name, LanguageModel model) {
       TreeSet<String> targets = new TreeSet<>();
       adapters.forEach(a -> targets.addAll(a.targets().keySet()));
@@ -331,39 +333,39 @@ public record Combination(Method method, double density, Majority majority, long
               .rankPattern(otherRanks)
               .alphaPattern(otherAlphas)
               .build();
-      SplittableRandom random = new SplittableRandom(how.seed);
-      Map<Target, Factors> combined = new LinkedHashMap<>(); // takes long: while others may run
+      SplittableRandom random = new SplittableRandom(combination.seed);
+      Map<Target, Factors> combined = new LinkedHashMap<>(); // slow, so without the engine's lock
       for (Target t : ModelTargets.of(config, model).targets()) {
         combined.put(t, combined(parts(t.name()), t, random));
       }
       model.engine().lock().lock();
       try {
-        LoraAdapter made = LoraAdapter.zeros(model, config, name);
+        LoraAdapter result = LoraAdapter.zeros(model, config, name);
         combined.forEach(
             (t, f) -> {
-              made.weight(PlainLora.aName(t)).set(f.a());
-              made.weight(PlainLora.bName(t)).set(f.b());
+              result.weight(PlainLora.aName(t)).set(f.a());
+              result.weight(PlainLora.bName(t)).set(f.b());
             });
-        made.changed();
-        made.setTrainable(false);
-        return made;
+        result.changed();
+        result.setTrainable(false);
+        return result;
       } finally {
         model.engine().lock().unlock();
       }
     }
 
     private Factors combined(List<Scaled> parts, Target t, SplittableRandom random) {
-      if (how.method == Method.CAT) {
+      if (combination.method == Method.CAT) {
         return new Factors(
             t.rank(),
             stackedA(parts, t.projection().in()),
             stackedB(parts, t.rank(), t.projection().out()));
       }
-      if (how.method.decomposes()) {
+      if (combination.method.decomposes()) {
         float[][] updates = parts.stream().map(Scaled::update).toArray(float[][]::new);
         double[] factors = parts.stream().mapToDouble(Scaled::weight).toArray();
-        float[] sum = how.combined(updates, factors, random);
-        return BasePart.largest(
+        float[] sum = combination.combined(updates, factors, random);
+        return BasePart.truncated(
             MatrixSource.of(t.projection().out(), t.projection().in(), sum), t.rank());
       }
       return new Factors(t.rank(), factor(parts, true, random), factor(parts, false, random));
@@ -382,23 +384,26 @@ public record Combination(Method method, double density, Majority majority, long
         int rank = a.storedRank(t);
         int firstRank = first == null ? rank : first.storedRank(first.targets().get(module));
         checkArgument(
-            how.method == Method.CAT || how.method.decomposes() || rank == firstRank,
-            "%s has rank %s in '%s' and %s in '%s': %s combines equal ranks; concatenation and what decomposes combine others",
+            combination.method == Method.CAT
+                || combination.method.decomposes()
+                || rank == firstRank,
+            "%s has rank %s in '%s' and %s in '%s': %s combines equal ranks only; concatenation and methods that decompose combine others",
             module,
             firstRank,
             first == null ? a.name() : first.name(),
             rank,
             a.name(),
-            how.method);
+            combination.method);
         first = first == null ? a : first;
         matrix = t.projection();
         sum += rank;
         largest = Math.max(largest, rank);
       }
-      if (how.method.decomposes()) {
-        return Math.min(how.rank > 0 ? how.rank : largest, Math.min(matrix.in(), matrix.out()));
+      if (combination.method.decomposes()) {
+        return Math.min(
+            combination.rank > 0 ? combination.rank : largest, Math.min(matrix.in(), matrix.out()));
       }
-      return how.method == Method.CAT ? sum : first.storedRank(first.targets().get(module));
+      return combination.method == Method.CAT ? sum : first.storedRank(first.targets().get(module));
     }
 
     private List<Scaled> parts(String module) {
@@ -423,7 +428,7 @@ public record Combination(Method method, double density, Majority majority, long
         factors[i] = isA && p.factor() < 0 ? -root : root;
         tensors[i] = isA ? p.a : p.b;
       }
-      return how.combined(tensors, factors, random);
+      return combination.combined(tensors, factors, random);
     }
   }
 
@@ -451,7 +456,7 @@ public record Combination(Method method, double density, Majority majority, long
     return stacked;
   }
 
-  /** Combines tensors of one size by a method other than concatenation. */
+  /** Combines tensors of the same size by a method other than concatenation. */
   float[] combined(float[][] tensors, double[] weights, SplittableRandom random) {
     float[][] pruned = new float[tensors.length][];
     for (int i = 0; i < tensors.length; i++) {
@@ -479,7 +484,7 @@ public record Combination(Method method, double density, Majority majority, long
     return result;
   }
 
-  /** Returns 1 or -1; 1 if there is no majority. */
+  /** Returns the elected sign, 1 or -1; 1 if there is no majority. */
   private double elected(float[][] tensors, int element) {
     double sum = 0;
     for (float[] t : tensors) {
@@ -488,7 +493,10 @@ public record Combination(Method method, double density, Majority majority, long
     return sum >= 0 ? 1 : -1;
   }
 
-  /** Keeps the elements of largest magnitude; of equal ones the first. */
+  /**
+   * Keeps the elements of largest magnitude and zeroes the others; of equal ones it keeps the
+   * first.
+   */
   static float[] largest(float[] values, double density) {
     int keep = (int) (density * values.length);
     if (keep == values.length) {
@@ -498,7 +506,8 @@ public record Combination(Method method, double density, Majority majority, long
     if (keep == 0) {
       return kept;
     }
-    // counts of the upper, then of the lower bits: those of magnitudes are in their order
+    // radix selection on the upper, then the lower 16 bits: bits of non-negative floats sort like
+    // the floats
     int[] counts = new int[1 << 16];
     for (float v : values) {
       counts[Float.floatToIntBits(Math.abs(v)) >>> 16]++;
@@ -519,7 +528,8 @@ public record Combination(Method method, double density, Majority majority, long
     while (counts[lower] < left) {
       left -= counts[lower--];
     }
-    float threshold = Float.intBitsToFloat(upper << 16 | lower); // of which `left` are kept
+    float threshold =
+        Float.intBitsToFloat(upper << 16 | lower); // `left` elements of this magnitude are kept
     for (int i = 0; i < values.length; i++) {
       float magnitude = Math.abs(values[i]);
       if (magnitude > threshold || (magnitude == threshold && left-- > 0)) {

@@ -14,14 +14,14 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * DoRA (Liu et al. 2024, section 4): with {@code c = m / ||W + s B A||} by output row, the norm
- * held constant in the backward pass (section 4.3), the output without bias is {@code c (W x + s B
- * A x)}; with dropout, PEFT's {@code W x + (c - 1) W d(x) + c s B A d(x)}. On top of other adapters
- * the output so far takes the place of {@code W x}, and {@code c} stays what it is, of the base's
- * own weights {@code W}: so PEFT applies several, and so they are merged. Where a part was taken
- * from the base weights (PiSSA, OLoRA), {@code W} is what is left of them.
+ * DoRA (Liu et al. 2024, section 4): with {@code c = m / ||W + s B A||} for each output row, and
+ * the norm treated as a constant in the backward pass (section 4.3), the output without bias is
+ * {@code c (W x + s B A x)}; with dropout, as in PEFT, {@code W x + (c - 1) W d(x) + c s B A d(x)}.
+ * On top of other adapters, the output so far replaces {@code W x}, but {@code c} is still computed
+ * from the base's own weights {@code W}: this is how PEFT applies several, and how they are merged.
+ * If a part was moved out of the base weights (PiSSA, OLoRA), {@code W} is the remainder.
  *
- * <p>On an embedding the magnitudes are of the columns of its table, {@code [entries, hidden]}, as
+ * <p>For an embedding, magnitudes belong to the columns of its table, {@code [entries, hidden]}, as
  * these are the outputs; dropout does not apply.
  */
 public final class Dora extends PlainLora {
@@ -46,7 +46,7 @@ public final class Dora extends PlainLora {
   }
 
   @Override
-  List<Declared> beside(Target t) {
+  List<Declared> additional(Target t) {
     return List.of(Declared.of(t.projection(), MAGNITUDE, -1, t.projection().out()));
   }
 
@@ -60,7 +60,7 @@ public final class Dora extends PlainLora {
   /** DoRA on the projections of one group. */
   private static final class OnGroup extends GroupLora {
     private final ImmutableList<Magnitudes> magnitudes; // by module
-    private final double[][] squaredNorms; // of W's rows, by module; made when first needed
+    private final double[][] squaredNorms; // of W's rows, by module; computed on first use
 
     OnGroup(LoraAdapter adapter, ProjectionGroup group, List<Target> targets) {
       super(adapter, group, targets);
@@ -87,8 +87,8 @@ public final class Dora extends PlainLora {
     }
 
     @Override
-    public void initialise(Function<Target, Factors> begin) {
-      super.initialise(begin);
+    public void initialise(Function<Target, Factors> initialValues) {
+      super.initialise(initialValues);
       for (int i = 0; i < magnitudes.size(); i++) {
         magnitudes.get(i).weight.set(rowNorms(adapter().model().engine(), i));
       }
@@ -149,7 +149,7 @@ public final class Dora extends PlainLora {
       return own;
     }
 
-    /** Returns the product with the weights of which nothing is taken. */
+    /** Returns the product with the whole weights, without subtracting moved parts. */
     private Tensor wholeProduct(Engine e, int i, Tensor x) {
       Module m = modules().get(i);
       Tensor all = e.linear(x, group().weights(), null);
@@ -178,18 +178,18 @@ public final class Dora extends PlainLora {
     }
 
     @Override
-    Tensor byUpdate(Engine e, State state, int i, Tensor d) {
+    Tensor updateGradient(Engine e, State state, int i, Tensor d) {
       if (state.seed == 0) {
-        return d; // scaled already
+        return d; // already scaled
       }
       Tensor scaled = copyOf(e, d);
       e.scaleColumns(scaled, ((DoraState) state).rescaled.get(i).c());
       return scaled;
     }
 
-    /** Through {@code (c - 1) W}. */
+    /** The path through {@code (c - 1) W}. */
     @Override
-    Tensor byDropped(Engine e, State state, int i, Tensor dy) {
+    Tensor droppedInputGradient(Engine e, State state, int i, Tensor dy) {
       Module m = modules().get(i);
       Tensor all = e.allocate(dy.rows(), group().out(), e.computeType());
       e.fill(all, 0);
@@ -230,9 +230,9 @@ public final class Dora extends PlainLora {
     }
 
     /**
-     * Returns {@code ||W + s B A||} by row, of the base's own weights whatever is merged into them:
-     * from {@code ||w||^2 + 2 s b.(A w) + s^2 b' (A A') b}, where the engine holds {@code W}, so
-     * that the dense sum is not formed.
+     * Returns {@code ||W + s B A||} for each row, with the base's own weights even if others are
+     * merged into them. Computed from {@code ||w||^2 + 2 s b.(A w) + s^2 b' (A A') b} if the engine
+     * holds {@code W}, to avoid the dense sum.
      */
     private float[] rowNorms(Engine e, int i) {
       Module m = modules().get(i);
@@ -247,7 +247,7 @@ public final class Dora extends PlainLora {
       int r = f.rank();
       int in = base.cols();
       Tensor a = m.a().exact();
-      if (residual().isPresent()) { // then f has more than the adapter's own
+      if (residual().isPresent()) { // f then includes more than the adapter's own factors
         a = e.allocate(r, in, DType.F32);
         e.write(a, f.a());
       }
@@ -288,7 +288,6 @@ public final class Dora extends PlainLora {
     }
   }
 
-  /** Returns the norms of the rows. */
   private static float[] norms(MatrixSource weight) {
     float[] norms = new float[weight.rows()];
     IntStream.range(0, norms.length)
@@ -303,8 +302,8 @@ public final class Dora extends PlainLora {
   }
 
   /**
-   * A sum with its rows rescaled, {@code c (into + s B A)}, where {@code c = m / ||base + s B A||}.
-   * What it is merged into may hold other adapters; the norms are those of the base without them,
+   * A weight with rescaled rows, {@code c (into + s B A)}, where {@code c = m / ||base + s B A||}.
+   * Other adapters may be merged into {@code into}; the norms are those of the base without them,
    * as in the forward pass (PEFT since 0.21).
    *
    * @param sum {@code into + s B A}
@@ -327,7 +326,7 @@ public final class Dora extends PlainLora {
     public void read(int row, int count, float[] values) {
       sum.read(row, count, values);
       int n = cols();
-      float[] measured = values; // rows whose norms count
+      float[] measured = values; // rows to take the norms of
       if (!sum.into().equals(own.into())) {
         measured = new float[count * n];
         own.read(row, count, measured);

@@ -17,7 +17,7 @@ final class EmbeddingDora extends EmbeddingLora {
   private static final int BLOCK = 4096; // rows
 
   private final Magnitudes magnitudes;
-  private double[] squaredNorms; // of W's columns; made when first needed
+  private double[] squaredNorms; // of W's columns; computed on first use
 
   EmbeddingDora(LoraAdapter adapter, Target target) {
     super(adapter, target);
@@ -30,8 +30,8 @@ final class EmbeddingDora extends EmbeddingLora {
   }
 
   @Override
-  public void initialise(Function<Target, Factors> begin) {
-    super.initialise(begin);
+  public void initialise(Function<Target, Factors> initialValues) {
+    super.initialise(initialValues);
     magnitudes.weight.set(columnNorms(adapter().model().engine()));
   }
 
@@ -58,8 +58,8 @@ final class EmbeddingDora extends EmbeddingLora {
   }
 
   /**
-   * Returns {@code ||W + s A' B'||} by column, of the base's own table whatever is merged into it;
-   * like the norms of rows of a projection, by blocks of the table.
+   * Returns {@code ||W + s A' B'||} for each column, with the base's own table even if others are
+   * merged into it; computed like the norms of rows of a projection, in blocks of the table.
    */
   private float[] columnNorms(Engine e) {
     ProjectionGroup group = target().group();
@@ -129,7 +129,7 @@ final class EmbeddingDora extends EmbeddingLora {
     magnitudes.free();
   }
 
-  /** A sum with its columns rescaled. */
+  /** A table with rescaled columns. */
   private record RescaledColumns(MergedSource sum, float[] c) implements MatrixSource {
     @Override
     public int rows() {

@@ -17,7 +17,7 @@ import org.tune4j.core.engine.Tensor;
 class EmbeddingLora implements Part, EmbeddingAdapter {
   private final LoraAdapter adapter;
   private final Target target;
-  private final Weight a; // kept transposed: [entries, r]
+  private final Weight a; // held transposed: [entries, r]
   private final Weight b; // [hidden, r]
   private final int untrained;
 
@@ -30,8 +30,8 @@ class EmbeddingLora implements Part, EmbeddingAdapter {
   }
 
   @Override
-  public void initialise(Function<Target, Factors> begin) {
-    Factors values = begin.apply(target);
+  public void initialise(Function<Target, Factors> initialValues) {
+    Factors values = initialValues.apply(target);
     a.set(values.a());
     b.set(values.b());
   }
@@ -86,7 +86,7 @@ class EmbeddingLora implements Part, EmbeddingAdapter {
     return target;
   }
 
-  /** Returns A as it is kept, {@code [entries, r]}. */
+  /** Returns A, held transposed: {@code [entries, r]}. */
   final Weight a() {
     return a;
   }
@@ -96,7 +96,7 @@ class EmbeddingLora implements Part, EmbeddingAdapter {
     return b;
   }
 
-  /** Returns a table, {@code [entries, hidden]}, with the update added. */
+  /** Returns a table {@code [entries, hidden]} with the update added. */
   final MergedSource sum(MatrixSource table) {
     int rank = target.rank();
     Factors transposed =

@@ -10,7 +10,7 @@ import java.util.Arrays;
  * @param b {@code [out, r]}, row-major
  */
 record Factors(int rank, float[] a, float[] b) {
-  /** Returns the factors of the difference, their ranks together. */
+  /** Returns factors of the difference, of rank {@code rank + other.rank}. */
   Factors minus(Factors other) {
     int sum = rank + other.rank;
     int out = b.length / rank;

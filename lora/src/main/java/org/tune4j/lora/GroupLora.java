@@ -13,12 +13,12 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * LoRA on the projections of one group; a variant overrides what it does otherwise with a module's
- * output and its gradient.
+ * LoRA on the projections of one group; variants override how a module's output and its gradient
+ * are computed.
  *
  * <p>Without dropout all members share their input, so {@code U = x Acat'} is one product over the
  * stacked A's, and so are {@code dA = dU' x} and {@code dx += dU Acat}. With dropout every member
- * has a mask of its own, as in PEFT.
+ * has its own mask, as in PEFT.
  */
 class GroupLora implements Part, ProjectionAdapter {
   /** A module's A and B. */
@@ -32,16 +32,16 @@ class GroupLora implements Part, ProjectionAdapter {
     }
   }
 
-  /** What backward needs. */
+  /** State for the backward pass. */
   static class State {
     Tensor u; // compute type [n, rankSum]
-    long seed; // of dropout; 0: none
+    long seed; // of dropout; 0 for none
   }
 
   private final LoraAdapter adapter;
   private final ProjectionGroup group;
   private final ImmutableList<Module> modules;
-  private final Residual residual; // null: nothing is taken from the base
+  private final Residual residual; // null if nothing is moved out of the base
   private final int rankSum;
 
   GroupLora(LoraAdapter adapter, ProjectionGroup group, List<Target> targets) {
@@ -76,7 +76,7 @@ class GroupLora implements Part, ProjectionAdapter {
     return Optional.ofNullable(residual);
   }
 
-  /** Returns a member's columns. */
+  /** Returns a member's columns of a group's output. */
   final Tensor columns(Engine e, Tensor y, Module m) {
     return e.columns(y, group.column(m.target.member()), m.target.projection().out());
   }
@@ -87,7 +87,7 @@ class GroupLora implements Part, ProjectionAdapter {
     return copy;
   }
 
-  /** Returns what is kept of a forward pass. */
+  /** Creates the state of a forward pass. */
   State state() {
     return new State();
   }
@@ -96,12 +96,12 @@ class GroupLora implements Part, ProjectionAdapter {
   void prepare(Engine e) {}
 
   /**
-   * Changes a member's output.
+   * Adds the update to a member's output.
    *
-   * @param i the member's place among the targets
-   * @param u {@code A x}, compute type {@code [n, r]}; of the dropped input if there is dropout
+   * @param i index of the member among the targets
+   * @param u {@code A x}, compute type {@code [n, r]}; {@code A dropped} if there is dropout
    * @param dropped the input with dropout, or null without
-   * @param out what is there so far, {@code [n, out]}
+   * @param out the member's output so far, {@code [n, out]}; modified in place
    */
   void apply(
       Engine e, State state, int i, Tensor u, Tensor dropped, Tensor out, boolean recording) {
@@ -110,42 +110,48 @@ class GroupLora implements Part, ProjectionAdapter {
   }
 
   /**
-   * Returns the gradient by {@code s B u} of a member.
+   * Returns the gradient with respect to {@code s B u} of a member.
    *
-   * @param d the gradient by the member's output, after {@link #rescaleGradient}
+   * @param d the gradient with respect to the member's output, after {@link #rescaleGradient}
    */
-  Tensor byUpdate(Engine e, State state, int i, Tensor d) {
+  Tensor updateGradient(Engine e, State state, int i, Tensor d) {
     return d;
   }
 
-  /** Returns the gradient by the dropped input that does not pass A; null if there is none. */
-  Tensor byDropped(Engine e, State state, int i, Tensor dy) {
+  /**
+   * Returns the part of the gradient with respect to the dropped input that does not go through A;
+   * null if there is none.
+   */
+  Tensor droppedInputGradient(Engine e, State state, int i, Tensor dy) {
     return null;
   }
 
-  /** Returns a module's weight with it merged into another. */
+  /** Returns a weight with a module's update merged in. */
   MatrixSource merged(int i, MatrixSource into) {
     return sum(i, into);
   }
 
-  /** Returns a module's update added to a weight. */
+  /** Returns a weight plus a module's update. */
   final MergedSource sum(int i, MatrixSource into) {
     return new MergedSource(into, modules.get(i).scale(), update(i));
   }
 
-  /** Returns the factors of what it adds to the base's own weights. */
+  /**
+   * Returns the factors of the update to the base's own weights, including the subtraction of moved
+   * parts.
+   */
   final Factors update(int i) {
     Module m = modules.get(i);
     Factors own = new Factors(m.rank(), m.a.values(), m.b.values());
     return residual == null ? own : own.minus(residual.moved(i));
   }
 
-  // ---- as a part
+  // ---- Part
 
   @Override
-  public void initialise(Function<Target, Factors> begin) {
+  public void initialise(Function<Target, Factors> initialValues) {
     for (Module m : modules) {
-      Factors values = begin.apply(m.target);
+      Factors values = initialValues.apply(m.target);
       m.a.set(values.a());
       m.b.set(values.b());
     }
@@ -172,7 +178,7 @@ class GroupLora implements Part, ProjectionAdapter {
   }
 
   @Override
-  public ImmutableMap<String, LoraAdapter.Stored> storedOtherwise() {
+  public ImmutableMap<String, LoraAdapter.Stored> storedReplacements() {
     if (residual == null) {
       return ImmutableMap.of();
     }
@@ -194,7 +200,7 @@ class GroupLora implements Part, ProjectionAdapter {
     }
   }
 
-  // ---- as an adapter of projections
+  // ---- ProjectionAdapter
 
   @Override
   public final boolean trainable() {
@@ -254,7 +260,7 @@ class GroupLora implements Part, ProjectionAdapter {
     int column = 0;
     for (int i = 0; i < modules.size(); i++) {
       Module m = modules.get(i);
-      Tensor d = byUpdate(e, state, i, columns(e, dy, m)); // [n, out]
+      Tensor d = updateGradient(e, state, i, columns(e, dy, m)); // [n, out]
       Tensor dui = e.columns(du, column, m.rank()); // [n, r]
       e.gemm(m.scale(), d, false, m.b.compute(), false, 0, dui);
       if (trainsB) {
@@ -268,7 +274,7 @@ class GroupLora implements Part, ProjectionAdapter {
         }
         e.release(dropped);
         if (dx != null) {
-          Tensor dDropped = byDropped(e, state, i, dy);
+          Tensor dDropped = droppedInputGradient(e, state, i, dy);
           float beta = dDropped == null ? 0 : 1;
           if (dDropped == null) {
             dDropped = e.allocate(x.rows(), x.cols(), e.computeType());

@@ -8,11 +8,11 @@ import java.util.function.DoubleSupplier;
 import org.tune4j.core.model.Projection;
 
 /**
- * Initial values of A {@code [r, in]} and B {@code [out, r]}; B is zero unless said otherwise. A
- * constant is all that there is to a method: its values, what it needs, and PEFT's name.
+ * Initial values of A {@code [r, in]} and B {@code [out, r]}; B is zero unless stated otherwise.
+ * Each constant implements a method completely: its values, its requirements, and PEFT's name.
  */
 public enum Initialisation {
-  /** Kaiming uniform with a = sqrt(5): uniform within 1/sqrt(in). PEFT's default. */
+  /** Kaiming uniform with a = sqrt(5), which is uniform within ±1/sqrt(in). PEFT's default. */
   KAIMING("true"),
 
   /** Normal with standard deviation 1/r. */
@@ -25,7 +25,7 @@ public enum Initialisation {
   },
 
   /**
-   * Like {@link #KAIMING} for A and for B: an adapter that changes outputs from the start; for
+   * Like {@link #KAIMING} for both A and B, so that the adapter changes outputs from the start; for
    * tests.
    */
   RANDOM("false") {
@@ -35,7 +35,7 @@ public enum Initialisation {
     }
 
     @Override
-    Factors drawOfEmbedding(int rank, int entries, int hidden, SplittableRandom random) {
+    Factors drawForEmbedding(int rank, int entries, int hidden, SplittableRandom random) {
       return new Factors(
           rank,
           drawn(rank * entries, random::nextGaussian),
@@ -44,7 +44,7 @@ public enum Initialisation {
   },
 
   /**
-   * A and B random in orthogonal subspaces, so that {@code B A = 0} with neither being zero; the
+   * A and B random in orthogonal subspaces, so that {@code B A = 0} although neither is zero; the
    * rank must be even.
    */
   ORTHOGONAL("orthogonal") {
@@ -65,20 +65,21 @@ public enum Initialisation {
   },
 
   /**
-   * A from the principal directions of a layer's inputs (EVA, Paischer et al. 2024). Adapters that
-   * began so are loaded and trained on; new ones are not made, as that takes a pass over data.
+   * A from the principal directions of a layer's inputs (EVA, Paischer et al. 2024). Such adapters
+   * can be loaded and trained further; new ones cannot be created, as that requires a pass over
+   * data.
    */
   EVA("eva") {
     @Override
-    boolean begins() {
+    boolean canCreate() {
       return false;
     }
   },
 
   /**
-   * B from the base weight's left singular vectors of smallest singular values and frozen, A zero
-   * (MiCA, arXiv 2604.01694): what the model uses least is learned on, and only A is trained.
-   * Finding them takes seconds for a layer of some thousand features.
+   * B frozen at the base weight's left singular vectors of the smallest singular values, A zero
+   * (MiCA, arXiv 2604.01694): only A is trained, in the directions that the model uses least. The
+   * decomposition takes seconds for a layer with thousands of features.
    */
   MICA("mica") {
     @Override
@@ -86,7 +87,7 @@ public enum Initialisation {
       int most = Math.min(t.projection().in(), t.projection().out());
       checkArgument(
           t.rank() <= most,
-          "r is %s for '%s', which has only %s singular values, of which MiCA needs as many",
+          "r is %s for '%s', but MiCA needs as many singular values, and it has only %s",
           t.rank(),
           t.name(),
           most);
@@ -102,16 +103,16 @@ public enum Initialisation {
     void check(LoraConfig config) {
       checkArgument(
           config.variant() == LoraVariant.plain(),
-          "initialisation %s makes a kind of LoRA of its own, which is not %s, too",
+          "initialisation %s cannot be combined with %s",
           this,
           config.variant());
     }
   },
 
   /**
-   * The base weight's largest singular values and their vectors, which are taken from the weight
-   * (PiSSA, Meng et al. 2024): what matters most is learned on. Finding them takes a third of a
-   * second for a layer of a thousand features, seconds for one of some thousands. Saved as plain
+   * The base weight's largest singular values with their vectors, moved out of the weight (PiSSA,
+   * Meng et al. 2024), so that its most important part is trained. The decomposition takes a third
+   * of a second for a layer with a thousand features, seconds for several thousand. Saved as plain
    * LoRA of twice the rank.
    */
   PISSA("pissa") {
@@ -138,7 +139,7 @@ public enum Initialisation {
   },
 
   /**
-   * B orthonormal and A a triangle, of the base weight's QR decomposition, which are taken from the
+   * B orthonormal and A triangular, from the base weight's QR decomposition, moved out of the
    * weight (OLoRA, Büyükakyüz 2024). Saved as plain LoRA of twice the rank.
    */
   OLORA("olora") {
@@ -156,7 +157,7 @@ public enum Initialisation {
     void check(Projection p, double scale) {
       checkArgument(
           !p.fanInFanOut(),
-          "OLoRA of '%s', which is stored [in, out]: PEFT decomposes that the wrong way round",
+          "OLoRA of '%s', which is stored as [in, out]: PEFT decomposes that in the wrong orientation",
           p.name());
     }
   };
@@ -169,67 +170,69 @@ public enum Initialisation {
     this.peft = peft;
   }
 
-  /** Returns PEFT's value of {@code init_lora_weights}; true and false stand without quotes. */
+  /** Returns PEFT's value of {@code init_lora_weights}; true and false are JSON booleans. */
   String peft() {
     return peft;
   }
 
-  /** Returns whether new adapters can begin so; else only those that did are loaded. */
-  boolean begins() {
+  /**
+   * Returns whether new adapters can be created with it; if not, existing ones can only be loaded.
+   */
+  boolean canCreate() {
     return true;
   }
 
-  /** Returns whether B stays as it begins. */
+  /** Returns whether B is not trained. */
   boolean freezesB() {
     return false;
   }
 
-  /** Returns whether {@link #fromBase} is taken from the base weights, to be learned on. */
+  /** Returns whether {@link #fromBase} is moved out of the base weights. */
   boolean movesBase() {
     return false;
   }
 
   /**
-   * Checks what it needs of a configuration.
+   * Checks its requirements on a configuration.
    *
-   * @throws IllegalArgumentException if that is not so
+   * @throws IllegalArgumentException if they are not met
    */
   void check(LoraConfig config) {}
 
   /**
-   * Checks what it needs of a linear layer.
+   * Checks its requirements on a linear layer.
    *
-   * @param scale of the update there
-   * @throws IllegalArgumentException if that is not so
+   * @param scale of the layer's update
+   * @throws IllegalArgumentException if they are not met
    */
   void check(Projection p, double scale) {}
 
-  /** Draws the values in a linear layer; {@code B A} is zero except for {@link #RANDOM}. */
+  /** Draws the values for a linear layer; {@code B A} is zero except for {@link #RANDOM}. */
   Factors draw(int rank, int in, int out, SplittableRandom random) {
     return new Factors(rank, uniform(rank * in, in, random), new float[out * rank]);
   }
 
   /**
-   * Draws those of an embedding: as PEFT, A is zero and B standard normal, whatever the method;
-   * both are normal for {@link #RANDOM}.
+   * Draws the values for an embedding: as in PEFT, A is zero and B standard normal for all methods,
+   * except for {@link #RANDOM}, where both are normal.
    *
-   * @param entries of the table, the columns of A
+   * @param entries number of entries of the table, which are columns of A
    */
-  Factors drawOfEmbedding(int rank, int entries, int hidden, SplittableRandom random) {
+  Factors drawForEmbedding(int rank, int entries, int hidden, SplittableRandom random) {
     return new Factors(rank, new float[rank * entries], drawn(hidden * rank, random::nextGaussian));
   }
 
-  /** Returns the values that are found in the base's weights; nothing if they are drawn. */
+  /** Returns the values computed from the base's weights; empty if they are drawn. */
   Optional<Factors> fromBase(Target t) {
     return Optional.empty();
   }
 
-  /** Draws the values of a target. */
+  /** Draws the values for a target. */
   final Factors draw(Target t, SplittableRandom random) {
     int in = t.projection().in();
     int out = t.projection().out();
     return t.embedding()
-        ? drawOfEmbedding(t.rank(), in, out, random)
+        ? drawForEmbedding(t.rank(), in, out, random)
         : draw(t.rank(), in, out, random);
   }
 
@@ -247,14 +250,17 @@ public enum Initialisation {
     return drawn(count, () -> (2 * random.nextDouble() - 1) * bound);
   }
 
-  /** A of odd and B of even rows of one random orthogonal basis: {@code B A = 0}. */
+  /**
+   * A from alternate rows and B from the other rows of a random orthogonal basis, so that {@code B
+   * A = 0}.
+   */
   private static Factors orthogonal(int rank, int in, int out, SplittableRandom random) {
     double[][] basis = new double[rank][rank];
     for (int i = 0; i < rank; i++) {
       for (int j = 0; j < rank; j++) {
         basis[i][j] = random.nextGaussian();
       }
-      for (int pass = 0; pass < 2; pass++) { // Gram and Schmidt, twice to be exact
+      for (int pass = 0; pass < 2; pass++) { // Gram-Schmidt, twice for accuracy
         for (int k = 0; k < i; k++) {
           double dot = 0;
           for (int j = 0; j < rank; j++) {

@@ -26,7 +26,7 @@ import org.tune4j.core.model.ProjectionGroup;
 
 /**
  * A LoRA adapter of any {@link LoraVariant} on a {@link LanguageModel}: a {@link Part} for each
- * group of modules that it changes, and their parameters in one buffer. Made by {@link
+ * group of modules that it changes, with their parameters in one buffer. Created by {@link
  * LoraConfig#create} or loaded by {@link PeftFormat#load}.
  *
  * <p>Its parameters are named as in PEFT's files without prefix, such as {@code
@@ -37,7 +37,7 @@ public final class LoraAdapter implements Adapter {
   private final LoraConfig config;
   private final String name;
   private final Parameters parameters;
-  private final Parameters frozen; // what training leaves as it is; null if there is none
+  private final Parameters frozen; // parameters that are not trained; null if there are none
   private final ImmutableMap<String, Weight> weights;
   private final ImmutableMap<String, Target> targets;
   private final IdentityHashMap<ProjectionGroup, Residual> residuals = new IdentityHashMap<>();
@@ -76,10 +76,10 @@ public final class LoraAdapter implements Adapter {
             }
           });
     }
-    ImmutableMap.Builder<ProjectionGroup, Part> made = ImmutableMap.builder();
-    byGroup.forEach((group, own) -> made.put(group, config.variant().on(this, group, own)));
-    found.saved().forEach(group -> made.put(group, new SavedTable(this, group)));
-    parts = made.buildOrThrow();
+    ImmutableMap.Builder<ProjectionGroup, Part> created = ImmutableMap.builder();
+    byGroup.forEach((group, own) -> created.put(group, config.variant().on(this, group, own)));
+    found.saved().forEach(group -> created.put(group, new SavedTable(this, group)));
+    parts = created.buildOrThrow();
   }
 
   private static Map<ProjectionGroup, List<Target>> byGroup(List<Target> targets) {
@@ -88,7 +88,7 @@ public final class LoraAdapter implements Adapter {
     return groups;
   }
 
-  /** Returns all parameters, in the order in which they lie in memory. */
+  /** Returns the declarations of all parameters, in their order in memory. */
   static ImmutableList<Declared> declared(LoraConfig config, ModelTargets found) {
     ImmutableList.Builder<Declared> all = ImmutableList.builder();
     byGroup(found.targets())
@@ -97,7 +97,7 @@ public final class LoraAdapter implements Adapter {
     return all.build();
   }
 
-  /** Returns the initial values that are found in the base's weights. */
+  /** Returns the initial values computed from the base's weights. */
   private static Map<Target, Factors> fromBase(LoraConfig config, ModelTargets found) {
     Map<Target, Factors> all = new LinkedHashMap<>();
     found
@@ -106,10 +106,10 @@ public final class LoraAdapter implements Adapter {
     return all;
   }
 
-  /** Returns an adapter of what a configuration targets, with initial values. */
+  /** Returns a new adapter with initial values. */
   static LoraAdapter create(
       LanguageModel model, LoraConfig config, ModelTargets targets, String name, long seed) {
-    Map<Target, Factors> fromBase = fromBase(config, targets); // takes long: while others may run
+    Map<Target, Factors> fromBase = fromBase(config, targets); // slow, so without the engine's lock
     Engine engine = model.engine();
     engine.lock().lock();
     try {
@@ -132,7 +132,7 @@ public final class LoraAdapter implements Adapter {
     }
   }
 
-  /** Returns an adapter whose parameters are all zero, to be filled. */
+  /** Returns an adapter whose parameters are all zero, for the caller to fill. */
   static LoraAdapter zeros(LanguageModel model, LoraConfig config, String name) {
     ModelTargets targets = ModelTargets.of(config, model);
     return new LoraAdapter(
@@ -143,7 +143,7 @@ public final class LoraAdapter implements Adapter {
         config.initialisation().movesBase() ? fromBase(config, targets) : Map.of());
   }
 
-  /** Returns a copy on this adapter's model, or on one that others were merged into. */
+  /** Returns a copy on this adapter's model, or on one with other adapters merged in. */
   LoraAdapter copy(LanguageModel to, String newName) {
     Engine engine = to.engine();
     engine.lock().lock();
@@ -165,7 +165,7 @@ public final class LoraAdapter implements Adapter {
     }
   }
 
-  /** Makes what is derived from the weights anew; called after they were written. */
+  /** Updates everything derived from the weights; must be called after they were written. */
   void changed() {
     parameters.changed();
     if (frozen != null) {
@@ -173,29 +173,29 @@ public final class LoraAdapter implements Adapter {
     }
   }
 
-  /** Returns all parameters, those that are not trained included. */
+  /** Returns all parameters, including those that are not trained. */
   ImmutableMap<String, Weight> weights() {
     return weights;
   }
 
-  /** Returns a parameter, which must be one of its own. */
+  /** Returns a parameter, which must exist. */
   Weight weight(String parameter) {
     Weight found = weights.get(parameter);
     checkArgument(found != null, "no parameter is named '%s'", parameter);
     return found;
   }
 
-  /** Returns what is taken from a group's base weights; null if nothing is. */
+  /** Returns the parts moved out of a group's base weights; null if there are none. */
   Residual residual(ProjectionGroup group) {
     return residuals.get(group);
   }
 
-  /** Returns the values of a parameter, row-major, in the shape that PEFT gives it. */
+  /** Returns the values of a parameter, row-major, in PEFT's shape. */
   public float[] values(String parameter) {
     return weight(parameter).values();
   }
 
-  /** Returns the gradient of a parameter like {@link #values}. */
+  /** Returns the gradient of a parameter in the layout of {@link #values}. */
   public float[] gradient(String parameter) {
     return weight(parameter).gradientValues();
   }
@@ -204,22 +204,25 @@ public final class LoraAdapter implements Adapter {
   record Stored(float[] values, long... shape) {}
 
   /**
-   * Returns the factors of what a module gets added to the base's own weights, without its scale;
-   * nothing if what this variant does is no sum.
+   * Returns the factors of a module's update to the base's own weights, without the scale; empty if
+   * this variant's effect is not a sum.
    */
   Optional<Factors> update(Target target) {
     return parts.get(target.group()).update(target);
   }
 
-  /** Returns the rank that a module is stored with: where a part was taken from the base, twice. */
+  /**
+   * Returns the rank that a module is stored with: twice its rank if a part was moved out of the
+   * base.
+   */
   int storedRank(Target target) {
     return residuals.containsKey(target.group()) ? 2 * target.rank() : target.rank();
   }
 
-  /** Returns all tensors on the base's own weights, by name. */
+  /** Returns the tensors to store, relative to the base's own weights, by name. */
   ImmutableSortedMap<String, Stored> plainTensors() {
     Map<String, Stored> all = new LinkedHashMap<>();
-    parts.values().forEach(part -> all.putAll(part.storedOtherwise()));
+    parts.values().forEach(part -> all.putAll(part.storedReplacements()));
     for (Weight w : weights.values()) {
       if (!all.containsKey(w.declared().name())) {
         long[] shape = w.declared().shape().stream().mapToLong(d -> d).toArray();
@@ -234,7 +237,7 @@ public final class LoraAdapter implements Adapter {
     if (residuals.isEmpty()) {
       return config;
     }
-    // the scales stay: alpha / r, or alpha / sqrt(r)
+    // keeps the scales, alpha / r or alpha / sqrt(r)
     double factor = config.rslora() ? Math.sqrt(2) : 2;
     LoraConfig doubled =
         config.toBuilder()
@@ -249,7 +252,7 @@ public final class LoraAdapter implements Adapter {
     for (Target t : targets.values()) {
       int rank = storedRank(t);
       String module = t.name();
-      if (doubled.rankOf(module) != rank) { // a small matrix, or an embedding
+      if (doubled.rankOf(module) != rank) { // small matrices and embeddings
         ranks.put(module, rank);
         alphas.put(module, t.scale() * (config.rslora() ? Math.sqrt(rank) : rank));
       }
@@ -259,7 +262,7 @@ public final class LoraAdapter implements Adapter {
     return doubled.toBuilder().rankPattern(ranks).alphaPattern(alphas).build();
   }
 
-  /** Returns the configuration that it was made from. */
+  /** Returns the configuration that it was created from. */
   public LoraConfig config() {
     return config;
   }
@@ -269,7 +272,7 @@ public final class LoraAdapter implements Adapter {
     return model;
   }
 
-  /** Returns the embeddings and heads that are trained whole, by parameter. */
+  /** Returns the names of the parameters of fully trained embeddings and heads. */
   ImmutableList<String> saved() {
     return parts.keySet().stream()
         .filter(group -> parts.get(group) instanceof SavedTable)
@@ -324,9 +327,10 @@ public final class LoraAdapter implements Adapter {
 
   /**
    * Merges the adapter into the model: its weights become {@code W + scale B A}, computed in F32,
-   * on top of what is merged already. DoRA rescales the rows of the sum, by norms of the base's own
-   * weights with this adapter alone: merging several in order equals applying them in that order.
-   * While merged, run the model without this adapter; {@link Merging#unmerge} undoes it.
+   * on top of earlier merges. DoRA rescales the rows of the sum by norms of the base's own weights
+   * with this adapter alone, so that merging several in order is equivalent to applying them in
+   * that order. While merged, run the model without this adapter; {@link Merging#unmerge} undoes
+   * it.
    */
   @Override
   public void mergeIntoModel() {
@@ -339,14 +343,14 @@ public final class LoraAdapter implements Adapter {
     return part == null ? sources : part.merged(sources);
   }
 
-  /** Undoes every merge into the model, bit for bit: {@link Merging#unmerge}. */
+  /** Undoes all merges into the model exactly; see {@link Merging#unmerge}. */
   public static void unmerge(LanguageModel model) {
     Merging.unmerge(model);
   }
 
   @Override
   public void close() {
-    model.engine().lock().lock(); // others may be running a step on the same engine
+    model.engine().lock().lock(); // another thread may be running a step on the engine
     try {
       parts.values().forEach(Part::free);
       parameters.close();

@@ -14,27 +14,27 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
 
 /**
- * What a LoRA adapter looks like (Hu et al. 2021): {@code y = W x + scale * B A x}, with {@code A
- * [r, in]} and {@code B [out, r]}. The fields are PEFT's, with PEFT's meanings.
+ * The configuration of a LoRA adapter (Hu et al. 2021): {@code y = W x + scale * B A x}, with
+ * {@code A [r, in]} and {@code B [out, r]}. The fields are those of PEFT, with the same semantics.
  *
  * <p>Defaults: rank 8 with an alpha of twice the rank, no dropout, all linear layers of the
- * decoder. Where these are not PEFT's stands in docs/formats.md.
+ * decoder. The differences from PEFT's defaults are listed in docs/formats.md.
  *
  * @param rank {@code r}
  * @param alpha {@code lora_alpha}: updates are scaled by alpha / r
- * @param dropout probability with which an adapter's input elements are dropped in training
- * @param targetModules what is adapted
- * @param excludeModules what is not, although it is a target
- * @param layersToTransform the layers that are adapted; empty for all
- * @param layersPattern names of the module list that these count in; empty for any
- * @param rankPattern ranks of modules that differ
- * @param alphaPattern alphas of modules that differ
+ * @param dropout dropout probability of an adapter's input in training
+ * @param targetModules modules to adapt
+ * @param excludeModules targets that are not adapted
+ * @param layersToTransform indices of the layers that are adapted; empty for all
+ * @param layersPattern names of the module list that these are indices of; empty for any
+ * @param rankPattern ranks of modules with another rank
+ * @param alphaPattern alphas of modules with another alpha
  * @param rslora whether updates are scaled by alpha / sqrt(r) (rsLoRA, Kalajdzievski 2023)
  * @param variant the kind of LoRA
  * @param initialisation the initial values
- * @param bias which biases of the base model are trained along
- * @param modulesToSave what is trained whole, by the ends of names
- * @param ensureWeightTying whether what is trained of an embedding is trained of the head, too
+ * @param bias which biases of the base model are trained
+ * @param modulesToSave modules that are fully trained, by suffixes of their names
+ * @param ensureWeightTying whether an embedding and a head with tied weights are trained as one
  */
 public record LoraConfig(
     int rank,
@@ -53,11 +53,11 @@ public record LoraConfig(
     ImmutableList<String> modulesToSave,
     boolean ensureWeightTying)
     implements AdapterFactory {
-  /** Which biases of the base model are trained along; PEFT's {@code bias}. */
+  /** Which biases of the base model are trained; PEFT's {@code bias}. */
   public enum Bias {
     /** None. */
     NONE("none"),
-    /** All that the model has. */
+    /** All of the model. */
     ALL("all"),
     /** Those of the adapted layers. */
     LORA_ONLY("lora_only");
@@ -100,7 +100,7 @@ public record LoraConfig(
     checkArgument(!targetModules.isNone(), "target_modules is empty");
     checkArgument(
         layersToTransform.isEmpty() || !targetModules.expression(),
-        "layers_to_transform goes with a list of target_modules, not with a regular expression");
+        "layers_to_transform requires a list of target_modules, not a regular expression");
     checkArgument(
         layersPattern.isEmpty() || !layersToTransform.isEmpty(),
         "layers_pattern needs layers_to_transform");
@@ -125,12 +125,14 @@ public record LoraConfig(
     return new Builder();
   }
 
-  /** Returns a builder with this configuration's values: a new rank does not change the alpha. */
+  /**
+   * Returns a builder with this configuration's values; setting another rank does not change alpha.
+   */
   public Builder toBuilder() {
     return new Builder(this);
   }
 
-  /** Builds a {@link LoraConfig}; the order in which options are set does not matter. */
+  /** Builds a {@link LoraConfig}. */
   public static final class Builder {
     private int rank = 8;
     private OptionalDouble alpha = OptionalDouble.empty();
@@ -174,19 +176,19 @@ public record LoraConfig(
       return this;
     }
 
-    /** Sets {@code lora_alpha}; unless it is set it is twice the rank. */
+    /** Sets {@code lora_alpha}; the default is twice the rank. */
     public Builder alpha(double value) {
       alpha = OptionalDouble.of(value);
       return this;
     }
 
-    /** Sets the probability with which an adapter's input elements are dropped in training. */
+    /** Sets the dropout probability of an adapter's input in training. */
     public Builder dropout(double value) {
       dropout = value;
       return this;
     }
 
-    /** Sets what is adapted. */
+    /** Sets the modules to adapt. */
     public Builder targetModules(TargetModules value) {
       targetModules = value;
       return this;
@@ -202,31 +204,31 @@ public record LoraConfig(
       return targetModules(TargetModules.named(value));
     }
 
-    /** Sets what is not adapted although it is a target. */
+    /** Sets targets that are not adapted. */
     public Builder excludeModules(TargetModules value) {
       excludeModules = value;
       return this;
     }
 
-    /** Restricts the adapter to these layers; none for all. */
+    /** Restricts the adapter to these layers; empty for all. */
     public Builder layersToTransform(List<Integer> value) {
       layersToTransform = ImmutableList.copyOf(value);
       return this;
     }
 
-    /** Sets the names of the module list that {@link #layersToTransform} counts in. */
+    /** Sets the names of the module list that {@link #layersToTransform} are indices of. */
     public Builder layersPattern(List<String> value) {
       layersPattern = ImmutableList.copyOf(value);
       return this;
     }
 
-    /** Sets ranks of modules that differ; see {@link ModulePattern}. */
+    /** Sets ranks of modules with another rank; see {@link ModulePattern}. */
     public Builder rankPattern(Map<String, Integer> value) {
       rankPattern = ModulePattern.of(value);
       return this;
     }
 
-    /** Sets alphas of modules that differ; see {@link ModulePattern}. */
+    /** Sets alphas of modules with another alpha; see {@link ModulePattern}. */
     public Builder alphaPattern(Map<String, Double> value) {
       alphaPattern = ModulePattern.of(value);
       return this;
@@ -244,7 +246,10 @@ public record LoraConfig(
       return this;
     }
 
-    /** Learns magnitude and direction of the weights apart (DoRA, Liu et al. 2024), or not. */
+    /**
+     * Sets whether magnitude and direction of the weights are learned separately (DoRA, Liu et al.
+     * 2024).
+     */
     public Builder dora(boolean value) {
       return variant(value ? LoraVariant.dora() : LoraVariant.plain());
     }
@@ -256,8 +261,8 @@ public record LoraConfig(
     }
 
     /**
-     * Sets which biases of the base model are trained along. An adapter is only made where there
-     * are none of them.
+     * Sets which biases of the base model are trained. Only supported if the model has none of
+     * these.
      */
     public Builder bias(Bias value) {
       bias = value;
@@ -265,9 +270,9 @@ public record LoraConfig(
     }
 
     /**
-     * Sets modules that are trained whole, as copies that the adapter has, and saved with it: the
-     * output head or embeddings, by the ends of their names. For new tokens, and where the head
-     * must learn much. An adapter then has as many parameters as these have weights.
+     * Sets modules that are fully trained, as copies in the adapter, and saved with it: the output
+     * head or embeddings, by suffixes of their names. For new tokens, or if the head must change
+     * much. All weights of these modules become parameters of the adapter.
      */
     public Builder modulesToSave(List<String> value) {
       modulesToSave = ImmutableList.copyOf(value);
@@ -280,8 +285,8 @@ public record LoraConfig(
     }
 
     /**
-     * Sets whether what is trained of an embedding is trained of the output head too, where the
-     * model has one weight for both. Not implemented: an adapter is not made where this matters.
+     * Sets whether an embedding and an output head with tied weights are trained as one. Not
+     * implemented: no adapter can be created where this matters.
      */
     public Builder ensureWeightTying(boolean value) {
       ensureWeightTying = value;
@@ -289,7 +294,7 @@ public record LoraConfig(
     }
 
     /**
-     * Returns the configuration.
+     * Builds the configuration.
      *
      * @throws IllegalArgumentException if a field's value is not allowed; the message names it
      */
@@ -312,7 +317,7 @@ public record LoraConfig(
               modulesToSave,
               ensureWeightTying);
       initialisation.check(config);
-      ModuleMatcher.of(config); // refuses what is no expression
+      ModuleMatcher.of(config); // refuses malformed expressions
       return config;
     }
   }
@@ -335,7 +340,7 @@ public record LoraConfig(
   /**
    * Returns the projections of a model that are targets.
    *
-   * @throws IllegalArgumentException if there are none; the message lists what there is
+   * @throws IllegalArgumentException if there are none; the message lists the model's modules
    */
   public List<Projection> targetsOf(LanguageModel model) {
     return ModelTargets.of(this, model).targets().stream().map(Target::projection).toList();
@@ -344,8 +349,8 @@ public record LoraConfig(
   /**
    * Returns a new adapter.
    *
-   * @throws IllegalArgumentException if a target module is no linear layer, embedding or head of
-   *     the model: PEFT would pass over a name that nothing has
+   * @throws IllegalArgumentException if a named target is not a linear layer, embedding or head of
+   *     the model, which PEFT would ignore
    */
   @Override
   public LoraAdapter create(AdaptableModel adaptable, String name, long seed) {
@@ -353,13 +358,13 @@ public record LoraConfig(
     ModelTargets found = ModelTargets.of(this, model);
     found.requireAllNamed(this, model);
     checkArgument(
-        initialisation.begins(),
-        "initialisation %s is for adapters that are loaded; new ones can have others",
+        initialisation.canCreate(),
+        "initialisation %s is only for loaded adapters; choose another for new ones",
         initialisation);
     long parameters = parameters(found);
     checkArgument(
         parameters <= Integer.MAX_VALUE,
-        "r is %s%s; that makes %s parameters, an adapter has %s at most",
+        "r is %s%s; that makes %s parameters, but an adapter can have at most %s",
         rank,
         rankPattern.isEmpty() ? "" : ", rank_pattern " + rankPattern,
         parameters,
@@ -367,32 +372,35 @@ public record LoraConfig(
     return LoraAdapter.create(model, this, found, name, seed);
   }
 
-  /** What is taken from the base weights, and what is frozen, is copied, too. */
+  /** Also copies parts moved out of the base weights, and frozen parameters. */
   @Override
   public LoraAdapter copy(Adapter original, AdaptableModel model, String name, long seed) {
     checkArgument(
-        original instanceof LoraAdapter, "'%s' was not made by this: %s", original.name(), this);
+        original instanceof LoraAdapter,
+        "'%s' was not created by this factory: %s",
+        original.name(),
+        this);
     return ((LoraAdapter) original).copy(LanguageModel.of(model), name);
   }
 
   /**
-   * Ranks are a share of this configuration's, rounded, and at least 1. The updates' factors stay,
-   * up to that rounding of ranks that differ from the others; with rsLoRA, which is made for
-   * comparing ranks, alpha stays instead.
+   * Ranks are multiplied by {@code share}, rounded, and at least 1. The scales of updates are kept,
+   * up to the rounding of ranks in a rank pattern; with rsLoRA, which is designed for comparing
+   * ranks, alpha is kept instead.
    */
   @Override
   public LoraConfig sized(double share) {
-    int small = share(rank, share);
-    double factor = rslora ? 1 : (double) small / rank;
+    int newRank = scaled(rank, share);
+    double factor = rslora ? 1 : (double) newRank / rank;
     return toBuilder()
-        .rank(small)
+        .rank(newRank)
         .alpha(factor * alpha)
-        .rankPattern(Maps.transformValues(rankPattern.asMap(), r -> share(r, share)))
+        .rankPattern(Maps.transformValues(rankPattern.asMap(), r -> scaled(r, share)))
         .alphaPattern(Maps.transformValues(alphaPattern.asMap(), a -> factor * a))
         .build();
   }
 
-  private static int share(int rank, double share) {
+  private static int scaled(int rank, double share) {
     return (int) Math.max(1, Math.round(rank * share));
   }
 

@@ -10,13 +10,12 @@ import java.util.ServiceLoader;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * A kind of LoRA: which parameters an adapter has in the modules that it targets, and what they do
- * there. Chosen by {@link LoraConfig.Builder#variant}.
+ * A kind of LoRA: which parameters an adapter has in its target modules, and their effect there.
+ * Chosen by {@link LoraConfig.Builder#variant}.
  *
- * <p>A variant is a file: this class, and a {@link Part} for what it does in a group of modules.
- * {@link PlainLora} and {@link Dora} are two, and whoever is like one of them extends it. It is
- * found by a line in {@code META-INF/services/org.tune4j.lora.LoraVariant}. One object stands for
- * all of its uses.
+ * <p>A variant is one file: a subclass of this, and a {@link Part} with its effect on a group of
+ * modules. Similar variants can extend {@link PlainLora} or {@link Dora}. Variants are registered
+ * in {@code META-INF/services/org.tune4j.lora.LoraVariant}, and each has a single instance.
  */
 public abstract class LoraVariant {
   private static final class Registered {
@@ -33,12 +32,12 @@ public abstract class LoraVariant {
 
   LoraVariant() {}
 
-  /** Returns all that are registered. */
+  /** Returns all registered variants. */
   public static ImmutableList<LoraVariant> all() {
     return Registered.ALL;
   }
 
-  /** Returns LoRA itself. */
+  /** Returns {@link PlainLora}. */
   public static LoraVariant plain() {
     return Registered.PLAIN;
   }
@@ -48,33 +47,33 @@ public abstract class LoraVariant {
     return Registered.DORA;
   }
 
-  /** Returns its name, as papers write it. */
+  /** Returns the name as written in papers. */
   public abstract String name();
 
   /**
-   * Returns the field of {@code adapter_config.json} that is true for adapters of this kind;
-   * nothing for {@link PlainLora}, which is what there is without any.
+   * Returns the field of {@code adapter_config.json} that is true for adapters of this kind; empty
+   * for {@link PlainLora}, the default.
    */
   abstract Optional<String> field();
 
   /**
-   * Returns how the names of its parameters end in PEFT's files, after the module's: {@code
+   * Returns the suffixes of its parameters' names in PEFT's files, after the module's name: {@code
    * lora_A.weight}, or {@code lora_magnitude_vector} for what is stored without {@code .weight}.
    */
   abstract ImmutableSet<String> endings();
 
   /**
-   * Returns its parameters in a group, in the order in which they lie in memory: neighbours with
-   * equal columns can be read as one matrix.
+   * Returns its parameters in a group, in their order in memory: neighbours with equal columns can
+   * be read as one matrix.
    *
    * @param targets in the group, at least one
    */
   abstract List<Declared> parameters(LoraConfig config, List<Target> targets);
 
   /**
-   * Returns what it does in a group.
+   * Returns its implementation for a group.
    *
-   * @param adapter which has the parameters: {@link LoraAdapter#weight}
+   * @param adapter has the parameters: {@link LoraAdapter#weight}
    * @param targets as given to {@link #parameters}
    */
   abstract Part on(LoraAdapter adapter, ProjectionGroup group, List<Target> targets);

@@ -8,14 +8,14 @@ import org.tune4j.core.engine.Tensor;
 
 /** DoRA's magnitudes {@code m} of one module, and its coefficients {@code c = m / norm}. */
 final class Magnitudes {
-  /** What a row of zeros is taken to have. */
-  private static final double LEAST_SQUARED_NORM = 1e-30;
+  /** Squared norm assumed for a row of zeros. */
+  private static final double MIN_SQUARED_NORM = 1e-30;
 
   final Weight weight; // [1, out]
   float[] norms;
   Tensor coefficients; // F32 [1, out]
-  private int version = -1; // of the parameters that they are of
-  private FrozenMatrix measured; // the weights that they are of
+  private int version = -1; // of the parameters that the coefficients were computed from
+  private FrozenMatrix weights; // the weights that the coefficients were computed from
 
   Magnitudes(LoraAdapter adapter, Target t) {
     weight = adapter.weight(t.name() + "." + Dora.MAGNITUDE);
@@ -23,7 +23,7 @@ final class Magnitudes {
 
   /** Computes the coefficients again if anything has changed. */
   void refresh(Engine e, FrozenMatrix base, Supplier<float[]> measure) {
-    if (version == weight.in().version() && measured == base) {
+    if (version == weight.in().version() && weights == base) {
       return;
     }
     norms = measure.get();
@@ -36,7 +36,7 @@ final class Magnitudes {
     }
     e.write(coefficients, c);
     version = weight.in().version();
-    measured = base;
+    weights = base;
   }
 
   /**
@@ -75,7 +75,7 @@ final class Magnitudes {
   }
 
   static float norm(double square) {
-    return (float) Math.sqrt(Math.max(square, LEAST_SQUARED_NORM));
+    return (float) Math.sqrt(Math.max(square, MIN_SQUARED_NORM));
   }
 
   /**

@@ -9,23 +9,23 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * Merging adapters into the base model's weights: for deployment without adapters, and as a new
- * base to train on. A merged model runs as fast as the base; but only one set of adapters can be
- * merged at a time, where {@link AdapterSet} switches per call.
+ * Merges adapters into the base model's weights, for deployment without adapters or as a new base
+ * to train on. A merged model is as fast as the base, but only one set of adapters can be merged at
+ * a time, while {@link AdapterSet} switches per call.
  *
- * <p>Merging changes the model for everybody: no other thread may use it meanwhile, unless all of
- * them go through one {@link AdapterSet}. {@link LanguageModel#withMerged} leaves it alone and
- * returns another that shares its other weights.
+ * <p>Merging changes the model for all its users: no other thread may use it at the same time,
+ * unless all of them use the same {@link AdapterSet}. {@link LanguageModel#withMerged} instead
+ * returns another model that shares all other weights.
  */
 public final class Merging {
   private Merging() {}
 
   /**
-   * Merges adapters into the model in order, on top of what is merged already; run the model
-   * without them from then on. Each becomes {@code W + scale B A}, computed in F32. A DoRA
-   * adapter's norms are those of the base's own weights with it alone, as when it is applied and as
-   * in PEFT since 0.21, so that merging several equals applying them in the same order, whatever
-   * their kinds.
+   * Merges adapters into the model in order, on top of earlier merges; run the model without them
+   * from then on. Each weight becomes {@code W + scale B A}, computed in F32. A DoRA adapter's
+   * norms are those of the base's own weights with that adapter alone, as when it is applied and as
+   * in PEFT since 0.21, so that merging several is equivalent to applying them in the same order,
+   * whatever their kinds.
    *
    * @throws UnsupportedOperationException if an adapter is of a kind that cannot be merged
    */
@@ -33,7 +33,7 @@ public final class Merging {
     adapters.forEach(Adapter::mergeIntoModel);
   }
 
-  /** Undoes every merge into the model, bit for bit. */
+  /** Undoes all merges into the model exactly, by reading the original weights again. */
   public static void unmerge(LanguageModel model) {
     model.engine().lock().lock();
     try {
@@ -44,10 +44,10 @@ public final class Merging {
   }
 
   /**
-   * Saves the model with adapters merged into it as a Hugging Face directory, which needs no
-   * adapter any more; the model itself is left alone.
+   * Saves the model with adapters merged into it as a Hugging Face directory, which can be used
+   * without them; the model itself is not changed.
    *
-   * @param adapters of this model, merged in order, on top of what is merged already
+   * @param adapters of this model, merged in order, on top of earlier merges
    * @param type of the stored weights: F32, F16 or BF16
    * @throws java.nio.file.FileAlreadyExistsException if the directory holds files that are not a
    *     model's

@@ -13,24 +13,24 @@ import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * What of a model a {@link LoraConfig} adapts.
+ * The modules of a model that a {@link LoraConfig} adapts.
  *
- * @param targets what has a LoRA pair, in the model's order
- * @param saved groups of one member each that are trained whole, in the model's order
+ * @param targets modules with a LoRA pair, in the model's order
+ * @param saved groups of one member each that are fully trained, in the model's order
  */
 record ModelTargets(ImmutableList<Target> targets, ImmutableList<ProjectionGroup> saved) {
   /**
-   * Finds them.
+   * Finds the targets of a configuration.
    *
-   * @throws IllegalArgumentException if there are none, or what is asked for is not implemented;
-   *     the message lists what there is
+   * @throws IllegalArgumentException if there are none, or the configuration is not supported; the
+   *     message lists the model's modules
    */
   static ModelTargets of(LoraConfig config, LanguageModel model) {
     ModuleMatcher modules = ModuleMatcher.of(config);
     List<Target> found = new ArrayList<>();
     for (ProjectionGroup group : model.groups()) {
       if (config.targetModules().isAllLinear() && group.use() != ProjectionGroup.Use.PROJECTION) {
-        continue; // PEFT, too, leaves the head out
+        continue; // like PEFT, without the head
       }
       for (int i = 0; i < group.members().size(); i++) {
         String name = group.members().get(i).name();
@@ -57,7 +57,7 @@ record ModelTargets(ImmutableList<Target> targets, ImmutableList<ProjectionGroup
       return new Target(group, member, rank, (float) scale);
     }
     config.initialisation().check(p, scale);
-    // a matrix has no more singular values
+    // limited by the number of singular values
     return new Target(group, member, Math.min(rank, Math.min(p.in(), p.out())), (float) scale);
   }
 
@@ -76,7 +76,7 @@ record ModelTargets(ImmutableList<Target> targets, ImmutableList<ProjectionGroup
       for (String module : model.moduleNames()) {
         checkArgument(
             names.contains(module) || modules.stream().noneMatch(module::endsWith),
-            "modules_to_save %s has '%s': only embeddings and the output head are trained whole",
+            "modules_to_save %s has '%s': only embeddings and the output head can be fully trained",
             modules,
             module);
       }
@@ -91,8 +91,7 @@ record ModelTargets(ImmutableList<Target> targets, ImmutableList<ProjectionGroup
             || !saved.isEmpty();
     checkArgument(
         !config.ensureWeightTying() || !tables || !model.config().tiedHead(),
-        "ensure_weight_tying is true, and the model has one weight for embedding and output head:"
-            + " training them as one is not implemented");
+        "ensure_weight_tying is true, and the model's embedding and output head are tied: training them as one is not implemented");
   }
 
   private static void refuseBiases(LoraConfig config, LanguageModel model, List<Target> targets) {
@@ -104,15 +103,14 @@ record ModelTargets(ImmutableList<Target> targets, ImmutableList<ProjectionGroup
     for (Projection p : trained) {
       checkArgument(
           bias == LoraConfig.Bias.NONE || p.bias() == null,
-          "bias is '%s' and %s has one, which would be trained along: this is not implemented",
+          "bias is '%s' and %s has one: training biases is not implemented",
           bias.peft(),
           p.name());
     }
   }
 
   /**
-   * Checks that each name that a configuration gives is some module's: PEFT would pass over one
-   * that nothing has.
+   * Checks that each name in a configuration matches a module; PEFT would ignore one that does not.
    */
   void requireAllNamed(LoraConfig config, LanguageModel model) {
     if (!config.targetModules().expression() && !config.targetModules().isAllLinear()) {
@@ -121,7 +119,7 @@ record ModelTargets(ImmutableList<Target> targets, ImmutableList<ProjectionGroup
             model.groups().stream()
                 .flatMap(g -> g.members().stream())
                 .anyMatch(p -> ModuleMatcher.named(Set.of(target), p.name())),
-            "target_modules: '%s' is no linear layer or embedding of the model; it has: %s",
+            "target_modules: '%s' is not a linear layer or embedding of the model; it has: %s",
             target,
             lastNames(model));
       }
@@ -129,7 +127,7 @@ record ModelTargets(ImmutableList<Target> targets, ImmutableList<ProjectionGroup
     for (String module : config.modulesToSave()) {
       checkArgument(
           saved.stream().anyMatch(g -> g.members().get(0).name().endsWith(module)),
-          "modules_to_save: '%s' is no embedding or output head of the model; it has: %s",
+          "modules_to_save: '%s' is not an embedding or output head of the model; it has: %s",
           module,
           lastNames(model));
     }

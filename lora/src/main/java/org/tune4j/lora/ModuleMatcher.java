@@ -10,9 +10,9 @@ import java.util.regex.Matcher;
 import org.tune4j.lora.PythonRegex.Steps;
 
 /**
- * The names and expressions of a {@link LoraConfig}, ready to be asked about many modules: which
- * are adapted, and with what rank and scale, as PEFT decides it. All questions of one matcher share
- * the steps that expressions may take.
+ * The compiled names and expressions of a {@link LoraConfig}: decides which modules are adapted,
+ * and with which rank and scale, as in PEFT. All matches of one matcher share a budget of {@link
+ * Steps}.
  */
 final class ModuleMatcher {
   private final LoraConfig config;
@@ -26,9 +26,9 @@ final class ModuleMatcher {
   private final ImmutableList<Key<Double>> alphas;
 
   /**
-   * Compiles what a configuration says.
+   * Compiles a configuration.
    *
-   * @throws IllegalArgumentException if something is no expression; the message names the field
+   * @throws IllegalArgumentException if an expression is malformed; the message names the field
    */
   static ModuleMatcher of(LoraConfig config) {
     return new ModuleMatcher(config);
@@ -52,7 +52,7 @@ final class ModuleMatcher {
     alphas = Key.of("alpha_pattern", config.alphaPattern());
   }
 
-  /** Names, or an expression if there is one. */
+  /** A list of names, or an expression. */
   private record Choice(ImmutableSet<String> names, PythonRegex expression) {
     static Choice of(String field, TargetModules modules) {
       return modules.expression()
@@ -65,7 +65,7 @@ final class ModuleMatcher {
     }
   }
 
-  /** A key of a rank or alpha pattern, which matches {@code (.*\\.)?(key)$}, and its value. */
+  /** An entry of a rank or alpha pattern, whose key matches {@code (.*\\.)?(key)$}. */
   private record Key<V>(String key, boolean plain, PythonRegex regex, V value) {
     static <V> ImmutableList<Key<V>> of(String field, ModulePattern<V> pattern) {
       ImmutableList.Builder<Key<V>> all = ImmutableList.builder();
@@ -84,8 +84,8 @@ final class ModuleMatcher {
       if (!plain) {
         return regex.match(module, steps) != null;
       }
-      // the commonest, names, without a machine: a dot stands for any character
-      steps.take(regex, module);
+      // fast path for plain names; a dot matches any character
+      steps.use(regex, module);
       int from = module.length() - key.length();
       if (from < 0 || (from > 0 && module.charAt(from - 1) != '.')) {
         return false;
@@ -99,7 +99,7 @@ final class ModuleMatcher {
     }
   }
 
-  /** Returns whether names have the module's, or what follows one of its dots. */
+  /** Returns whether names contain the module's, or a suffix of it after a dot. */
   static boolean named(Set<String> names, String module) {
     if (names.contains(module)) {
       return true;
@@ -119,14 +119,14 @@ final class ModuleMatcher {
     }
     for (PythonRegex whole : saved) {
       if (whole.match(module, steps) != null) {
-        return false; // it is trained whole
+        return false; // it is fully trained
       }
     }
     if (config.targetModules().expression()) {
       return targets.has(module, steps);
     }
     if (targets.names.contains(module)) {
-      return true; // whatever its layer
+      return true; // full names match in any layer
     }
     return (config.targetModules().isAllLinear() || named(targets.names, module))
         && (layers.isEmpty() || inLayers(module));
@@ -139,7 +139,7 @@ final class ModuleMatcher {
         String layer = m.group(1);
         checkArgument(
             layer != null && layer.matches("\\d{1,9}"),
-            "layers_pattern: the first group of '%s' is not the number of a layer in '%s'",
+            "layers_pattern: the first group of '%s' is not a layer number in '%s'",
             expression,
             module);
         return layers.contains(Integer.parseInt(layer));
@@ -160,12 +160,12 @@ final class ModuleMatcher {
     return config.rslora() ? alpha / Math.sqrt(rank) : alpha / rank;
   }
 
-  private <V> V value(ImmutableList<Key<V>> keys, String module, V otherwise) {
+  private <V> V value(ImmutableList<Key<V>> keys, String module, V defaultValue) {
     for (Key<V> key : keys) {
       if (key.matches(module, steps)) {
         return key.value;
       }
     }
-    return otherwise;
+    return defaultValue;
   }
 }

@@ -5,15 +5,14 @@ import com.google.common.collect.ImmutableMap;
 import java.util.Map;
 
 /**
- * Values of modules that differ from the others; PEFT's {@code rank_pattern} and {@code
- * alpha_pattern}. A key matches a module whose name has the form {@code (.*\.)?(key)$}, and of
- * several the first counts: patterns in another order are not equal.
+ * Values for modules that differ from the others; PEFT's {@code rank_pattern} and {@code
+ * alpha_pattern}. A key matches a module whose name has the form {@code (.*\.)?(key)$}. The first
+ * match counts, so patterns in another order are not equal.
  *
- * @param <V> type of the values
  * @param entries keys and values, in order
  */
 public record ModulePattern<V>(ImmutableList<Map.Entry<String, V>> entries) {
-  /** Returns a pattern in a map's order. */
+  /** Returns a pattern with the entries of a map, in its order. */
   public static <V> ModulePattern<V> of(Map<String, V> values) {
     return new ModulePattern<>(
         values.entrySet().stream()
@@ -26,7 +25,7 @@ public record ModulePattern<V>(ImmutableList<Map.Entry<String, V>> entries) {
     return ImmutableMap.copyOf(entries);
   }
 
-  /** Returns whether all modules are alike. */
+  /** Returns whether no module differs. */
   public boolean isEmpty() {
     return entries.isEmpty();
   }

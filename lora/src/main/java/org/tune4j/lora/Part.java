@@ -7,17 +7,17 @@ import java.util.function.Function;
 import org.tune4j.core.engine.MatrixSource;
 
 /**
- * What an adapter is in one group of its model. It is a {@link
- * org.tune4j.core.engine.ProjectionAdapter} too, on linear layers and the output head, or an {@link
- * org.tune4j.core.engine.EmbeddingAdapter}: that is its forward and backward pass.
+ * The part of an adapter in one group of its model. It also implements {@link
+ * org.tune4j.core.engine.ProjectionAdapter} for linear layers and the output head, or {@link
+ * org.tune4j.core.engine.EmbeddingAdapter}, which are its forward and backward pass.
  */
 interface Part {
   /**
-   * Gives its parameters their initial values.
+   * Sets its parameters to their initial values.
    *
-   * @param begin those of A and B by target, to be asked for in order
+   * @param initialValues of A and B by target; called in order
    */
-  void initialise(Function<Target, Factors> begin);
+  void initialise(Function<Target, Factors> initialValues);
 
   /**
    * Returns the group's weights with it merged in, computed as they are read.
@@ -27,18 +27,20 @@ interface Part {
   List<MatrixSource> merged(List<MatrixSource> sources);
 
   /**
-   * Returns the factors of what it adds to a module's own weights, without its scale; nothing if
-   * what it does is no sum.
+   * Returns the factors of the update to a module's own weights, without the scale; empty if its
+   * effect is not a sum.
    */
   default Optional<Factors> update(Target target) {
     return Optional.empty();
   }
 
-  /** Returns what is stored in place of the values of parameters, by name: where these differ. */
-  default ImmutableMap<String, LoraAdapter.Stored> storedOtherwise() {
+  /**
+   * Returns the tensors to store instead of the values of parameters, by name, where these differ.
+   */
+  default ImmutableMap<String, LoraAdapter.Stored> storedReplacements() {
     return ImmutableMap.of();
   }
 
-  /** Frees what it holds besides parameters. */
+  /** Frees everything except parameters. */
   default void free() {}
 }

@@ -24,19 +24,19 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
 
 /**
- * {@code adapter_config.json}, the fields of PEFT 0.21's {@code LoraConfig}: each is understood,
- * says nothing about the adapter, or is refused by name with what it would do, unless it has the
- * value that switches it off.
+ * Reads and writes {@code adapter_config.json} with the fields of PEFT 0.21's {@code LoraConfig}.
+ * Each field is supported, irrelevant for the adapter, or refused by name with a description of
+ * what it would do, unless its value disables it.
  */
 final class PeftConfig {
   static final String FILE = "adapter_config.json";
   private static final String PEFT_VERSION = "0.21.0";
-  private static final long LONGEST = 4 << 20; // bytes; PEFT's have a few kilobytes
+  private static final long MAX_BYTES = 4 << 20; // PEFT's files have a few kilobytes
 
-  /** What is written for options that are off, as PEFT does. */
+  /** Values of disabled options, which are written as PEFT does. */
   private static final ImmutableMap<String, JsonNode> OFF = off();
 
-  /** What an option that is not implemented does. */
+  /** Descriptions of options that are not implemented. */
   private static final ImmutableMap<String, String> REFUSED =
       ImmutableMap.<String, String>builder()
           .put("alora_invocation_tokens", "applies the adapter from certain tokens on (aLoRA)")
@@ -48,14 +48,14 @@ final class PeftConfig {
           .put("lora_bias", "adds a bias to B")
           .put("megatron_config", "adapts the parallel layers of Megatron")
           .put("monteclora_config", "draws the update at random around A and B (MonteCLoRA)")
-          .put("target_parameters", "adapts parameters that are no module's weight")
+          .put("target_parameters", "adapts parameters that are not a module's weight")
           .put("trainable_token_indices", "trains single rows of the embedding")
           .put("use_bdlora", "makes A or B block-diagonal (BD-LoRA)")
           .put("use_qalora", "pools the inputs of A by groups (QA-LoRA)")
-          .put("velora_config", "compresses what A's gradient is formed from (VeLoRA)")
+          .put("velora_config", "compresses the activations for A's gradient (VeLoRA)")
           .buildOrThrow();
 
-  /** Fields that carry information only, or belong to options that are off. */
+  /** Fields that are informational, or belong to options that must be disabled. */
   private static final ImmutableSet<String> IGNORED =
       ImmutableSet.of(
           "auto_mapping",
@@ -92,7 +92,7 @@ final class PeftConfig {
           "modules_to_save",
           "ensure_weight_tying");
 
-  /** Initialisations that change the base weights, and how. */
+  /** Initialisations that change the base weights, with a description. */
   private static final ImmutableMap<String, String> MUTATING =
       ImmutableMap.of(
           "corda",
@@ -135,7 +135,7 @@ final class PeftConfig {
     }
   }
 
-  /** Returns the configuration as PEFT writes it. */
+  /** Returns the configuration in PEFT's format. */
   static String json(LoraAdapter adapter, String baseModel) throws IOException {
     LoraConfig c = adapter.plainConfig();
     TreeMap<String, JsonNode> fields = new TreeMap<>(OFF);
@@ -148,7 +148,7 @@ final class PeftConfig {
     o.put("r", c.rank());
     number(o, "lora_alpha", c.alpha());
     o.put("lora_dropout", c.dropout());
-    // PEFT, too, stores what all-linear came to
+    // like PEFT, stores the modules that all-linear resolves to
     modules(
         o,
         "target_modules",
@@ -213,7 +213,7 @@ final class PeftConfig {
     if (!Files.isRegularFile(file)) {
       throw new NoSuchFileException(file.toString(), null, "no such adapter configuration");
     }
-    JsonFields fields = JsonFields.of(JsonFile.readUnique(file, LONGEST), file);
+    JsonFields fields = JsonFields.of(JsonFile.readUnique(file, MAX_BYTES), file);
     if (!fields.node().path("peft_type").asText("").equals("LORA")) {
       throw fields.bad(
           "peft_type", "\"LORA\": of PEFT's kinds of adapters only this is implemented");
@@ -221,9 +221,9 @@ final class PeftConfig {
     return new Reader(fields).read();
   }
 
-  /** Returns what a configuration that was read before names as the base model; may be empty. */
+  /** Returns the base model named by a configuration that was already checked; may be empty. */
   static String baseModel(Path directory) throws IOException {
-    return JsonFile.read(directory.resolve(FILE), LONGEST)
+    return JsonFile.read(directory.resolve(FILE), MAX_BYTES)
         .path("base_model_name_or_path")
         .asText("");
   }
@@ -231,7 +231,7 @@ final class PeftConfig {
   /** Reads one configuration, field by field. */
   private record Reader(JsonFields fields) {
     LoraConfig read() throws IOException {
-      refuseOthers();
+      refuseUnsupported();
       LoraConfig.Builder b = LoraConfig.builder();
       b.rank(fields.integer("r", 8));
       b.alpha(fields.number("lora_alpha", 8));
@@ -285,7 +285,7 @@ final class PeftConfig {
       return fields.node().path(field);
     }
 
-    private void refuseOthers() throws IOException {
+    private void refuseUnsupported() throws IOException {
       for (Map.Entry<String, JsonNode> e : fields.node().properties()) {
         String field = e.getKey();
         JsonNode value = e.getValue();
@@ -320,7 +320,7 @@ final class PeftConfig {
         }
       }
       if (init.isTextual() && value.matches("pissa_niter_\\d{1,9}")) {
-        return Initialisation.PISSA; // which that approximates
+        return Initialisation.PISSA; // of which this is an approximation
       }
       throw fields.bad(
           "init_lora_weights",
@@ -333,7 +333,6 @@ final class PeftConfig {
                   + " \"pissa_niter_16\" or \"olora\": other initialisations are not implemented");
     }
 
-    /** Returns the variant whose field is true. */
     private LoraVariant variant() throws IOException {
       LoraVariant found = LoraVariant.plain();
       for (LoraVariant v : LoraVariant.all()) {

@@ -17,15 +17,15 @@ import org.tune4j.core.model.LanguageModel;
 
 /**
  * PEFT's adapter directories: {@code adapter_config.json} and {@code adapter_model.safetensors}.
- * What PEFT writes loads here, what is written here PEFT loads. An option that is not implemented
- * is refused by name unless it has the value that switches it off.
+ * Compatible with PEFT in both directions. An option that is not implemented is refused by name
+ * unless its value disables it.
  */
 public final class PeftFormat {
   private static final Logger LOG = LoggerFactory.getLogger(PeftFormat.class);
   static final String CONFIG = PeftConfig.FILE;
   static final String WEIGHTS = "adapter_model.safetensors";
 
-  /** In the metadata of the weights, which PEFT passes over: a hash of the base's weights. */
+  /** Metadata of the weights, which PEFT ignores: a hash of the base's weights. */
   static final String BASE_HASH = "base_model_weights";
 
   static final String PREFIX = "base_model.model.";
@@ -34,10 +34,10 @@ public final class PeftFormat {
   private PeftFormat() {}
 
   /**
-   * Writes an adapter, naming the directory of the base model ({@link LanguageModel#source}); what
-   * was there is replaced once everything is written, but for a model card. One that holds a part
-   * of the base weights (PiSSA, OLoRA) is written as the plain LoRA of twice the rank that it is on
-   * the whole weights, as PEFT's {@code path_initial_model_for_weight_conversion} does.
+   * Writes an adapter, with the directory of the base model ({@link LanguageModel#source}).
+   * Existing files except a model card are replaced once everything is written. An adapter with a
+   * part of the base weights (PiSSA, OLoRA) is converted to an equivalent plain LoRA of twice the
+   * rank on the whole weights, as with PEFT's {@code path_initial_model_for_weight_conversion}.
    *
    * @throws java.nio.file.FileAlreadyExistsException if the directory holds files that are not an
    *     adapter's
@@ -82,25 +82,24 @@ public final class PeftFormat {
   /**
    * Reads the configuration of an adapter directory.
    *
-   * @throws MalformedFileException if it is no LoRA configuration, or uses an option that is not
-   *     implemented; it names the option and what it would do
+   * @throws MalformedFileException if it is not a LoRA configuration, or uses an option that is not
+   *     implemented; the message names the option and what it would do
    */
   public static LoraConfig readConfig(Path directory) throws IOException {
     return PeftConfig.read(directory);
   }
 
   /**
-   * Loads an adapter onto a model, frozen (call {@link LoraAdapter#setTrainable} to train it on). A
-   * base whose weights are not those that it was trained on, as far as the file tells, is warned
-   * of.
+   * Loads an adapter onto a model, frozen (call {@link LoraAdapter#setTrainable} to train it
+   * further). Logs a warning if, according to the file, it was trained on other base weights.
    *
-   * <p>Keys may contain the name that the adapter had in PEFT ({@code lora_A.default.weight}).
-   * Where a file holds adapters of several names, the one of this {@code name} is taken, else
-   * {@code default}, as PEFT does.
+   * <p>Keys may contain the name that the adapter had in PEFT ({@code lora_A.default.weight}). If a
+   * file has adapters of several names, the one with the given {@code name} is loaded, else {@code
+   * default}, as in PEFT.
    *
-   * <p>Configuration, shapes and types are compared before anything is allocated.
+   * <p>Configuration, shapes and types are checked before anything is allocated.
    *
-   * @throws MalformedFileException if it is damaged, incomplete or made for another base model; the
+   * @throws MalformedFileException if it is damaged, incomplete or for another base model; the
    *     message names what differs
    * @throws NoSuchFileException if a file is missing
    */
@@ -130,7 +129,11 @@ public final class PeftFormat {
       tensors = PeftTensors.check(model, config, weights, name);
     } catch (IllegalArgumentException e) {
       throw new MalformedFileException(
-          directory.resolve(CONFIG), "", e.getMessage(), "what fits this base model", e);
+          directory.resolve(CONFIG),
+          "",
+          e.getMessage(),
+          "a configuration that fits this base model",
+          e);
     }
     LoraAdapter adapter = LoraAdapter.zeros(model, config, name);
     try {
@@ -149,7 +152,7 @@ public final class PeftFormat {
     if (trainedOn != null && !trainedOn.equals(model.weightsHash())) {
       String base = PeftConfig.baseModel(directory);
       LOG.warn(
-          "{} was trained on other weights than those of {}: their hash was {}, here it is {}; its base was {}",
+          "{} was trained on other weights than those of {}: their hash was {}, here it is {}; its base model was {}",
           directory,
           model.name(),
           trainedOn,

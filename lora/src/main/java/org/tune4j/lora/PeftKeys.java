@@ -15,19 +15,19 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The names of tensors in an adapter file. In PEFT's memory an adapter's name is part of them
- * ({@code q_proj.lora_A.default.weight}, {@code lm_head.modules_to_save.default.weight}); its
- * {@code save_pretrained} takes it out, other programs do not.
+ * The names of tensors in an adapter file. In PEFT's modules they contain the adapter's name
+ * ({@code q_proj.lora_A.default.weight}, {@code lm_head.modules_to_save.default.weight}); {@code
+ * save_pretrained} removes it, but other programs do not.
  */
 final class PeftKeys {
   private static final Logger LOG = LoggerFactory.getLogger(PeftKeys.class);
   private static final String DEFAULT = "default";
 
-  /** (module.lora_A)(name)(weight), of the parameters that end so. */
+  /** (module.lora_A)(name)(weight), for parameters that end in .weight. */
   private static final Pattern MATRIX =
       pattern(e -> e.endsWith(".weight"), "(?:\\.([^.]+))?\\.(weight|bias)");
 
-  /** (module.lora_embedding_A)(name), of the others; before PEFT 0.14 .weight stood behind some. */
+  /** (module.lora_embedding_A)(name), for the others; some ended in .weight before PEFT 0.14. */
   private static final Pattern BARE =
       pattern(e -> !e.endsWith(".weight"), "(?:\\.(?!weight$)([^.]+))?(?:\\.weight)?");
 
@@ -46,7 +46,10 @@ final class PeftKeys {
     return Pattern.compile("(.+?\\.(?:" + names + "))" + rest);
   }
 
-  /** A key without prefix and adapter's name, and that name; "" if there is none. */
+  /**
+   * A key without the prefix and the adapter's name, and that name: "" if there is none, null if
+   * the key cannot contain one.
+   */
   private record Key(String plain, String adapter) {
     static Key of(String key) {
       Matcher m = BARE.matcher(key);
@@ -60,7 +63,7 @@ final class PeftKeys {
       m = SAVED.matcher(key);
       return m.matches()
           ? new Key(m.group(1) + "." + m.group(3), m.group(2))
-          : new Key(key, null); // says nothing of a name
+          : new Key(key, null); // not a parameter of an adapter
     }
 
     private static String orEmpty(String text) {
@@ -69,13 +72,13 @@ final class PeftKeys {
   }
 
   /**
-   * Returns the keys of one adapter: plain names, as {@code save_pretrained} writes them without
-   * their prefix, to the names in the file. Keys that have no prefix are left out.
+   * Returns the keys of one adapter: a map from plain names, as written by {@code save_pretrained}
+   * but without the prefix, to names in the file. Keys without the prefix are left out.
    *
    * @param keys in the file
    * @param name that the adapter is loaded under
-   * @throws IllegalArgumentException if several adapters are in the file and neither has this name
-   *     nor PEFT's own
+   * @throws IllegalArgumentException if the file has several adapters, none with this name or
+   *     {@code default}
    */
   static Map<String, String> of(Collection<String> keys, String name) {
     Map<String, Map<String, String>> byAdapter = new TreeMap<>();
@@ -103,14 +106,14 @@ final class PeftKeys {
       Set<String> named = new TreeSet<>(names);
       named.remove("");
       throw new IllegalArgumentException(
-          "keys of the adapter(s) %s beside keys without an adapter's name".formatted(named));
+          "keys of the adapter(s) %s besides keys without an adapter's name".formatted(named));
     }
     String chosen = names.contains(name) ? name : DEFAULT;
     if (!names.contains(chosen)) {
       throw new IllegalArgumentException(
-          "the adapters %s and none is '%s' or '%s'".formatted(names, name, DEFAULT));
+          "the adapters %s, none of which is '%s' or '%s'".formatted(names, name, DEFAULT));
     }
-    LOG.warn("the file holds the adapters {}: '{}' is loaded", names, chosen);
+    LOG.warn("the file has the adapters {}: loading '{}'", names, chosen);
     return chosen;
   }
 }

@@ -16,13 +16,13 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Projection;
 
 /**
- * The tensors of an adapter file, compared with what its configuration makes of a base model.
- * Nothing is read or allocated before names, shapes and types agree: a configuration may say {@code
- * "r": 2000000000}.
+ * The tensors of an adapter file, checked against its configuration and a base model. Nothing is
+ * read or allocated before names, shapes and types agree, as a configuration may say {@code "r":
+ * 2000000000}.
  */
 final class PeftTensors {
   private final Safetensors weights;
-  private final Map<String, String> keys; // name of a parameter -> name in the file
+  private final Map<String, String> keys; // parameter name -> name in the file
 
   private PeftTensors(Safetensors weights, Map<String, String> keys) {
     this.weights = weights;
@@ -30,7 +30,7 @@ final class PeftTensors {
   }
 
   /**
-   * Compares a file with a configuration and a model.
+   * Checks a file against a configuration and a model.
    *
    * @param name that the adapter is loaded under
    * @throws MalformedFileException if the file does not fit
@@ -68,7 +68,7 @@ final class PeftTensors {
     }
   }
 
-  /** Refuses tensors that would be left over, saying what they are. */
+  /** Refuses tensors that nothing would use, with a description. */
   private static void refuseOther(
       LanguageModel model,
       Safetensors weights,
@@ -98,17 +98,17 @@ final class PeftTensors {
       throw new MalformedFileException(
           weights.file(),
           "tensor '" + e.getValue() + "'",
-          what(model, module, at >= 0, own.containsKey(module), targeted),
+          describe(model, module, at >= 0, own.containsKey(module), targeted),
           "only tensors of the modules that "
               + PeftConfig.FILE
               + " names in target_modules and modules_to_save");
     }
   }
 
-  private static String what(
+  private static String describe(
       LanguageModel model, String module, boolean lora, boolean known, Set<String> targeted) {
     if (lora && !known) {
-      return "an update of the module '%s', which this base model lacks (it has %s): the adapter was made for another"
+      return "an update of the module '%s', which this base model lacks (it has %s): the adapter is for another one"
           .formatted(module, layers(model));
     }
     if (lora && !targeted.contains(module)) {
@@ -116,7 +116,7 @@ final class PeftTensors {
     }
     return lora
         ? "a parameter that this kind of adapter does not have"
-        : "a tensor that is no part of an update";
+        : "a tensor that is not part of an update";
   }
 
   static String layers(LanguageModel model) {
@@ -127,7 +127,7 @@ final class PeftTensors {
         .collect(joining(", "));
   }
 
-  /** Returns the key of the tensor that is a parameter. */
+  /** Checks the tensor of a parameter and returns its key. */
   private static String check(Declared d, Safetensors weights, String key) throws IOException {
     if (key == null) {
       throw new MalformedFileException(
@@ -165,11 +165,11 @@ final class PeftTensors {
         return PeftConfig.FILE + " gives this module the rank " + d.shape().get(d.rankAt());
       }
     }
-    return "%s of this base model has %s inputs and %s outputs (was the adapter made for another?)"
+    return "%s of this base model has %s inputs and %s outputs (is the adapter for another one?)"
         .formatted(d.of().name(), d.of().in(), d.of().out());
   }
 
-  /** Copies the tensors into an adapter of the configuration and the model that were compared. */
+  /** Copies the tensors into an adapter of the checked configuration and model. */
   void fill(LoraAdapter adapter) throws IOException {
     for (Map.Entry<String, String> e : keys.entrySet()) {
       float[] values = weights.floats(e.getValue());

@@ -8,8 +8,8 @@ import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * LoRA as its paper has it (Hu et al. 2021, section 4.1): {@code s B A x} is added to a linear
- * layer's output, and {@code s B a_i} to row {@code i} of an embedding.
+ * LoRA as in the paper (Hu et al. 2021, section 4.1): {@code s B A x} is added to a linear layer's
+ * output, and {@code s B a_i} to row {@code i} of an embedding.
  */
 public class PlainLora extends LoraVariant {
   private static final String A = "lora_A.weight";
@@ -43,27 +43,27 @@ public class PlainLora extends LoraVariant {
     return t.name() + "." + (t.embedding() ? EMBEDDING_B : B);
   }
 
-  /** The A's of a group are neighbours: one product of their common input. */
+  /** The A's of a group are adjacent, so that one product of their common input serves all. */
   @Override
   List<Declared> parameters(LoraConfig config, List<Target> targets) {
     List<Declared> all = new ArrayList<>();
     for (Target t : targets) {
       Projection p = t.projection();
       Declared a = Declared.of(p, t.embedding() ? EMBEDDING_A : A, 0, t.rank(), p.in());
-      all.add(t.embedding() ? a.keptTransposed() : a);
+      all.add(t.embedding() ? a.heldTransposed() : a);
     }
     for (Target t : targets) {
       Projection p = t.projection();
       all.add(
           Declared.of(p, t.embedding() ? EMBEDDING_B : B, 1, p.out(), t.rank())
               .frozen(config.initialisation().freezesB()));
-      all.addAll(beside(t));
+      all.addAll(additional(t));
     }
     return all;
   }
 
-  /** Returns what a module has beside A and B. */
-  List<Declared> beside(Target target) {
+  /** Returns a module's parameters besides A and B. */
+  List<Declared> additional(Target target) {
     return List.of();
   }
 

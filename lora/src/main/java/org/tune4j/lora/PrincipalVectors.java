@@ -9,20 +9,21 @@ import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 
 /**
- * The eigenvectors of the largest, or the smallest, eigenvalues of a symmetric positive
+ * Computes the eigenvectors of the largest or smallest eigenvalues of a symmetric positive
  * semidefinite matrix.
  *
- * <p>Of a large matrix few are found by block Lanczos with full reorthogonalisation (Golub and Van
- * Loan, "Matrix Computations", section 10.3): a basis {@code Q} is grown by what the matrix makes
- * of its last block, and the eigenvectors are taken from {@code Q' G Q}, until what they leave is
- * small beside the distance to the next eigenvalue, which bounds the error of the space that they
- * span (Davis and Kahan). What does not converge so is decomposed whole, as is what is small.
+ * <p>A few vectors of a large matrix are found by block Lanczos with full reorthogonalisation
+ * (Golub and Van Loan, "Matrix Computations", section 10.3): a basis {@code Q} is extended by the
+ * product of the matrix with its last block, and the eigenvectors are computed from {@code Q' G Q},
+ * until the residual is small compared with the gap to the next eigenvalue, which bounds the error
+ * of their span (Davis and Kahan). Small matrices, and those that do not converge, are decomposed
+ * completely.
  */
 final class PrincipalVectors {
-  private static final int BLOCK = 4; // so many equal eigenvalues are told apart
-  private static final int SMALL = 512; // decomposed whole in a few hundredths of a second
-  private static final double ERROR = 1e-8; // of the space; float has 6e-8
-  private static final double LEAST = 1e-13; // of the largest eigenvalue: rounding
+  private static final int BLOCK = 4; // at most so many equal eigenvalues are separated
+  private static final int SMALL = 512; // decomposed completely in a few hundredths of a second
+  private static final double ERROR = 1e-8; // of the span; float has 6e-8
+  private static final double ROUNDING = 1e-13; // rounding, relative to the largest eigenvalue
 
   private PrincipalVectors() {}
 
@@ -36,14 +37,14 @@ final class PrincipalVectors {
     return Optional.of(g)
         .filter(m -> m.rows() > SMALL)
         .flatMap(m -> lanczos(m, rank))
-        .orElseGet(() -> whole(g, rank).vectors);
+        .orElseGet(() -> full(g, rank).vectors);
   }
 
   /** Eigenvalues, descending, and their vectors in columns. */
   record Eigen(double[] values, INDArray vectors) {}
 
-  /** Decomposes a matrix whole. */
-  static Eigen whole(INDArray g, int count) {
+  /** Decomposes a matrix completely. */
+  static Eigen full(INDArray g, int count) {
     int n = g.rows();
     INDArray vectors = g.dup('f');
     INDArray values = Nd4j.create(DataType.DOUBLE, new long[] {n}, 'f');
@@ -65,37 +66,40 @@ final class PrincipalVectors {
   /** Returns the vectors of the smallest eigenvalues in rows, the smallest last. */
   static double[][] smallest(INDArray g, int rank) {
     int n = g.rows();
-    double[][] all = whole(g, n).vectors.transpose().toDoubleMatrix();
+    double[][] all = full(g, n).vectors.transpose().toDoubleMatrix();
     return Arrays.copyOfRange(all, n - rank, n);
   }
 
-  /** Makes rows orthonormal; one that depends on those before it becomes any that does not. */
+  /**
+   * Makes rows orthonormal; a row that depends on earlier ones is replaced by any independent
+   * vector.
+   */
   static void complete(double[][] rows) {
     double longest = 0;
     for (double[] row : rows) {
       longest = Math.max(longest, Arrays.stream(row).map(v -> v * v).sum());
     }
-    int next = 0; // unit vector to be tried
+    int next = 0; // next unit vector to try
     for (int k = 0; k < rows.length; k++) {
-      double least = 1e-12 * Math.sqrt(longest);
-      while (orthonormalise(Arrays.copyOf(rows, k + 1), least) == null) {
+      double minNorm = 1e-12 * Math.sqrt(longest);
+      while (orthonormalise(Arrays.copyOf(rows, k + 1), minNorm) == null) {
         rows[k] = new double[rows[k].length];
         rows[k][next++] = 1;
-        least = 1e-6;
+        minNorm = 1e-6;
       }
     }
   }
 
-  /** Returns them if they are found in a basis of half the size. */
+  /** Returns the vectors if a basis of half the size is enough to find them. */
   static Optional<INDArray> lanczos(INDArray g, int rank) {
     int n = g.rows();
-    int most = n / 2 / BLOCK * BLOCK;
+    int maxSize = n / 2 / BLOCK * BLOCK;
     int check = rank + 2 * BLOCK;
-    if (check > most) {
+    if (check > maxSize) {
       return Optional.empty();
     }
-    INDArray q = Nd4j.create(DataType.DOUBLE, new long[] {n, most}, 'f'); // the basis
-    double[][] t = new double[most][most]; // Q' G Q
+    INDArray q = Nd4j.create(DataType.DOUBLE, new long[] {n, maxSize}, 'f'); // the basis
+    double[][] t = new double[maxSize][maxSize]; // Q' G Q
     double[][] block = new double[BLOCK][n]; // columns
     SplittableRandom random = new SplittableRandom(1);
     for (double[] column : block) {
@@ -104,12 +108,12 @@ final class PrincipalVectors {
       }
     }
     double[][] r = orthonormalise(block, 0);
-    for (int size = BLOCK; size <= most && r != null; size += BLOCK) {
+    for (int size = BLOCK; size <= maxSize && r != null; size += BLOCK) {
       INDArray x = Nd4j.create(block).transpose().dup('f'); // [n, BLOCK]
       q.get(NDArrayIndex.all(), NDArrayIndex.interval(size - BLOCK, size)).assign(x);
       INDArray basis = q.get(NDArrayIndex.all(), NDArrayIndex.interval(0, size));
       INDArray z = g.mmul(x);
-      for (int pass = 0; pass < 2; pass++) { // twice is enough
+      for (int pass = 0; pass < 2; pass++) { // twice is enough for orthogonality
         INDArray parts = basis.transpose().mmul(z); // [size, BLOCK]
         z.subi(basis.mmul(parts));
         for (int i = 0; i < size; i++) {
@@ -119,9 +123,9 @@ final class PrincipalVectors {
         }
       }
       block = z.transpose().toDoubleMatrix();
-      r = orthonormalise(block, LEAST * t[0][0]);
+      r = orthonormalise(block, ROUNDING * t[0][0]);
       if (r != null && size >= check) {
-        Eigen found = whole(symmetric(t, size), rank);
+        Eigen found = full(symmetric(t, size), rank);
         double left = 0; // G v - value v = Q_next R v_last
         for (int k = 0; k < rank; k++) {
           for (double[] row : r) {
@@ -133,7 +137,7 @@ final class PrincipalVectors {
           }
         }
         double gap = found.values[rank - 1] - found.values[rank];
-        if (Math.sqrt(left) <= Math.max(ERROR * gap, LEAST * found.values[0])) {
+        if (Math.sqrt(left) <= Math.max(ERROR * gap, ROUNDING * found.values[0])) {
           return Optional.of(basis.mmul(found.vectors));
         }
         check = size + Math.max(BLOCK, size / 4);
@@ -154,12 +158,12 @@ final class PrincipalVectors {
   }
 
   /**
-   * Makes columns orthonormal (Gram and Schmidt, twice).
+   * Makes columns orthonormal (Gram-Schmidt, twice).
    *
-   * @param least a column that has become shorter than that depends on the others
-   * @return {@code R} of {@code X = Q R}, by rows; null if one depends on the others
+   * @param minNorm a column that becomes shorter than this depends on the others
+   * @return {@code R} of {@code X = Q R}, by rows; null if a column depends on the others
    */
-  private static double[][] orthonormalise(double[][] columns, double least) {
+  private static double[][] orthonormalise(double[][] columns, double minNorm) {
     int count = columns.length;
     double[][] r = new double[count][count];
     for (int k = 0; k < count; k++) {
@@ -180,7 +184,7 @@ final class PrincipalVectors {
         square += v * v;
       }
       double norm = Math.sqrt(square);
-      if (!(norm > least)) {
+      if (!(norm > minNorm)) {
         return null;
       }
       r[k][k] = norm;

@@ -11,19 +11,19 @@ import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
 /**
- * A regular expression as Python's {@code re} reads it, for matching names of modules: what a
- * configuration of PEFT means by one.
+ * A regular expression with the semantics of Python's {@code re}, as used in PEFT configurations,
+ * for matching names of modules.
  *
- * <p>It is translated into Java's dialect, from which Python's differs in groups' names and
- * comments, in braces that are no quantifier, and inside brackets. What Python refuses is refused;
- * so are conditional groups, which Java lacks. Expressions come with adapters, from anywhere: how
- * far one may nest and count is bounded, and a match takes {@linkplain Steps steps} from a budget.
+ * <p>It is translated into Java's dialect, which differs in group names and comments, in braces
+ * that are not quantifiers, and inside brackets. Expressions that Python refuses are refused; so
+ * are conditional groups, which Java lacks. Expressions come with adapters from untrusted sources:
+ * nesting and repetition are limited, and matching uses a budget of {@linkplain Steps steps}.
  */
 final class PythonRegex {
-  private static final int LONGEST = 10_000;
-  private static final int DEEPEST = 100;
-  private static final int MOST_REPEATS = 1000;
-  private static final double MOST_GROUP_REPEATS = 100_000; // of groups within groups, together
+  private static final int MAX_LENGTH = 10_000;
+  private static final int MAX_DEPTH = 100;
+  private static final int MAX_REPEATS = 1000;
+  private static final double MAX_GROUP_REPEATS = 100_000; // of groups within groups, together
 
   private final String field;
   private final String regex;
@@ -36,46 +36,47 @@ final class PythonRegex {
   }
 
   /**
-   * Reads an expression.
+   * Compiles an expression.
    *
    * @param field of the configuration, for messages
-   * @param regex as the configuration gives it, for messages
-   * @param whole the expression that it stands in
-   * @throws IllegalArgumentException if it is none
+   * @param regex as given in the configuration, for messages
+   * @param whole the expression that contains it
+   * @throws IllegalArgumentException if it is malformed
    */
   static PythonRegex compile(String field, String regex, String whole) {
     checkArgument(
-        regex.length() <= LONGEST,
-        "%s: an expression of %s characters; it may have %s",
+        regex.length() <= MAX_LENGTH,
+        "%s: an expression of %s characters; at most %s are allowed",
         field,
         regex.length(),
-        LONGEST);
+        MAX_LENGTH);
     try {
       return new PythonRegex(
           field, regex, Pattern.compile(new Translation(whole, new StringBuilder()).run()));
     } catch (PatternSyntaxException e) {
       throw new IllegalArgumentException(
-          "%s: '%s' is no regular expression: %s".formatted(field, regex, e.getDescription()), e);
+          "%s: '%s' is not a regular expression: %s".formatted(field, regex, e.getDescription()),
+          e);
     }
   }
 
-  /** Like {@link #compile(String, String, String)} for an expression that stands alone. */
+  /** Compiles an expression that is not part of another. */
   static PythonRegex compile(String field, String regex) {
     return compile(field, regex, regex);
   }
 
   /**
-   * What matching may still cost: characters looked at, a few nanoseconds each.
+   * The remaining budget of matching, in characters read, at a few nanoseconds each.
    *
-   * <p>A reasonable expression looks at a few hundred for a name, or some thousands; one such as
-   * {@code (a+)+b} at more than there will ever be time for. That is mostly seen at the first name.
+   * <p>A reasonable expression reads hundreds or thousands per name; one such as {@code (a+)+b}
+   * exponentially many. That mostly shows at the first name.
    */
   static final class Steps {
-    private static final long ALL = 20_000_000;
-    private static final long ONE = 2_000_000; // for one name
-    private long left = ALL;
+    private static final long TOTAL = 20_000_000;
+    private static final long PER_NAME = 2_000_000;
+    private long left = TOTAL;
 
-    void take(PythonRegex regex, String name) {
+    void use(PythonRegex regex, String name) {
       if (--left < 0) {
         throw tooMany(regex, name);
       }
@@ -83,17 +84,17 @@ final class PythonRegex {
 
     private static IllegalArgumentException tooMany(PythonRegex regex, String name) {
       return new IllegalArgumentException(
-          "%s: '%s' takes too many steps to match ('%s' was looked at last): simplify it"
+          "%s: '%s' takes too many steps to match (last tried on '%s'): simplify it"
               .formatted(regex.field, regex.regex, name));
     }
   }
 
-  /** Returns whether it matches the whole name: {@code re.fullmatch}. */
+  /** Returns whether it matches the whole name, like {@code re.fullmatch}. */
   boolean fullMatch(String name, Steps steps) {
     return run(pattern.matcher(new Counted(name, steps)), name, true);
   }
 
-  /** Returns the match that begins where the name begins, {@code re.match}; null if none. */
+  /** Returns the match at the start of the name, like {@code re.match}; null if there is none. */
   Matcher match(String name, Steps steps) {
     Matcher m = pattern.matcher(new Counted(name, steps));
     return run(m, name, false) ? m : null;
@@ -104,7 +105,8 @@ final class PythonRegex {
       return whole ? m.matches() : m.lookingAt();
     } catch (StackOverflowError e) {
       throw new IllegalArgumentException(
-          "%s: '%s' nests too deep to match '%s': simplify it".formatted(field, regex, name), e);
+          "%s: '%s' is nested too deeply to match '%s': simplify it".formatted(field, regex, name),
+          e);
     }
   }
 
@@ -113,11 +115,11 @@ final class PythonRegex {
     return regex;
   }
 
-  /** A name that counts how often it is looked at. */
+  /** A name that counts the characters read. */
   private final class Counted implements CharSequence {
     private final String name;
     private final Steps steps;
-    private long left = Steps.ONE;
+    private long left = Steps.PER_NAME;
 
     Counted(String name, Steps steps) {
       this.name = name;
@@ -126,7 +128,7 @@ final class PythonRegex {
 
     @Override
     public char charAt(int index) {
-      steps.take(PythonRegex.this, name);
+      steps.use(PythonRegex.this, name);
       if (--left < 0) {
         throw Steps.tooMany(PythonRegex.this, name);
       }
@@ -149,14 +151,14 @@ final class PythonRegex {
     }
   }
 
-  /** One pass over an expression of Python's that writes Java's. */
+  /** Translates a Python expression into Java's dialect in one pass. */
   private static final class Translation {
     private final String in;
     private final StringBuilder out;
     private final Map<String, String> names = new LinkedHashMap<>();
-    private final Deque<Double> repeats = new ArrayDeque<>(); // of what each open group holds
+    private final Deque<Double> repeats = new ArrayDeque<>(); // repeats within each open group
     private int at;
-    private double closed; // repeats of what the group that was just closed holds; 0: none was
+    private double closed; // repeats within the group that was just closed; 0 if none was
 
     Translation(String in, StringBuilder out) {
       this.in = in;
@@ -188,13 +190,13 @@ final class PythonRegex {
       at++;
     }
 
-    private PatternSyntaxException wrong(String why) {
+    private PatternSyntaxException error(String why) {
       return new PatternSyntaxException(why, in, at);
     }
 
     private void escape(boolean inBrackets) {
       if (at + 1 == in.length()) {
-        throw wrong("it ends with a backslash");
+        throw error("it ends with a backslash");
       }
       char c = in.charAt(at + 1);
       at += 2;
@@ -228,7 +230,7 @@ final class PythonRegex {
 
     private String only(boolean allowed, char c, String text) {
       if (!allowed) {
-        throw wrong("Python knows no escape \\" + c);
+        throw error("Python has no escape \\" + c);
       }
       return text;
     }
@@ -236,12 +238,12 @@ final class PythonRegex {
     private String hex(int digits) {
       String text = in.substring(at, Math.min(in.length(), at + digits));
       if (!text.matches("[0-9a-fA-F]{" + digits + "}")) {
-        throw wrong("an incomplete escape");
+        throw error("an incomplete escape");
       }
       return text;
     }
 
-    /** Inside brackets Python takes as they are what Java gives a meaning: [ and &&. */
+    /** Escapes [ and &&, which only Java interprets inside brackets. */
     private void brackets() {
       literal("[");
       if (at < in.length() && in.charAt(at) == '^') {
@@ -259,14 +261,14 @@ final class PythonRegex {
         }
       }
       if (at == in.length()) {
-        throw wrong("a bracket is not closed");
+        throw error("a bracket is not closed");
       }
       literal("]");
     }
 
     private void close() {
       if (repeats.size() < 2) {
-        throw wrong("a group is closed that was not opened");
+        throw error("a group is closed that was not opened");
       }
       closed = Math.max(1, repeats.pop());
       literal(")");
@@ -275,30 +277,30 @@ final class PythonRegex {
 
     private void repeat(double more) {
       repeats.push(repeats.pop() + more);
-      if (repeats.peek() > MOST_GROUP_REPEATS) {
-        throw wrong(TOO_OFTEN);
+      if (repeats.peek() > MAX_GROUP_REPEATS) {
+        throw error(TOO_OFTEN);
       }
     }
 
     private void open() {
-      if (repeats.size() > DEEPEST) {
-        throw wrong("groups nest more than " + DEEPEST + " deep");
+      if (repeats.size() > MAX_DEPTH) {
+        throw error("groups nest more than " + MAX_DEPTH + " deep");
       }
       repeats.push(0.0);
       if (in.startsWith("(?P<", at)) {
         int end = in.indexOf('>', at);
         String name = end < 0 ? "" : in.substring(at + 4, end);
         if (name.isEmpty() || names.containsKey(name)) {
-          throw wrong("a group without a name of its own");
+          throw error("a group with an empty or duplicate name");
         }
-        names.put(name, "g" + names.size()); // Java's names have no underscores
+        names.put(name, "g" + names.size()); // Java's names cannot have underscores
         out.append("(?<").append(names.get(name)).append('>');
         at = end + 1;
       } else if (in.startsWith("(?P=", at)) {
         int end = in.indexOf(')', at);
         String name = end < 0 ? "" : in.substring(at + 4, end);
         if (!names.containsKey(name)) {
-          throw wrong("no group is named '" + name + "'");
+          throw error("no group is named '" + name + "'");
         }
         out.append("\\k<").append(names.get(name)).append('>');
         at = end + 1;
@@ -306,12 +308,12 @@ final class PythonRegex {
       } else if (in.startsWith("(?#", at)) {
         int end = in.indexOf(')', at);
         if (end < 0) {
-          throw wrong("a comment is not closed");
+          throw error("a comment is not closed");
         }
         at = end + 1;
         repeats.pop();
       } else if (in.startsWith("(?(", at)) {
-        throw wrong("conditional groups are not supported");
+        throw error("conditional groups are not supported");
       } else if (in.startsWith("(?", at)) {
         extension();
       } else {
@@ -331,7 +333,7 @@ final class PythonRegex {
           known |= in.startsWith(kind, at);
         }
         if (!known) {
-          throw wrong("Python knows no such group");
+          throw error("Python has no such group");
         }
         literal("(");
         literal("?");
@@ -340,13 +342,13 @@ final class PythonRegex {
       if (!flags.matches("[aimsux]*(-[imsx]+)?")
           || end == in.length()
           || ":)".indexOf(in.charAt(end)) < 0) {
-        throw wrong("flags '" + flags + "'");
+        throw error("flags '" + flags + "'");
       }
       if (in.charAt(end) == ')') {
         repeats.pop(); // flags alone
         closed = 0;
       }
-      // names are ASCII: a and u make no difference
+      // names are ASCII, so that flags a and u make no difference
       out.append("(?").append(flags.replaceAll("[au]", "")).append(in.charAt(end));
       at = end + 1;
     }
@@ -360,12 +362,12 @@ final class PythonRegex {
       }
       String from = m.group(1).isEmpty() ? "0" : m.group(1);
       String to = m.group(2) == null ? from : m.group(3);
-      long most = Math.max(count(from), to.isEmpty() ? 0 : count(to));
-      if (most > MOST_REPEATS) {
-        throw wrong(TOO_OFTEN);
+      long repeats = Math.max(count(from), to.isEmpty() ? 0 : count(to));
+      if (repeats > MAX_REPEATS) {
+        throw error(TOO_OFTEN);
       }
-      if (closed > 0 && most > 1) {
-        repeat(closed * (most - 1));
+      if (closed > 0 && repeats > 1) {
+        repeat(closed * (repeats - 1));
       }
       closed = 0;
       out.append('{').append(from);
@@ -376,7 +378,8 @@ final class PythonRegex {
       at = m.end();
     }
 
-    private static final String TOO_OFTEN = "it repeats more than names of modules are long";
+    private static final String TOO_OFTEN =
+        "it has more repetitions than names of modules have characters";
     private static final Pattern QUANTIFIER = Pattern.compile("\\{(?=[\\d,])(\\d*)(,(\\d*))?\\}");
 
     private static long count(String digits) {

@@ -10,21 +10,21 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * What an adapter takes from the base weights of a group, to learn on it: {@link BasePart}s {@code
- * s B0 A0}, frozen. The base's weights are others' too and stay as they are; here the parts are
- * subtracted from what comes out of them.
+ * The frozen initial values {@code s B0 A0} ({@link BasePart}) that an adapter moves out of a
+ * group's base weights. As the base's weights are shared, they are not modified; the parts are
+ * subtracted from the output instead.
  */
 final class Residual {
-  /** A module's part. */
-  private record Taken(Target target, Slot a, Slot b) {}
+  /** The part of a module. */
+  private record Moved(Target target, Slot a, Slot b) {}
 
   private final ProjectionGroup group;
   private final Parameters parameters;
-  private final ImmutableList<Taken> parts;
+  private final ImmutableList<Moved> parts;
   private final int rankSum;
 
   /**
-   * Holds the parts.
+   * Copies the parts into the engine.
    *
    * @param moved one for each target, in order
    */
@@ -35,10 +35,10 @@ final class Residual {
     for (int i = 0; i < targets.size(); i++) {
       a.add(builder.add("A" + i, moved.get(i).rank(), group.in()));
     }
-    ImmutableList.Builder<Taken> all = ImmutableList.builder();
+    ImmutableList.Builder<Moved> all = ImmutableList.builder();
     for (int i = 0; i < targets.size(); i++) {
       Slot b = builder.add("B" + i, targets.get(i).projection().out(), moved.get(i).rank());
-      all.add(new Taken(targets.get(i), a.get(i), b));
+      all.add(new Moved(targets.get(i), a.get(i), b));
     }
     parts = all.build();
     rankSum = moved.stream().mapToInt(Factors::rank).sum();
@@ -52,7 +52,7 @@ final class Residual {
 
   /** Returns the part of the {@code i}th target. */
   Factors moved(int i) {
-    Taken p = parts.get(i);
+    Moved p = parts.get(i);
     Engine e = parameters.engine();
     return new Factors(p.a.rows(), e.read(parameters.weight(p.a)), e.read(parameters.weight(p.b)));
   }
@@ -75,12 +75,12 @@ final class Residual {
     return e.columns(y, group.column(t.member()), t.projection().out());
   }
 
-  /** {@code y -= s B0 A0 x}, of all targets. */
+  /** {@code y -= s B0 A0 x} for all targets. */
   void subtract(Engine e, Tensor x, Tensor y) {
     Tensor u = e.allocate(x.rows(), rankSum, e.computeType());
     e.gemm(1, x, false, stackedA(), true, 0, u); // [n, rankSum]
     int column = 0;
-    for (Taken p : parts) {
+    for (Moved p : parts) {
       Tensor own = e.columns(u, column, p.a.rows());
       Tensor out = columns(e, y, p.target);
       e.gemm(-p.target.scale(), own, false, parameters.compute(p.b), true, 1, out);
@@ -89,11 +89,11 @@ final class Residual {
     e.release(u);
   }
 
-  /** {@code dx -= s A0' B0' dy}, of all targets. */
+  /** {@code dx -= s A0' B0' dy} for all targets. */
   void subtractBackward(Engine e, Tensor dy, Tensor dx) {
     Tensor du = e.allocate(dy.rows(), rankSum, e.computeType());
     int column = 0;
-    for (Taken p : parts) {
+    for (Moved p : parts) {
       Tensor own = e.columns(du, column, p.a.rows());
       Tensor d = columns(e, dy, p.target);
       e.gemm(-p.target.scale(), d, false, parameters.compute(p.b), false, 0, own);
@@ -103,18 +103,18 @@ final class Residual {
     e.release(du);
   }
 
-  /** {@code y -= s B0 A0 x}, of the {@code i}th target: {@code [n, out]}. */
+  /** {@code y -= s B0 A0 x} for the {@code i}th target; {@code y} is {@code [n, out]}. */
   void subtract(Engine e, int i, Tensor x, Tensor y) {
-    Taken p = parts.get(i);
+    Moved p = parts.get(i);
     Tensor u = e.allocate(x.rows(), p.a.rows(), e.computeType());
     e.gemm(1, x, false, parameters.compute(p.a), true, 0, u);
     e.gemm(-p.target.scale(), u, false, parameters.compute(p.b), true, 1, y);
     e.release(u);
   }
 
-  /** {@code dx -= s A0' B0' dy}, of the {@code i}th target. */
+  /** {@code dx -= s A0' B0' dy} for the {@code i}th target. */
   void subtractBackward(Engine e, int i, Tensor dy, Tensor dx) {
-    Taken p = parts.get(i);
+    Moved p = parts.get(i);
     Tensor du = e.allocate(dy.rows(), p.a.rows(), e.computeType());
     e.gemm(-p.target.scale(), dy, false, parameters.compute(p.b), false, 0, du);
     e.gemm(1, du, false, parameters.compute(p.a), false, 1, dx);

@@ -6,7 +6,7 @@ import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Tensor;
 
-/** Gradients of rows of a table, each of which may have been looked up several times. */
+/** Accumulates gradients of table rows that may have been looked up several times. */
 final class RowSums {
   private RowSums() {}
 
@@ -14,27 +14,27 @@ final class RowSums {
    * {@code to[ids[i]] += rows[i]}.
    *
    * @param rows F32 {@code [ids.length, cols]}
-   * @param untrained an id that is passed over; -1 for none
+   * @param untrained an id to skip; -1 for none
    * @param to F32 {@code [entries, cols]}
    */
   static void add(Engine e, int[] ids, int untrained, Tensor rows, Tensor to) {
-    Map<Integer, Integer> places = new LinkedHashMap<>();
+    Map<Integer, Integer> positions = new LinkedHashMap<>();
     for (int id : ids) {
       if (id != untrained) {
-        places.putIfAbsent(id, places.size());
+        positions.putIfAbsent(id, positions.size());
       }
     }
-    if (places.isEmpty()) {
+    if (positions.isEmpty()) {
       return;
     }
     int cols = rows.cols();
     float[] values = e.read(rows);
-    double[] sums = new double[places.size() * cols];
+    double[] sums = new double[positions.size() * cols];
     for (int i = 0; i < ids.length; i++) {
-      Integer place = places.get(ids[i]);
-      if (place != null) {
+      Integer position = positions.get(ids[i]);
+      if (position != null) {
         for (int c = 0; c < cols; c++) {
-          sums[place * cols + c] += values[i * cols + c];
+          sums[position * cols + c] += values[i * cols + c];
         }
       }
     }
@@ -42,9 +42,9 @@ final class RowSums {
     for (int i = 0; i < sums.length; i++) {
       rounded[i] = (float) sums[i];
     }
-    Tensor distinct = e.allocate(places.size(), cols, DType.F32);
+    Tensor distinct = e.allocate(positions.size(), cols, DType.F32);
     e.write(distinct, rounded);
-    int[] index = places.keySet().stream().mapToInt(Integer::intValue).toArray();
+    int[] index = positions.keySet().stream().mapToInt(Integer::intValue).toArray();
     e.scatterAddRows(distinct, index, to);
     e.release(distinct);
   }

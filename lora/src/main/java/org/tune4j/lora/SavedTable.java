@@ -14,8 +14,8 @@ import org.tune4j.core.model.Projection;
 import org.tune4j.core.model.ProjectionGroup;
 
 /**
- * An embedding or output head of an adapter's own, {@code [vocabulary, hidden]}, trained whole in
- * place of the base model's: PEFT's {@code modules_to_save}.
+ * An embedding or output head {@code [vocabulary, hidden]} that the adapter trains fully, replacing
+ * the base model's: PEFT's {@code modules_to_save}.
  */
 final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
   private final LoraAdapter adapter;
@@ -37,7 +37,7 @@ final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
 
   /** Copies the base model's weights. */
   @Override
-  public void initialise(Function<Target, Factors> begin) {
+  public void initialise(Function<Target, Factors> initialValues) {
     MatrixSource base = group.sources().get(0);
     float[] values = new float[base.rows() * base.cols()];
     base.read(0, base.rows(), values);
@@ -48,7 +48,7 @@ final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
   public List<MatrixSource> merged(List<MatrixSource> sources) {
     checkArgument(
         sources.get(0).equals(group.members().get(0).source()),
-        "adapter '%s' replaces %s, into which another is merged: it cannot be merged on top",
+        "adapter '%s' replaces %s, into which another adapter is merged: it cannot be merged on top",
         adapter.name(),
         group.members().get(0).name());
     MatrixSource base = sources.get(0);
@@ -60,7 +60,7 @@ final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
     return adapter.trainable();
   }
 
-  // ---- as an embedding
+  // ---- EmbeddingAdapter
 
   @Override
   public boolean replacesRows() {
@@ -80,7 +80,7 @@ final class SavedTable implements Part, EmbeddingAdapter, ProjectionAdapter {
     RowSums.add(e, ids, untrained, dx, table.gradient());
   }
 
-  // ---- as an output head
+  // ---- ProjectionAdapter
 
   @Override
   public boolean replacesOutput() {

@@ -7,8 +7,8 @@ import org.tune4j.core.model.ProjectionGroup;
 /**
  * A module that an adapter changes.
  *
- * @param group the group that it is in
- * @param member its place there
+ * @param group the module's group
+ * @param member its index there
  * @param rank of the update
  * @param scale factor of the update
  */
@@ -21,12 +21,12 @@ record Target(ProjectionGroup group, int member, int rank, float scale) {
     return projection().name();
   }
 
-  /** Returns what its weight is made from; of an embedding the table, {@code [in, out]}. */
+  /** Returns the source of its current weight; for an embedding the table, {@code [in, out]}. */
   MatrixSource source() {
     return group.sources().get(member);
   }
 
-  /** Returns whether rows are looked up in it. */
+  /** Returns whether this is an embedding. */
   boolean embedding() {
     return group.use() == ProjectionGroup.Use.EMBEDDING;
   }

@@ -6,36 +6,36 @@ import com.google.common.collect.ImmutableList;
 import java.util.List;
 
 /**
- * Modules of a model: all linear layers, those of some names, or those whose name an expression
- * matches; PEFT's {@code target_modules} and {@code exclude_modules}. How names are compared is
- * PEFT's, too: a module has a name if it is its own, or what follows one of its dots.
+ * A choice of modules: all linear layers, those with given names, or those whose names match an
+ * expression; PEFT's {@code target_modules} and {@code exclude_modules}. As in PEFT, a name matches
+ * a module whose full name equals it or ends in it after a dot.
  *
- * @param names the names, or the one expression; empty for none
- * @param expression whether it is an expression of Python's, which matches the whole name
+ * @param names the names, or the single expression; empty for none
+ * @param expression whether it is a Python expression that must match the whole name
  */
 public record TargetModules(ImmutableList<String> names, boolean expression) {
-  /** What stands for every linear layer but the output head. */
+  /** Stands for every linear layer except the output head. */
   public static final String ALL_LINEAR = "all-linear";
 
-  private static final int SHOWN = 300;
+  private static final int MAX_SHOWN = 300;
 
-  /** Checks that {@link #ALL_LINEAR} stands alone, and an expression, too. */
+  /** Checks that {@link #ALL_LINEAR} and an expression stand alone. */
   public TargetModules {
     checkArgument(
         expression || names.size() == 1 || !names.contains(ALL_LINEAR),
-        "target_modules %s: '%s' stands alone",
+        "target_modules %s: '%s' must stand alone",
         names,
         ALL_LINEAR);
     checkArgument(
         !expression || names.size() == 1, "%s expressions; there must be one", names.size());
   }
 
-  /** Returns every linear layer but the output head. */
+  /** Returns every linear layer except the output head. */
   public static TargetModules allLinear() {
     return named(ALL_LINEAR);
   }
 
-  /** Returns the modules of full names, or of suffixes such as {@code q_proj}. */
+  /** Returns the modules with these full names, or suffixes such as {@code q_proj}. */
   public static TargetModules named(List<String> names) {
     return new TargetModules(ImmutableList.copyOf(names), false);
   }
@@ -45,7 +45,7 @@ public record TargetModules(ImmutableList<String> names, boolean expression) {
     return named(List.of(names));
   }
 
-  /** Returns the modules whose whole name an expression of Python's matches. */
+  /** Returns the modules whose whole name matches a Python expression. */
   public static TargetModules matching(String expression) {
     return new TargetModules(ImmutableList.of(expression), true);
   }
@@ -65,10 +65,10 @@ public record TargetModules(ImmutableList<String> names, boolean expression) {
     return names.isEmpty();
   }
 
-  /** Returns the names, or the expression in quotation marks, shortened. */
+  /** Returns the names, or the expression in quotes, shortened. */
   @Override
   public String toString() {
     String text = expression ? "'" + names.get(0) + "'" : names.toString();
-    return text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "…";
+    return text.length() <= MAX_SHOWN ? text : text.substring(0, MAX_SHOWN) + "…";
   }
 }

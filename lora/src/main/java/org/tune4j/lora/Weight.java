@@ -5,34 +5,36 @@ import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * A parameter of an adapter, and where its values are.
+ * A parameter of an adapter and the location of its values.
  *
  * @param declared name and shape
- * @param in the parameters that it is one of
- * @param slot its place there
+ * @param in the buffer that holds it
+ * @param slot its location there
  */
 record Weight(Declared declared, Parameters in, Parameters.Slot slot) {
-  /** Returns the values: F32. */
+  /** Returns the values as F32. */
   Tensor exact() {
     return in.weight(slot);
   }
 
-  /** Returns the values for products: compute type. */
+  /** Returns the values in the compute type, for products. */
   Tensor compute() {
     return in.compute(slot);
   }
 
-  /** Returns {@code rows} rows from it on, over its neighbours. */
+  /**
+   * Returns {@code rows} rows in the compute type, starting here and continuing over neighbours.
+   */
   Tensor compute(int rows) {
     return in.compute(slot, rows);
   }
 
-  /** Returns the gradient: F32. */
+  /** Returns the gradient as F32. */
   Tensor gradient() {
     return in.gradient(slot);
   }
 
-  /** Returns {@code rows} rows of the gradient from it on, over its neighbours. */
+  /** Returns {@code rows} rows of the gradient, starting here and continuing over neighbours. */
   Tensor gradient(int rows) {
     return in.gradient(slot, rows);
   }
@@ -41,7 +43,7 @@ record Weight(Declared declared, Parameters in, Parameters.Slot slot) {
     return declared.frozen();
   }
 
-  /** Sets the values, row-major in the shape that PEFT gives it. */
+  /** Sets the values, row-major in PEFT's shape. */
   void set(float[] values) {
     in.engine()
         .write(
@@ -51,12 +53,12 @@ record Weight(Declared declared, Parameters in, Parameters.Slot slot) {
                 : values);
   }
 
-  /** Returns the values, row-major in the shape that PEFT gives it. */
+  /** Returns the values, row-major in PEFT's shape. */
   float[] values() {
     return read(exact());
   }
 
-  /** Returns the gradient like {@link #values}. */
+  /** Returns the gradient in the layout of {@link #values}. */
   float[] gradientValues() {
     return read(gradient());
   }

@@ -1,2 +1,2 @@
-/** LoRA adapters: configuration, training mathematics, PEFT's format, merging, combining. */
+/** LoRA adapters: configuration, forward and backward pass, PEFT's format, merging, combining. */
 package org.tune4j.lora;

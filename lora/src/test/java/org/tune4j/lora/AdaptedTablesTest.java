@@ -145,7 +145,8 @@ class AdaptedTablesTest {
       assertThat(TinyModels.relativeError(TinyModels.logits(model), stacked)).isLessThan(1e-5);
       Merging.unmerge(model);
       assertThatThrownBy(() -> Combination.concatenation().apply("sum", List.of(own, low), 1, 1))
-          .hasMessageContaining("'own' has [lm_head.weight, model.embed_tokens.weight] of its own");
+          .hasMessageContaining(
+              "'own' has its own fully trained [lm_head.weight, model.embed_tokens.weight]");
       try (LoraAdapter sum =
           Combination.concatenation().apply("sum", List.of(low, low), 0.5, 0.5)) {
         assertThat(
@@ -290,7 +291,8 @@ class AdaptedTablesTest {
       assertThatThrownBy(() -> PeftFormat.load(model, "a", directory))
           .isInstanceOf(MalformedFileException.class)
           .hasMessageContaining("tensor '" + key + "'")
-          .hasMessageContaining("the weight of model.embed_tokens: the adapter brings a changed");
+          .hasMessageContaining(
+              "the weight of model.embed_tokens: the adapter comes with a changed");
       Safetensors old = Safetensors.open(file);
       SafetensorsWriter writer = new SafetensorsWriter();
       for (String n : old.names()) {
@@ -406,7 +408,8 @@ class AdaptedTablesTest {
       assertThatThrownBy(() -> saved("mlp").create(model, "a", 1))
           .hasMessageContaining("has 'model.layers.0.mlp'");
       assertThatThrownBy(() -> saved("classifier").create(model, "a", 1))
-          .hasMessageContaining("'classifier' is no embedding or output head of the model; it has:")
+          .hasMessageContaining(
+              "'classifier' is not an embedding or output head of the model; it has:")
           .hasMessageContaining("embed_tokens, q_proj");
       LoraConfig tying = lora("embed_tokens").toBuilder().ensureWeightTying(true).build();
       tying.create(model, "a", 1).close(); // nothing is tied

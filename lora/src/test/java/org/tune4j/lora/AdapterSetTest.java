@@ -184,7 +184,7 @@ class AdapterSetTest {
                 TinyModels.logits(model, set.get("a"), set.get("b"))))
         .isLessThan(1e-5);
     assertThatThrownBy(() -> set.combine("both", Combination.linear(), ImmutableMap.of("a", 1.0)))
-        .hasMessageContaining("an adapter is named 'both' already");
+        .hasMessageContaining("an adapter named 'both' already exists");
   }
 
   @Test
@@ -197,7 +197,7 @@ class AdapterSetTest {
     long held = engine.memory().persistent();
     assertThatThrownBy(() -> set.load("a", folder.resolve("a")))
         .isInstanceOf(IllegalArgumentException.class)
-        .hasMessageContaining("an adapter is named 'a' already");
+        .hasMessageContaining("an adapter named 'a' already exists");
     assertThatThrownBy(() -> set.load("b", folder.resolve("b")))
         .isInstanceOf(NoSuchFileException.class);
     assertThat(engine.memory().persistent()).isEqualTo(held);

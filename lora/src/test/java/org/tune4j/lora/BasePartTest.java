@@ -193,7 +193,7 @@ class BasePartTest {
     INDArray rest = b.transpose().mmul(b).sub(Nd4j.eye(rank).castTo(DataType.DOUBLE));
     assertThat(rest.norm2Number().doubleValue()).isCloseTo(0, within(1e-5));
     INDArray smaller = out <= in ? whole.mmul(whole.transpose()) : whole.transpose().mmul(whole);
-    double[] squares = PrincipalVectors.whole(smaller, most).values();
+    double[] squares = PrincipalVectors.full(smaller, most).values();
     double expected = Arrays.stream(squares, most - rank, most).sum();
     INDArray left = whole.transpose().mmul(b);
     assertThat(left.mul(left).sumNumber().doubleValue())
@@ -307,9 +307,10 @@ class BasePartTest {
       LoraConfig.Builder mica =
           LoraConfig.builder().initialisation(Initialisation.MICA).targetModules("c_attn");
       assertThatThrownBy(() -> mica.rank(17).build().create(gpt2, "a", 1))
-          .hasMessageContaining("r is 17 for 'transformer.h.0.attn.c_attn', which has only 16");
+          .hasMessageContaining(
+              "r is 17 for 'transformer.h.0.attn.c_attn', but MiCA needs as many singular values, and it has only 16");
       assertThatThrownBy(() -> mica.dora(true).build())
-          .hasMessageContaining("MICA makes a kind of LoRA of its own, which is not DoRA, too");
+          .hasMessageContaining("MICA cannot be combined with DoRA");
       assertThatThrownBy(() -> with(b -> b.alpha(-1)).create(gpt2, "a", 1))
           .hasMessageContaining("PiSSA needs a positive one");
       assertThatThrownBy(

@@ -352,7 +352,7 @@ class CombinationTest {
       assertThatThrownBy(() -> cat.apply("sum", List.of(first, second), 1, Double.NaN))
           .hasMessageContaining("the weight of 'second' is NaN");
       assertThatThrownBy(() -> cat.apply("sum", List.of()))
-          .hasMessageContaining("no adapter to combine");
+          .hasMessageContaining("no adapters to combine");
     }
     assertThatThrownBy(() -> Combination.ties(1.5)).hasMessageContaining("density is 1.5");
     assertThatThrownBy(() -> Combination.dareLinear(0, 1)).hasMessageContaining("density is 0.0");

@@ -131,7 +131,8 @@ class LoraConfigTest {
       for (String name : List.of("head", "norm", "c_attn", "qproj")) {
         assertThatThrownBy(() -> with(b -> b.targetModules("q_proj", name)).create(model, "a", 1))
             .isInstanceOf(IllegalArgumentException.class)
-            .hasMessageContaining("target_modules: '" + name + "' is no linear layer or embedding")
+            .hasMessageContaining(
+                "target_modules: '" + name + "' is not a linear layer or embedding")
             .hasMessageContaining("q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
       }
       assertThatThrownBy(
@@ -255,13 +256,13 @@ class LoraConfigTest {
         "alpha_pattern 'q_proj' is NaN",
         b -> b.alphaPattern(ImmutableMap.of("q_proj", Double.NaN)));
     refused(
-        "target_modules: '(' is no regular expression",
+        "target_modules: '(' is not a regular expression",
         b -> b.targetModules(TargetModules.matching("(")));
-    refused("rank_pattern: '[' is no regular", b -> b.rankPattern(ImmutableMap.of("[", 1)));
+    refused("rank_pattern: '[' is not a regular", b -> b.rankPattern(ImmutableMap.of("[", 1)));
     refused("target_modules is empty", b -> b.targetModules());
-    refused("'all-linear' stands alone", b -> b.targetModules("all-linear", "q_proj"));
+    refused("'all-linear' must stand alone", b -> b.targetModules("all-linear", "q_proj"));
     refused(
-        "layers_to_transform goes with a list",
+        "layers_to_transform requires a list",
         b -> b.targetModules(TargetModules.matching(".*")).layersToTransform(List.of(0)));
     refused("layers_pattern needs layers_to_transform", b -> b.layersPattern(List.of("layers")));
   }

@@ -112,10 +112,11 @@ class PeftDialectsTest {
     assertThatThrownBy(() -> PeftFormat.load(model, "neither", both))
         .isInstanceOf(MalformedFileException.class)
         .hasMessageContaining(PeftFormat.WEIGHTS)
-        .hasMessageContaining("the adapters [first, second] and none is 'neither' or 'default'");
+        .hasMessageContaining(
+            "the adapters [first, second], none of which is 'neither' or 'default'");
     merge(both, first, named("first"), second, k -> k);
     assertThatThrownBy(() -> PeftFormat.load(model, "first", both))
-        .hasMessageContaining("keys of the adapter(s) [first] beside keys without");
+        .hasMessageContaining("keys of the adapter(s) [first] besides keys without");
   }
 
   private static void merge(

@@ -312,8 +312,8 @@ class PeftFormatTest {
         Arguments.of("r", "4000000000", "an integer"),
         Arguments.of("r", "1e9", "an integer"),
         Arguments.of("r", "true", "an integer"),
-        Arguments.of("lora_alpha", "[8]", "a number"),
-        Arguments.of("lora_dropout", "\"no\"", "a number"),
+        Arguments.of("lora_alpha", "[8]", "a finite number"),
+        Arguments.of("lora_dropout", "\"no\"", "a finite number"),
         Arguments.of("use_rslora", "\"yes\"", "true or false"),
         Arguments.of("use_dora", "1", "true or false"),
         Arguments.of("target_modules", "[]", "a list of module names"),
@@ -325,7 +325,7 @@ class PeftFormatTest {
         Arguments.of("layers_pattern", "5", "an array of strings"),
         Arguments.of("rank_pattern", "[4]", "an object"),
         Arguments.of("rank_pattern", "{\"q_proj\": \"4\"}", "an integer"),
-        Arguments.of("alpha_pattern", "{\"q_proj\": \"4\"}", "a number"));
+        Arguments.of("alpha_pattern", "{\"q_proj\": \"4\"}", "a finite number"));
   }
 
   @ParameterizedTest(name = "{0} = {1}")
@@ -547,7 +547,7 @@ class PeftFormatTest {
       assertThat(other).hasContent("mine");
       assertThatThrownBy(() -> adapter.save(other))
           .isInstanceOf(FileAlreadyExistsException.class)
-          .hasMessageContaining("no directory");
+          .hasMessageContaining("is not a directory");
       assertThatThrownBy(() -> adapter.save(other.resolve("below")))
           .isInstanceOf(IOException.class)
           .hasMessageContaining("notes.txt");

@@ -30,7 +30,7 @@ class PrincipalVectorsTest {
   }
 
   private static void check(INDArray found, INDArray g, int rank) {
-    INDArray expected = PrincipalVectors.whole(g, rank).vectors();
+    INDArray expected = PrincipalVectors.full(g, rank).vectors();
     assertThat(found.shape()).containsExactly(g.rows(), rank);
     INDArray identity = Nd4j.eye(rank).castTo(DataType.DOUBLE);
     assertThat(found.transpose().mmul(found).sub(identity).norm2Number().doubleValue())
@@ -92,7 +92,7 @@ class PrincipalVectorsTest {
     for (int i = 0; i < values.length; i++) {
       values[i] = i < 4 ? 100 : 50.0 / (i + 1);
     }
-    INDArray basis = PrincipalVectors.whole(products(160, 200, 1), 160).vectors();
+    INDArray basis = PrincipalVectors.full(products(160, 200, 1), 160).vectors();
     INDArray g = basis.mmul(Nd4j.diag(Nd4j.create(values))).mmul(basis.transpose());
     INDArray found = PrincipalVectors.lanczos(g, 4).orElseThrow();
     assertThat(projector(found).mul(g).sumNumber().doubleValue()).isCloseTo(400, within(1e-8));

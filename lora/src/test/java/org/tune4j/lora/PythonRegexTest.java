@@ -88,7 +88,7 @@ class PythonRegexTest {
     assertThatThrownBy(() -> matches(regex, "a"))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("target_modules: '")
-        .hasMessageContaining("is no regular expression");
+        .hasMessageContaining("is not a regular expression");
   }
 
   @ParameterizedTest
@@ -173,7 +173,8 @@ class PythonRegexTest {
             assertThatThrownBy(
                     () -> LoraConfig.builder().targetModules(TargetModules.matching(regex)).build())
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContaining("it repeats more than names of modules are long"));
+                .hasMessageContaining(
+                    "it has more repetitions than names of modules have characters"));
   }
 
   @Test

@@ -274,7 +274,7 @@ class WhoseAdapterTest {
         assertThat(warnings(() -> PeftFormat.load(merged, "a", folder.resolve("a")).close()))
             .contains(folder.resolve("a").toString())
             .contains(folder.resolve("merged").toString())
-            .contains("its base was " + folder.resolve("base"))
+            .contains("its base model was " + folder.resolve("base"))
             .contains(hash);
       }
     }

@@ -10,13 +10,14 @@ import com.google.common.collect.Maps;
 import java.util.List;
 
 /**
- * What training on one task gains for another, for every two tasks: above 0 where it helps, below
- * where it harms (Fifty et al. 2021, "Efficiently Identifying Task Groupings", arXiv 2109.04617,
- * section 3.1, who measure it along a training). In whatever unit, the same for all.
+ * How much training on one task helps another, for every pair of tasks: above 0 if it helps, below
+ * 0 if it harms (Fifty et al. 2021, "Efficiently Identifying Task Groupings", arXiv 2109.04617,
+ * section 3.1, who measure it during training). The unit is arbitrary, but must be the same for all
+ * pairs.
  *
- * <p>As a {@link SubsetScore}, a task scores the sum of what the others of its group gain for it:
- * to first order the steps of several tasks add up. Fifty et al. take the mean instead, by which a
- * task that helps a little less than the others would be left out of their group.
+ * <p>As a {@link SubsetScore}, the score of a task is the sum of the gains from the others of its
+ * group: to first order the steps of several tasks add up. Fifty et al. use the mean, which would
+ * leave a task that helps a little less than the others out of their group.
  */
 public final class Affinity implements SubsetScore {
   private final ImmutableList<String> tasks;
@@ -31,14 +32,14 @@ public final class Affinity implements SubsetScore {
    * Returns affinities.
    *
    * @param tasks names
-   * @param gains {@code gains[i][j]} is what training on task {@code i} gains for task {@code j};
-   *     what a task gains from itself does not matter
-   * @throws IllegalArgumentException if a name is there twice, the matrix is not square of that
-   *     size, or a gain is no finite number
+   * @param gains {@code gains[i][j]} is the gain from training on task {@code i} for task {@code
+   *     j}; the diagonal is ignored
+   * @throws IllegalArgumentException if names are not unique, the matrix does not have their size,
+   *     or a gain is not finite
    */
   public static Affinity of(List<String> tasks, double[][] gains) {
     checkArgument(
-        ImmutableSet.copyOf(tasks).size() == tasks.size(), "the tasks %s name one twice", tasks);
+        ImmutableSet.copyOf(tasks).size() == tasks.size(), "the tasks %s are not unique", tasks);
     checkArgument(
         gains.length == tasks.size(), "%s rows of gains for %s tasks", gains.length, tasks.size());
     ImmutableTable.Builder<String, String, Double> all = ImmutableTable.builder();
@@ -70,7 +71,7 @@ public final class Affinity implements SubsetScore {
   }
 
   /**
-   * Returns what training on one task gains for another; 0 for itself.
+   * Returns the gain from training on one task for another; 0 for itself.
    *
    * @throws IllegalArgumentException if there is no such task
    */

@@ -7,21 +7,21 @@ import java.util.List;
 import java.util.function.ToDoubleBiFunction;
 
 /**
- * The order of tasks with the highest sum over all pairs of what it is worth that one comes before
- * the other (the linear ordering problem). Up to {@link #EXACT} tasks all orders are weighed, by
- * dynamic programming over subsets; more are moved one by one to where they are worth most, until
- * no move gains.
+ * Finds the order of tasks with the highest sum, over all pairs, of the value of one preceding the
+ * other (the linear ordering problem). Exact for up to {@link #EXACT} tasks, by dynamic programming
+ * over subsets; otherwise by local search that moves single tasks to their best position until no
+ * move helps.
  */
 final class BestOrder {
-  /** Most tasks that are ordered exactly: {@code 2^n n} steps. */
+  /** Most tasks that are ordered exactly, in {@code 2^n n} steps. */
   static final int EXACT = 16;
 
   private BestOrder() {}
 
   /**
-   * Returns the order; of equal sums the one that is nearer to the tasks' own.
+   * Returns the best order; ties go to the one closer to the given order.
    *
-   * @param worth of the first before the second
+   * @param worth value of the first preceding the second
    */
   static ImmutableList<String> of(List<String> tasks, ToDoubleBiFunction<String, String> worth) {
     int n = tasks.size();
@@ -31,17 +31,17 @@ final class BestOrder {
         w[i][j] = i == j ? 0 : worth.applyAsDouble(tasks.get(i), tasks.get(j));
       }
     }
-    List<Integer> order = n <= EXACT ? exact(w) : moved(w);
+    List<Integer> order = n <= EXACT ? exact(w) : localSearch(w);
     return order.stream().map(tasks::get).collect(ImmutableList.toImmutableList());
   }
 
   private static List<Integer> exact(double[][] w) {
     int n = w.length;
-    double[] best = new double[1 << n]; // of the tasks of a set, which come first
+    double[] best = new double[1 << n]; // best sum of a set of tasks that come first
     int[] last = new int[1 << n];
     for (int set = 1; set < 1 << n; set++) {
       best[set] = Double.NEGATIVE_INFINITY;
-      for (int j = n - 1; j >= 0; j--) { // of equal ones the last task stays last
+      for (int j = n - 1; j >= 0; j--) { // ties keep the given order
         if ((set >> j & 1) == 1) {
           int before = set & ~(1 << j);
           double sum = best[before];
@@ -63,7 +63,7 @@ final class BestOrder {
     return order;
   }
 
-  private static List<Integer> moved(double[][] w) {
+  private static List<Integer> localSearch(double[][] w) {
     List<Integer> order = new ArrayList<>();
     for (int i = 0; i < w.length; i++) {
       order.add(i);
@@ -74,20 +74,20 @@ final class BestOrder {
       for (int at = 0; at < order.size(); at++) {
         int task = order.get(at);
         double gain = 0;
-        double most = 1e-12; // a rounding is no gain: else it might go on forever
+        double bestGain = 1e-12; // more than rounding, so that the search terminates
         int to = at;
         for (int k = at - 1; k >= 0; k--) {
           gain += w[task][order.get(k)] - w[order.get(k)][task];
-          if (gain > most) {
-            most = gain;
+          if (gain > bestGain) {
+            bestGain = gain;
             to = k;
           }
         }
         gain = 0;
         for (int k = at + 1; k < order.size(); k++) {
           gain += w[order.get(k)][task] - w[task][order.get(k)];
-          if (gain > most) {
-            most = gain;
+          if (gain > bestGain) {
+            bestGain = gain;
             to = k;
           }
         }

@@ -11,18 +11,18 @@ import org.tune4j.core.train.GradientHook;
 import org.tune4j.core.train.Stage;
 
 /**
- * Elastic weight consolidation of an adapter (Kirkpatrick et al. 2017, equation 3): the loss of
- * each later stage gets {@code strength / 2 * F (w - w*)^2}, summed over parameters and over all
- * earlier stages, where {@code w*} are a stage's final values and {@code F} the diagonal of its
+ * Elastic weight consolidation of an adapter (Kirkpatrick et al. 2017, equation 3): adds {@code
+ * strength / 2 * F (w - w*)^2} to the loss of each later stage, summed over parameters and all
+ * earlier stages, where {@code w*} are a stage's final values and {@code F} is the diagonal of its
  * Fisher information there.
  *
  * <p>The Fisher information is the empirical one: the mean over examples of the squared gradient of
- * the example's log-likelihood, with its own answer. It is formed on the first examples that the
- * stage drew, each by itself.
+ * the example's log-likelihood, with its given answer. It is computed on the first examples that
+ * the stage drew, one by one.
  *
- * <p>Penalties of several stages are one square, up to a constant: importances add up, and the
- * values that they hold to are the mean of the stages' weighted by importance. So the state is two
- * numbers for each parameter, however many stages there were.
+ * <p>The penalties of several stages combine into a single quadratic, up to a constant: importances
+ * add up, and the anchor is the mean of the stages' values weighted by importance. So the state is
+ * two numbers per parameter, regardless of the number of stages.
  */
 record ElasticWeights(double strength, int examples) implements GradientHook {
   static final String NAME = "elastic weight consolidation";
@@ -34,7 +34,7 @@ record ElasticWeights(double strength, int examples) implements GradientHook {
 
   @Override
   public int copies() {
-    return 3; // the two, and the importances of a stage while they are summed up
+    return 3; // the two, and the sum of a stage's squares
   }
 
   @Override
@@ -44,7 +44,7 @@ record ElasticWeights(double strength, int examples) implements GradientHook {
 
   @Override
   public State start(Parameters parameters) {
-    return new Held(parameters);
+    return new Anchors(parameters);
   }
 
   @Override
@@ -53,13 +53,13 @@ record ElasticWeights(double strength, int examples) implements GradientHook {
         .formatted(strength, examples);
   }
 
-  private final class Held implements State {
+  private final class Anchors implements State {
     private final Engine engine;
     private final Tensor importance; // F32 [1, size]
     private final Tensor minusAnchor; // F32 [1, size]
     private int stages;
 
-    Held(Parameters parameters) {
+    Anchors(Parameters parameters) {
       engine = parameters.engine();
       importance = engine.persistent(1, parameters.size(), DType.F32);
       minusAnchor = engine.persistent(1, parameters.size(), DType.F32);
@@ -81,12 +81,12 @@ record ElasticWeights(double strength, int examples) implements GradientHook {
     }
 
     @Override
-    public void stageEnds(Stage stage, Parameters parameters, ExampleGradients of) {
+    public void stageEnds(Stage stage, Parameters parameters, ExampleGradients gradients) {
       Tensor sum = engine.persistent(1, parameters.size(), DType.F32);
       try {
-        int count = of.each(examples, () -> addSquare(parameters.flatGradients(), sum));
+        int count = gradients.each(examples, () -> addSquare(parameters.flatGradients(), sum));
         engine.scale(sum, 1f / count);
-        join(engine.read(sum), engine.read(parameters.flat()));
+        addPenalty(engine.read(sum), engine.read(parameters.flat()));
       } finally {
         engine.free(sum);
       }
@@ -101,15 +101,15 @@ record ElasticWeights(double strength, int examples) implements GradientHook {
       engine.release(square);
     }
 
-    /** Adds a stage's penalty: its importances, and the values that it ended with. */
-    private void join(float[] fisher, float[] values) {
+    /** Adds a stage's penalty, given its importances and final values. */
+    private void addPenalty(float[] fisher, float[] values) {
       float[] all = engine.read(importance);
       float[] anchor = engine.read(minusAnchor);
       for (int i = 0; i < all.length; i++) {
-        double whole = (double) all[i] + fisher[i];
-        double part = whole > 0 ? fisher[i] / whole : 1;
+        double total = (double) all[i] + fisher[i];
+        double part = total > 0 ? fisher[i] / total : 1;
         anchor[i] = (float) (anchor[i] + part * (-values[i] - (double) anchor[i]));
-        all[i] = (float) whole;
+        all[i] = (float) total;
       }
       engine.write(importance, all);
       engine.write(minusAnchor, anchor);

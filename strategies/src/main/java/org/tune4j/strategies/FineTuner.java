@@ -20,7 +20,7 @@ import org.tune4j.core.train.TrainingPlan;
 import org.tune4j.lora.LoraConfig;
 
 /**
- * The front door: fine-tunes a model on tasks.
+ * Fine-tunes a model on tasks; the main entry point of the library.
  *
  * <pre>{@code
  * try (LanguageModel model = LanguageModel.load(Path.of("my-model"));
@@ -56,7 +56,7 @@ public final class FineTuner {
     this.model = model;
   }
 
-  /** Returns a fine-tuner of a model, whose weights stay as they are. */
+  /** Returns a fine-tuner of a model, whose weights are not modified. */
   public static FineTuner of(LanguageModel model) {
     return new FineTuner(model);
   }
@@ -72,7 +72,7 @@ public final class FineTuner {
     return this;
   }
 
-  /** Sets what adapters look like; the default is {@link LoraConfig#defaults()}. */
+  /** Sets the configuration of adapters; the default is {@link LoraConfig#defaults()}. */
   public FineTuner lora(LoraConfig value) {
     adapters = value;
     return this;
@@ -91,8 +91,8 @@ public final class FineTuner {
   }
 
   /**
-   * Passes the gradients of every adapter through a hook before they are clipped, in every stage,
-   * after the hooks of the strategy and those added before.
+   * Adds a hook on the gradients of every adapter, before clipping, in every stage, after the
+   * strategy's hooks and those added before.
    */
   public FineTuner gradients(GradientHook value) {
     gradients.add(value);
@@ -112,8 +112,8 @@ public final class FineTuner {
   }
 
   /**
-   * Sets the output directory. It may hold other things; one that holds a run already is refused
-   * unless that is to be {@linkplain #resume continued} or {@linkplain #overwrite replaced}.
+   * Sets the output directory, which may have other content. A directory with an existing run is
+   * refused unless {@link #resume} or {@link #overwrite} is set.
    */
   public FineTuner output(Path value) {
     output = value;
@@ -121,24 +121,24 @@ public final class FineTuner {
   }
 
   /**
-   * Continues from the checkpoint in the output directory, if there is one: the outcome is the
-   * same, bit for bit, as if it had never stopped. A run that is complete gives its result again
-   * without training, so that a program can always be started with this.
+   * Continues from the checkpoint in the output directory, if there is one, with bit-identical
+   * results to an uninterrupted run. A completed run returns its result again without training, so
+   * that a program can always use this.
    */
   public FineTuner resume() {
     resume = true;
     return this;
   }
 
-  /** Removes the run that the output directory holds, if any, as soon as the new one can begin. */
+  /** Removes an existing run from the output directory as soon as the new one can start. */
   public FineTuner overwrite() {
     overwrite = true;
     return this;
   }
 
   /**
-   * Sets what is asked before each step, and while examples are encoded, whether to stop, leaving a
-   * checkpoint of what was trained; interrupting the thread stops, too.
+   * Sets a supplier that is polled before each step and during encoding; true cancels the run,
+   * leaving a checkpoint, as does interrupting the thread.
    */
   public FineTuner cancelled(BooleanSupplier value) {
     cancelled = value;
@@ -146,8 +146,8 @@ public final class FineTuner {
   }
 
   /**
-   * Sets how much of the time others may have who generate or score with the model while it trains;
-   * see {@link Trainer.Builder#servingShare}. The default is 0.5.
+   * Sets the share of time for generation and scoring with the model during training; see {@link
+   * Trainer.Builder#servingShare}. The default is 0.5.
    *
    * @param value in [0, 1)
    */
@@ -174,15 +174,15 @@ public final class FineTuner {
   /**
    * Trains.
    *
-   * @throws IllegalArgumentException if something given does not fit; the message names it
-   * @throws java.nio.file.FileAlreadyExistsException if the output directory holds a run that is to
-   *     be neither continued nor replaced
+   * @throws IllegalArgumentException if an option or task is invalid; the message names it
+   * @throws java.nio.file.FileAlreadyExistsException if the output directory has a run and neither
+   *     {@link #resume} nor {@link #overwrite} is set
    * @throws java.nio.file.FileSystemException if another run is using the output directory
    * @throws IOException if a file cannot be written, or a checkpoint is damaged or belongs to
    *     another run
-   * @throws IllegalStateException if the model is closed, also in the middle
+   * @throws IllegalStateException if the model is closed, before or during the run
    * @throws org.tune4j.core.train.TrainingException if training diverges
-   * @throws org.tune4j.core.model.NotEnoughMemoryException if it would not fit into memory
+   * @throws org.tune4j.core.model.NotEnoughMemoryException if memory would not suffice
    */
   public FineTuningResult run() throws IOException {
     checkArgument(

@@ -16,19 +16,19 @@ import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingResult;
 
 /**
- * What fine-tuning made. Closing it frees the adapters, and with {@link Sequential#merging} the
- * model that they belong to; the files and the base stay.
+ * The result of fine-tuning. Closing it frees the adapters, and with {@link Sequential#merging} the
+ * model that they belong to; files and the base model stay.
  *
- * @param model the base, as it was given
- * @param training what happened
+ * @param model the given base model
+ * @param training results of all stages and steps
  * @param output the directory with the adapters in PEFT's format
  */
 public record FineTuningResult(LanguageModel model, TrainingResult training, Path output)
     implements AutoCloseable {
   /**
-   * Returns the adapters to use for a task, applied in order, in their final state; none where the
-   * base alone serves it, as what was trained did not gain. {@link #model()} takes them; with
-   * {@link Sequential#merging} they bring along the weights that they belong to.
+   * Returns the final adapters for a task, applied in order; empty if the base model serves it
+   * alone because nothing that was trained gained. Use them with {@link #model()}; with {@link
+   * Sequential#merging} they run on the merged weights that they belong to.
    *
    * @throws IllegalArgumentException if nothing was trained for a task of that name
    */
@@ -43,9 +43,9 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
   }
 
   /**
-   * Returns where the adapters of {@link #adaptersFor} are saved, in the same order, once training
-   * has run to its end. With {@link Sequential#merging} they belong on the model that {@link
-   * #baseDirectory} tells.
+   * Returns the directories in which the adapters of {@link #adaptersFor} are saved after completed
+   * training, in the same order. With {@link Sequential#merging} their base is the model in {@link
+   * #baseDirectory}.
    */
   public ImmutableList<Path> directoriesFor(String task) {
     return adaptersFor(task).stream()
@@ -54,17 +54,17 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
   }
 
   /**
-   * Returns where the model that {@link #directoriesFor} belong on is saved: with {@link
-   * Sequential#merging} that with the earlier adapters merged, otherwise the base; nothing if that
-   * has no files.
+   * Returns the directory of the base model for {@link #directoriesFor}: with {@link
+   * Sequential#merging} the one with the earlier adapters merged, otherwise the given base; empty
+   * if that has no files.
    */
   public Optional<Path> baseDirectory() {
     return training.merged().map(AdaptableModel::source).orElseGet(model::source);
   }
 
   /**
-   * Returns where the adapter that a task trained was saved right after the task's own (first)
-   * stage: what was known of the task then, whatever was learned, and forgotten, later.
+   * Returns the directory in which the adapter that a task trained was saved after the task's first
+   * stage, before later stages changed it.
    */
   public Path savedAfterOwnStage(String task) {
     for (StageResult s : training.stages()) {
@@ -84,14 +84,14 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
     return training.stages().get(training.stages().size() - 1);
   }
 
-  /** Returns whether training ran to its end rather than being cancelled. */
+  /** Returns whether training was completed rather than cancelled. */
   public boolean completed() {
     return training.completed();
   }
 
   /**
-   * Returns how tasks' gradients conflicted, for every two that were in a step together; nothing
-   * without {@link MultiTask#gradientSurgery}.
+   * Returns statistics on conflicting gradients, for every pair of tasks that were in a step
+   * together; empty without {@link MultiTask#gradientSurgery}.
    */
   public ImmutableList<TaskConflict> conflicts() {
     Map<List<String>, Map<String, Double>> pairs = new LinkedHashMap<>();
@@ -111,7 +111,7 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
   }
 
   /**
-   * Returns the weight of each task's loss at the end, by name; nothing without {@link
+   * Returns the final weight of each task's loss, by name; empty without {@link
    * MultiTask#uncertaintyWeighting}.
    */
   public ImmutableMap<String, Double> taskWeights() {
@@ -126,7 +126,7 @@ public record FineTuningResult(LanguageModel model, TrainingResult training, Pat
         .toList();
   }
 
-  /** Returns the bytes of all adapters' parameters, in F32 as saved. */
+  /** Returns the size of all adapters' parameters in F32, as saved, in bytes. */
   public long adapterBytes() {
     return training.adapters().values().stream().mapToLong(a -> 4L * a.parameters().size()).sum();
   }

@@ -12,18 +12,18 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.train.GradientHook;
 
 /**
- * PCGrad (Yu et al. 2020, "Gradient Surgery for Multi-Task Learning", algorithm 1): each task's
- * gradient loses, for the other tasks in random order, what points against that task's own
- * gradient; the adapter is given the sum of what is left.
+ * PCGrad (Yu et al. 2020, "Gradient Surgery for Multi-Task Learning", algorithm 1): for the other
+ * tasks in random order, the component that conflicts with that task's gradient is projected out of
+ * each task's gradient; the adapter is trained with the sum of the results.
  *
- * <p>All that comes out is a linear combination of the tasks' gradients, with factors that depend
- * on nothing but their products. So these are formed once, in the engine, the algorithm runs on
- * numbers, and the gradients are touched once more to be added up: a pass over the parameters for
- * each two tasks, and nothing where no two conflict, which leaves the sum as it was.
+ * <p>The result is a linear combination of the tasks' gradients, with factors that depend only on
+ * their dot products. So the products are computed once, in the engine, the algorithm runs on
+ * scalars, and the gradients are then combined: one pass over the parameters for each pair of
+ * tasks, and no combination if no two conflict.
  *
- * <p>The order follows from seed, stage and step; the state is what is counted.
+ * <p>The order follows from seed, stage and step; the state consists of statistics.
  *
- * @param tasks all that are trained
+ * @param tasks all tasks in training
  */
 record GradientSurgery(ImmutableList<String> tasks, long seed) implements GradientHook {
   static final String NAME = "gradient surgery";
@@ -52,7 +52,9 @@ record GradientSurgery(ImmutableList<String> tasks, long seed) implements Gradie
         .formatted(seed);
   }
 
-  /** What is counted, by pair of tasks {@code [first * tasks + second]}, first below second. */
+  /**
+   * Statistics by pair of tasks, {@code [first * tasks + second]}, with the first below the second.
+   */
   private final class Counts implements State {
     private final int n = tasks.size();
     private float[] steps = new float[n * n]; // exact up to 16 million
@@ -83,7 +85,7 @@ record GradientSurgery(ImmutableList<String> tasks, long seed) implements Gradie
       int b = tasks.indexOf(other);
       int pair = Math.min(a, b) * n + Math.max(a, b);
       steps[pair]++;
-      if (squares > 0) { // else one has nothing to learn, and no direction
+      if (squares > 0) { // otherwise one gradient is zero and has no direction
         conflicts[pair] += product < 0 ? 1 : 0;
         cosines[pair] += (float) (product / Math.sqrt(squares));
       }
@@ -121,15 +123,15 @@ record GradientSurgery(ImmutableList<String> tasks, long seed) implements Gradie
     }
   }
 
-  /** Returns the products of every two gradients. */
+  /** Returns the dot products of all pairs of gradients. */
   private static double[][] products(Engine engine, Collection<Tensor> gradients) {
-    Tensor[] of = gradients.toArray(new Tensor[0]);
-    double[][] all = new double[of.length][of.length];
+    Tensor[] g = gradients.toArray(new Tensor[0]);
+    double[][] all = new double[g.length][g.length];
     Tensor product = engine.allocate(1, 1, DType.F32);
-    for (int i = 0; i < of.length; i++) {
-      all[i][i] = engine.sumOfSquares(of[i]);
-      for (int j = i + 1; j < of.length; j++) {
-        engine.gemm(1, of[i], false, of[j], true, 0, product);
+    for (int i = 0; i < g.length; i++) {
+      all[i][i] = engine.sumOfSquares(g[i]);
+      for (int j = i + 1; j < g.length; j++) {
+        engine.gemm(1, g[i], false, g[j], true, 0, product);
         all[i][j] = engine.read(product)[0];
         all[j][i] = all[i][j];
       }
@@ -139,18 +141,18 @@ record GradientSurgery(ImmutableList<String> tasks, long seed) implements Gradie
   }
 
   /**
-   * Returns how much of each gradient is in the sum of what is left of all.
+   * Returns the factor of each gradient in the sum of the projected gradients.
    *
-   * @param products of every two
+   * @param products dot products of all pairs
    */
   static double[] factors(double[][] products, SplittableRandom random) {
     int n = products.length;
     double[] sum = new double[n];
     for (int i = 0; i < n; i++) {
-      double[] left = new double[n]; // of gradient i, in terms of all
-      left[i] = 1;
+      double[] projected = new double[n]; // coefficients of the projected gradient i
+      projected[i] = 1;
       int[] order = new int[n];
-      for (int k = 0; k < n; k++) { // the inside-out shuffle
+      for (int k = 0; k < n; k++) { // inside-out shuffle
         int place = random.nextInt(k + 1);
         order[k] = order[place];
         order[place] = k;
@@ -158,14 +160,14 @@ record GradientSurgery(ImmutableList<String> tasks, long seed) implements Gradie
       for (int j : order) {
         double product = 0;
         for (int k = 0; k < n; k++) {
-          product += left[k] * products[k][j];
+          product += projected[k] * products[k][j];
         }
         if (j != i && product < 0 && products[j][j] > 0) {
-          left[j] -= product / products[j][j];
+          projected[j] -= product / products[j][j];
         }
       }
       for (int k = 0; k < n; k++) {
-        sum[k] += left[k];
+        sum[k] += projected[k];
       }
     }
     return sum;

@@ -13,15 +13,15 @@ import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
 
 /**
- * An adapter for each group of tasks, which learns the tasks of its group together (Standley et al.
- * 2020, "Which Tasks Should Be Learned Together in Multi-task Learning?"; Fifty et al. 2021,
- * section 3). Between {@link MultiTask}, which is one group, and {@link Independent}, which is a
- * group for each task. All adapters are trained in one stage, side by side over one pass through
- * the frozen base: it draws and costs what those two do.
+ * Trains an adapter for each group of tasks, which learns the group's tasks together (Standley et
+ * al. 2020, "Which Tasks Should Be Learned Together in Multi-task Learning?"; Fifty et al. 2021,
+ * section 3). It lies between {@link MultiTask}, with one group, and {@link Independent}, with a
+ * group for each task. All adapters are trained in parallel in one stage with shared passes through
+ * the frozen base, with the same examples and cost as those two.
  *
- * <p>For tasks of which some help and others harm one another, such as tasks that answer the same
- * prompts differently. A task is served by its group's adapter, so whoever serves must know the
- * task, or at least its group.
+ * <p>For tasks some of which help and others harm each other, such as tasks with different answers
+ * to the same prompts. A task is served by its group's adapter, so the task, or at least its group,
+ * must be known when serving.
  */
 public final class Grouped implements TrainingStrategy {
   private final ImmutableList<ImmutableList<String>> groups;
@@ -32,8 +32,7 @@ public final class Grouped implements TrainingStrategy {
   }
 
   /**
-   * Returns the strategy for groups of tasks' names; a task that is in none has an adapter of its
-   * own.
+   * Returns the strategy for groups of task names; a task in no group has its own adapter.
    *
    * @throws IllegalArgumentException if a group is empty, or a task is in two
    */
@@ -49,18 +48,19 @@ public final class Grouped implements TrainingStrategy {
   }
 
   /**
-   * Returns the strategy for the groups whose tasks are predicted to score the highest sum: of all
-   * divisions of up to twelve tasks, and by joining groups as long as it gains for more (Standley
-   * et al. 2020, section 5; Fifty et al. 2021, section 3.2, choose among subsets likewise). Of
-   * equal sums that with the fewest adapters. A score can charge for adapters, by a part that each
-   * task of a small group bears.
+   * Returns the strategy for the groups with the highest predicted sum of scores: exact for up to
+   * twelve tasks, otherwise by joining groups as long as it helps (Standley et al. 2020, section 5,
+   * and Fifty et al. 2021, section 3.2, choose among subsets similarly). Ties go to fewer adapters.
+   * A score can include the cost of adapters, as a share for each task of a small group.
    *
    * @param tasks names
-   * @param most groups, at least 1
+   * @param most most groups, at least 1
    */
   public static Grouped byScore(List<String> tasks, SubsetScore score, int most) {
     checkArgument(
-        ImmutableSet.copyOf(tasks).size() == tasks.size(), "grouped: %s names a task twice", tasks);
+        ImmutableSet.copyOf(tasks).size() == tasks.size(),
+        "grouped: the tasks %s are not unique",
+        tasks);
     checkArgument(!tasks.isEmpty(), "grouped: there are no tasks");
     checkArgument(tasks.size() <= 62, "grouped: %s are too many tasks to divide", tasks.size());
     checkArgument(most > 0, "grouped: %s groups at most; it must be at least 1", most);
@@ -68,16 +68,16 @@ public final class Grouped implements TrainingStrategy {
   }
 
   /**
-   * Returns the strategy for the groups whose tasks gain most from one another. Where all gain,
-   * that is one group.
+   * Returns the strategy for the groups whose tasks gain most from each other: a single group if
+   * all gain.
    *
-   * @param most groups, at least 1
+   * @param most most groups, at least 1
    */
   public static Grouped byAffinity(Affinity affinity, int most) {
     return byScore(affinity.tasks(), affinity, most);
   }
 
-  /** Returns the groups of two and more, and the tasks that were named to be alone. */
+  /** Returns the given groups. */
   public ImmutableList<ImmutableList<String>> groups() {
     return groups;
   }
@@ -111,7 +111,7 @@ public final class Grouped implements TrainingStrategy {
     for (List<String> group : all) {
       String adapter = adapter(group);
       while (!adapters.add(adapter)) {
-        adapter += "'"; // the tasks 'a', 'b' and another that is named 'a+b'
+        adapter += "'"; // a group of 'a' and 'b' besides a task named 'a+b'
       }
       stage.train(Maps.toMap(group, context.examples()::get), adapter).serve(group, adapter);
     }

@@ -6,19 +6,19 @@ import org.tune4j.core.train.TrainingPlan;
 import org.tune4j.lora.Combination;
 
 /**
- * An adapter for each task, named after it. All are trained in one stage, side by side over one
- * pass through the frozen base: each comes out as if trained alone.
+ * Trains an adapter for each task, named after it. All are trained in parallel in one stage with
+ * shared passes through the frozen base, with the same results as if trained alone.
  */
 public final class Independent implements TrainingStrategy {
   private Independent() {}
 
-  /** Returns the strategy: an adapter for each task, all trained in one stage. */
+  /** Returns the strategy. */
   public static Independent perTask() {
     return new Independent();
   }
 
   /**
-   * Returns the strategy that then makes one adapter of all by merging.
+   * Returns the strategy that then merges all adapters into one.
    *
    * @param how such as {@link Combination#concatenation}, {@link Combination#tiesSvd}
    */

@@ -10,28 +10,27 @@ import org.tune4j.core.train.TrainingPlan;
 import org.tune4j.lora.Combination;
 
 /**
- * An adapter for each task, trained as by {@link Independent}, and then one of all by merging,
- * which serves every task: added up, by TIES (Yadav et al. 2023, arXiv 2306.01708), or by DARE (Yu
- * et al. 2024, arXiv 2311.03099), as the {@link Combination} says. Made by {@link
+ * Trains an adapter for each task as in {@link Independent}, and then merges them into one that
+ * serves every task: by addition, TIES (Yadav et al. 2023, arXiv 2306.01708), or DARE (Yu et al.
+ * 2024, arXiv 2311.03099), depending on the {@link Combination}. Created by {@link
  * Independent#merged}.
  *
- * <p>Costs what {@link Independent} costs, and merging: nothing for a concatenation, a
- * decomposition of each adapted matrix for methods that keep singular values (a fraction of a
- * second for some hundred features, seconds for some thousands).
+ * <p>The cost is that of {@link Independent} plus merging: nothing for a concatenation, a
+ * decomposition of each adapted matrix for SVD methods (a fraction of a second for hundreds of
+ * features, seconds for thousands).
  *
- * <p>For tasks whose data cannot come together (they stand apart in place or in time), where one
- * adapter must serve them all and whoever serves does not know the task. Where the data can be
- * mixed, {@link MultiTask} does better as a rule: merging loses some of what each adapter learned,
- * the more the more tasks there are. The adapters of the tasks are kept too, so that the loss can
- * be measured.
+ * <p>For tasks whose data cannot be combined (separated by place or time), if one adapter must
+ * serve them all without knowing the task. If the data can be mixed, {@link MultiTask} usually
+ * works better: merging loses some of what each adapter learned, and more with more tasks. The
+ * tasks' adapters are kept as well, so that the loss can be measured.
  *
- * <p>Unless {@linkplain #weights said otherwise} every task weighs the same: where updates are
- * added up, as parts of 1, so that the result is their mean; where signs are elected, 1, as the
- * values of a sign are averaged already. Adapters whose updates do not add up (DoRA, modules that
- * are trained whole) are refused before training begins.
+ * <p>By default every task has the same {@linkplain #weights weight}: if updates are added, the
+ * weights sum to 1, so that the result is their mean; if signs are elected, each is 1, as the
+ * values of a sign are averaged already. Adapters whose updates cannot be added (DoRA, fully
+ * trained modules) are refused before training starts.
  */
 public final class Merged implements TrainingStrategy {
-  /** The name of the adapter of all; with more primes where a task is named so. */
+  /** The name of the merged adapter; primes are appended if a task has this name. */
   public static final String ADAPTER = "merged";
 
   private final Combination how;
@@ -43,10 +42,9 @@ public final class Merged implements TrainingStrategy {
   }
 
   /**
-   * Returns this strategy with weights of the tasks' adapters, as {@link Combination#apply} takes
-   * them: an adapter's update counts so many times.
+   * Returns this strategy with weights of the tasks' adapters, as in {@link Combination#apply}.
    *
-   * @param value finite, by the name of every task
+   * @param value finite weights by the names of all tasks
    */
   public Merged weights(Map<String, Double> value) {
     value.forEach(

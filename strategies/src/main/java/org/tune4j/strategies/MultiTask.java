@@ -11,8 +11,8 @@ import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
 
 /**
- * One adapter learns all tasks together, from batches in which they are mixed. The total number of
- * examples is that of the epochs over all data; the mixture says how it is divided.
+ * Trains one adapter on all tasks together, in mixed batches. The total number of examples is that
+ * of the epochs over all data; the mixture divides it among the tasks.
  */
 public final class MultiTask implements TrainingStrategy {
   /** The adapter's name. */
@@ -42,14 +42,14 @@ public final class MultiTask implements TrainingStrategy {
   }
 
   /**
-   * Returns the strategy that draws from each task in proportion to its data: each example once an
+   * Returns the strategy that draws from each task in proportion to its data: each example once per
    * epoch.
    */
   public static MultiTask proportional() {
     return new MultiTask("proportional", 1, null);
   }
 
-  /** Returns the strategy that draws equally from all tasks: small ones are repeated. */
+  /** Returns the strategy that draws equally from all tasks, so that small ones are repeated. */
   public static MultiTask uniform() {
     return new MultiTask("uniform", 0, null);
   }
@@ -63,7 +63,10 @@ public final class MultiTask implements TrainingStrategy {
     return new MultiTask("temperature " + temperature, 1 / temperature, null);
   }
 
-  /** Returns the strategy that draws by weights, by task name; they need not add up to 1. */
+  /**
+   * Returns the strategy that draws in proportion to weights, by task name; they need not add up to
+   * 1.
+   */
   public static MultiTask weights(Map<String, Double> weights) {
     weights.forEach(
         (t, w) ->
@@ -77,14 +80,14 @@ public final class MultiTask implements TrainingStrategy {
 
   /**
    * Returns this strategy with gradient surgery (PCGrad: Yu et al. 2020, arXiv 2001.06782,
-   * algorithm 1): in each step, what points in one task's gradient against another task's is taken
-   * out of it. {@link FineTuningResult#conflicts()} tells how often that was so.
+   * algorithm 1): in each step, the component of a task's gradient that conflicts with another
+   * task's is projected out. {@link FineTuningResult#conflicts()} tells how often that happened.
    *
-   * <p>For tasks that share much and still get in each other's way; where gradients seldom conflict
-   * it changes little, and for tasks that contradict one another an adapter each ({@link
-   * Independent}, {@link Grouped}) is the better answer, as no one adapter can serve both. The
-   * tasks of a step are run in passes apart, each example once as before, and the gradients are
-   * held once more for each task: use steps of enough examples that most tasks are in each.
+   * <p>For tasks that share much but still interfere; if gradients seldom conflict it changes
+   * little, and tasks that contradict each other are better served by separate adapters ({@link
+   * Independent}, {@link Grouped}), as no single adapter can serve both. The tasks of a step are
+   * run in separate passes, and a copy of the gradients is held for each task: use steps with
+   * enough examples that most tasks are in each.
    */
   public MultiTask gradientSurgery() {
     return new MultiTask(mixture, exponent, weights, true, uncertainty);
@@ -93,19 +96,18 @@ public final class MultiTask implements TrainingStrategy {
   /**
    * Returns this strategy with tasks weighted by their uncertainty (Kendall, Gal and Cipolla 2018,
    * arXiv 1705.07115, section 3.2): the loss {@code L} of each task becomes {@code exp(-s) L + s/2}
-   * with a log-variance {@code s} that is learned along; see {@link
-   * FineTuningResult#taskWeights()}.
+   * with a learned log-variance {@code s}; see {@link FineTuningResult#taskWeights()}.
    *
-   * <p>For tasks whose losses differ in scale, or of which some have noisy answers: these then
-   * count less. Not where a hard task is the one that matters, as it is taken for noisy, nor over
-   * many epochs of few examples: a task that is known by heart weighs ever more. It costs what
-   * {@link #gradientSurgery} does; with both, the weighted gradients go under surgery.
+   * <p>For tasks whose losses differ in scale, or some of which have noisy answers, which then
+   * count less. Not if a hard task matters most, as it is treated as noisy, nor for many epochs
+   * over few examples, as a memorised task gains ever more weight. The cost is that of {@link
+   * #gradientSurgery}; with both, surgery is applied to the weighted gradients.
    */
   public MultiTask uncertaintyWeighting() {
     return new MultiTask(mixture, exponent, weights, surgery, true);
   }
 
-  /** Returns the strategy that goes on with a small adapter for each task on top. */
+  /** Returns the strategy that then trains a small adapter for each task on top. */
   public Specialised thenSpecialise() {
     return new Specialised(this, 0.25, 0.5);
   }

@@ -10,12 +10,12 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.train.GradientHook;
 
 /**
- * Keeps what an adapter reads of its inputs apart from what the frozen adapters below it read
- * (O-LoRA: Wang et al. 2023, section 3.2): the loss gets {@code strength * |A_earlier A'|^2}, the
- * sum of the squares of all products of a row of an earlier adapter's {@code A [r, in]} and one of
+ * Keeps the input subspace of an adapter apart from those of the frozen adapters below it (O-LoRA:
+ * Wang et al. 2023, section 3.2) by adding {@code strength * |A_earlier A'|^2} to the loss: the sum
+ * of the squared dot products of all rows of an earlier adapter's {@code A [r, in]} and all rows of
  * this adapter's, over all modules and all adapters below. It has no state.
  *
- * <p>The paper's formula has the square; the code that its authors published sums absolute values.
+ * <p>The paper's formula has the square; its authors' published code sums absolute values.
  */
 record OrthogonalSubspaces(double strength) implements GradientHook {
   @Override
@@ -27,12 +27,12 @@ record OrthogonalSubspaces(double strength) implements GradientHook {
   public State start(Parameters parameters) {
     checkArgument(
         !subspaces(parameters).isEmpty(),
-        "orthogonal subspaces: the adapter trains no matrix lora_A, but %s",
+        "orthogonal subspaces: the adapter has no lora_A, only %s",
         parameters.names());
     return g -> addTo(g.parameters(), g.below());
   }
 
-  /** Returns the names of the matrices whose rows span what an adapter reads. */
+  /** Returns the names of the matrices whose rows span an adapter's input subspaces. */
   static List<String> subspaces(Parameters parameters) {
     return parameters.names().stream()
         .filter(n -> n.endsWith(".lora_A.weight") || n.endsWith(".lora_embedding_A"))
@@ -46,7 +46,7 @@ record OrthogonalSubspaces(double strength) implements GradientHook {
       Parameters.Slot slot = own.slot(name);
       for (Parameters earlier : below) {
         if (!earlier.names().contains(name)) {
-          continue; // an adapter of other modules
+          continue; // it does not adapt this module
         }
         Tensor a = earlier.weight(earlier.slot(name)); // [earlier rank, in]
         Tensor products = engine.allocate(a.rows(), slot.rows(), DType.F32);

@@ -8,17 +8,17 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The division of tasks into groups with the highest sum of their scores. Up to {@link #EXACT}
- * tasks all divisions are weighed, by dynamic programming over subsets; more are joined pair by
- * pair of groups, from single tasks on, as long as that gains or there are too many.
+ * Partitions tasks into groups with the highest sum of scores. Exact for up to {@link #EXACT}
+ * tasks, by dynamic programming over subsets; otherwise by greedily joining pairs of groups,
+ * starting from single tasks, as long as that helps or there are too many groups.
  */
 final class Partition {
-  /** Most tasks that are divided exactly: {@code 3^n} steps. */
+  /** Most tasks that are partitioned exactly, in {@code 3^n} steps. */
   static final int EXACT = 12;
 
   private final ImmutableList<String> tasks;
   private final SubsetScore score;
-  private final Map<Long, Double> known = new HashMap<>(); // by the bits of a group
+  private final Map<Long, Double> values = new HashMap<>(); // by the group's bits
 
   private Partition(ImmutableList<String> tasks, SubsetScore score) {
     this.tasks = tasks;
@@ -26,20 +26,20 @@ final class Partition {
   }
 
   /**
-   * Returns the groups, each in the tasks' order, by their first tasks. Of equal sums that of the
-   * fewest groups.
+   * Returns the groups, ordered by their first tasks and each in the tasks' order. Ties go to fewer
+   * groups.
    *
-   * @param most groups that there may be, at least 1
+   * @param most most groups, at least 1
    */
   static ImmutableList<ImmutableList<String>> of(
       ImmutableList<String> tasks, SubsetScore score, int most) {
     Partition p = new Partition(tasks, score);
-    return tasks.size() <= EXACT ? p.exact(Math.min(most, tasks.size())) : p.joined(most);
+    return tasks.size() <= EXACT ? p.exact(Math.min(most, tasks.size())) : p.greedy(most);
   }
 
-  /** Returns the sum of the scores of a group's tasks, given as bits. */
+  /** Returns the sum of the scores of a group's tasks. */
   private double value(long group) {
-    return known.computeIfAbsent(
+    return values.computeIfAbsent(
         group,
         g -> {
           ImmutableSet<String> together = ImmutableSet.copyOf(names(g));
@@ -63,8 +63,10 @@ final class Partition {
     for (int group = 1; group <= all; group++) {
       values[group] = value(group);
     }
-    double[][] best = new double[most + 1][all + 1]; // sums of divisions into exactly so many
-    int[][] first = new int[most + 1][all + 1]; // the group of the lowest task in them
+    double[][] best =
+        new double[most + 1][all + 1]; // best sum of a set's partitions into exactly k groups
+    int[][] first =
+        new int[most + 1][all + 1]; // in that partition, the group of the set's lowest task
     for (int k = 0; k <= most; k++) {
       for (int set = 0; set <= all; set++) {
         best[k][set] = k == 0 && set == 0 ? 0 : Double.NEGATIVE_INFINITY;
@@ -81,17 +83,17 @@ final class Partition {
         }
       }
     }
-    int fewest = 1;
+    int bestCount = 1;
     for (int k = 2; k <= most; k++) {
-      // a rounding of sums is no reason for one adapter more
-      double rounding = 1e-12 * Math.max(Math.abs(best[k][all]), Math.abs(best[fewest][all]));
-      if (best[k][all] > best[fewest][all] + rounding) {
-        fewest = k;
+      // rounding must not add an adapter
+      double rounding = 1e-12 * Math.max(Math.abs(best[k][all]), Math.abs(best[bestCount][all]));
+      if (best[k][all] > best[bestCount][all] + rounding) {
+        bestCount = k;
       }
     }
     ImmutableList.Builder<ImmutableList<String>> groups = ImmutableList.builder();
     int rest = all;
-    for (int k = fewest; k > 0; k--) {
+    for (int k = bestCount; k > 0; k--) {
       int group = first[k][rest];
       groups.add(names(group));
       rest &= ~group;
@@ -99,7 +101,7 @@ final class Partition {
     return groups.build();
   }
 
-  private ImmutableList<ImmutableList<String>> joined(int most) {
+  private ImmutableList<ImmutableList<String>> greedy(int most) {
     List<Long> groups = new ArrayList<>();
     for (int i = 0; i < tasks.size(); i++) {
       groups.add(1L << i);

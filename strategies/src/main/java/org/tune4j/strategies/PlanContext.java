@@ -14,31 +14,31 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.train.Hyperparameters;
 
 /**
- * What a strategy plans for.
+ * The input of a strategy.
  *
- * @param tasks with different names, in the caller's order
+ * @param tasks with unique names, in the caller's order
  * @param hyperparameters of the run
  */
 public record PlanContext(ImmutableList<Task> tasks, Hyperparameters hyperparameters) {
-  /** Checks the names. */
+  /** Checks that names are unique. */
   public PlanContext {
     Task.requireDistinctNames(tasks);
   }
 
-  /** Returns the context of a run; the names of the tasks must differ. */
+  /** Returns the context of a run; task names must be unique. */
   public static PlanContext of(List<Task> tasks, Hyperparameters hyperparameters) {
     return new PlanContext(ImmutableList.copyOf(tasks), hyperparameters);
   }
 
-  /** Returns the tasks' names, in the tasks' order. */
+  /** Returns the names of the tasks, in order. */
   public ImmutableList<String> names() {
     return tasks.stream().map(Task::name).collect(ImmutableList.toImmutableList());
   }
 
   /**
-   * Returns the examples of a task that the epochs come to, at least 1.
+   * Returns the number of examples of a task over all epochs, at least 1.
    *
-   * @throws IllegalArgumentException if they are more than an {@code int} counts
+   * @throws IllegalArgumentException if it exceeds an {@code int}
    */
   public int examples(Task task) {
     long n = Math.max(1, Math.round(task.train().size() * hyperparameters.epochs()));
@@ -59,8 +59,8 @@ public record PlanContext(ImmutableList<Task> tasks, Hyperparameters hyperparame
   }
 
   /**
-   * Divides a total by weights, so that the parts add up to it and none is 0: by largest
-   * remainders, except that a share below 1 becomes 1 at the cost of the others.
+   * Divides a total in proportion to weights into parts that add up to it, none of which is 0: by
+   * largest remainders, except that a share below 1 becomes 1 at the expense of the others.
    *
    * @param total at least the number of parts
    * @param weights positive, by task

@@ -16,26 +16,26 @@ import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
 
 /**
- * One task after another, a stage each.
+ * Trains one task after another, each in its own stage.
  *
- * <p>What carries over is one of three: the same adapter continues (the default: cheapest, and it
- * forgets); each stage stacks a new adapter on the frozen earlier ones (nothing is forgotten where
- * the task is known when serving: a task is served by the stack up to its own stage); or the
- * earlier adapter is merged before a new one starts, into a copy of the base's projections, which
- * is saved under {@code bases} for the later adapters to be loaded on. Replay mixes examples of
- * earlier tasks into later stages; {@linkplain #ewc} holds the adapter that continues to what
- * earlier tasks made of it, and {@linkplain #orthogonal} keeps stacked ones out of each other's
- * way.
+ * <p>There are three modes. By default the same adapter continues, which is cheapest but forgets.
+ * {@linkplain #stacked Stacked}, each stage adds a new adapter on the frozen earlier ones; nothing
+ * is forgotten if the task is known when serving, as it is served by the stack up to its own stage.
+ * {@linkplain #merging Merging}, the earlier adapter is merged into a copy of the base's
+ * projections before a new one starts; the copy is saved under {@code bases}, as the base of later
+ * adapters. {@linkplain #replay Replay} mixes examples of earlier tasks into later stages; {@link
+ * #ewc} keeps the continuing adapter close to what earlier tasks learned, and {@link #orthogonal}
+ * reduces interference between stacked ones.
  *
  * <p>The order is given, or {@linkplain #bestOrder chosen by measured affinities}. Early stopping
- * is a stage's own: it ends by the validation examples of the tasks that the stage draws from, and
- * the next stage begins with the best weights.
+ * applies to each stage, by the validation examples of the tasks that it draws from, and the next
+ * stage starts with the best weights.
  */
 public final class Sequential implements TrainingStrategy {
-  /** The name of the adapter that continues. */
+  /** The name of the continuing adapter. */
   public static final String ADAPTER = "sequential";
 
-  /** Examples of a stage that {@link #ewc(double)} measures importances on. */
+  /** Number of examples on which {@link #ewc(double)} measures importances in each stage. */
   public static final int FISHER_EXAMPLES = 128;
 
   private enum Mode {
@@ -60,7 +60,7 @@ public final class Sequential implements TrainingStrategy {
         h ->
             checkArgument(
                 mode == (h instanceof ElasticWeights ? Mode.CONTINUING : Mode.STACKED),
-                "sequential: ewc is for the adapter that continues, orthogonal for stacked ones; %s was given with %s",
+                "sequential: ewc is for a continuing adapter, orthogonal for stacked ones; %s was given with %s",
                 h,
                 mode));
     this.order = ImmutableList.copyOf(order);
@@ -71,14 +71,14 @@ public final class Sequential implements TrainingStrategy {
   }
 
   /**
-   * Returns the strategy for tasks in this order; without tasks, in the order in which they were
-   * given.
+   * Returns the strategy for tasks in this order; without arguments, in the order of the run's
+   * tasks.
    */
   public static Sequential inOrder(Task... tasks) {
     return inOrder(Arrays.stream(tasks).map(Task::name).toList());
   }
 
-  /** Like {@link #inOrder(Task...)} by names. */
+  /** Like {@link #inOrder(Task...)}, by names. */
   public static Sequential inOrder(List<String> names) {
     checkArgument(
         ImmutableSet.copyOf(names).size() == names.size(),
@@ -88,16 +88,15 @@ public final class Sequential implements TrainingStrategy {
   }
 
   /**
-   * Returns the strategy that chooses the order by what training on one task gains for another.
+   * Returns the strategy that chooses the order by measured affinities.
    *
-   * <p>Where all tasks are served by what the last stage leaves, a task that is learned later
-   * changes what an earlier one has learned, and the last one is not changed any more. The order is
-   * therefore the one in which the later tasks gain most for, or harm least, the earlier ones: the
-   * sum of these affinities over all pairs is the highest. Where adapters are {@linkplain #stacked}
-   * and a task is served up to its own, nothing is changed, and the order is the one in which the
-   * earlier tasks gain most for the later ones. (That an order matters, and by the likeness of
-   * tasks, is shown by Bell and Lawrence 2022, arXiv 2205.13323.) Exact for up to 16 tasks; ties go
-   * to the order in which the tasks are given.
+   * <p>If all tasks are served by the result of the last stage, later tasks change what earlier
+   * ones learned. So the order is the one in which the later tasks help the earlier ones most, or
+   * harm them least: with the highest sum of these affinities over all pairs. If adapters are
+   * {@linkplain #stacked} and a task is served by the stack up to its own, nothing learned is
+   * changed, and the order is the one in which the earlier tasks help the later ones most. (Bell
+   * and Lawrence 2022, arXiv 2205.13323, show that the order matters, depending on the similarity
+   * of tasks.) Exact for up to 16 tasks; ties go to the given order.
    */
   public static Sequential bestOrder(Affinity affinity) {
     return new Sequential(List.of(), Optional.of(affinity), Mode.CONTINUING, 0, Optional.empty());
@@ -114,8 +113,8 @@ public final class Sequential implements TrainingStrategy {
   }
 
   /**
-   * Returns this strategy with examples of earlier tasks making up a share of each later stage, on
-   * top of its own examples, in equal parts.
+   * Returns this strategy with additional examples of earlier tasks, in equal parts, as a share of
+   * each later stage.
    *
    * @param share at least 0, below 1
    */
@@ -125,7 +124,7 @@ public final class Sequential implements TrainingStrategy {
   }
 
   /**
-   * Like {@link #ewc(double, int)} on {@value #FISHER_EXAMPLES} examples.
+   * Like {@link #ewc(double, int)} with {@value #FISHER_EXAMPLES} examples.
    *
    * @param strength 0 or more
    */
@@ -135,43 +134,42 @@ public final class Sequential implements TrainingStrategy {
 
   /**
    * Returns this strategy with elastic weight consolidation (EWC: Kirkpatrick et al. 2017, arXiv
-   * 1612.00796, equation 3): in later stages each parameter of the adapter is drawn back to what
-   * earlier ones left it at, the more the surer these were of it. The penalties of all earlier
-   * stages are added up, each with its own values.
+   * 1612.00796, equation 3): in later stages each parameter of the adapter is pulled towards its
+   * value after earlier stages, the more strongly the more important it was there. The penalties of
+   * all earlier stages are added, each with its own values.
    *
-   * <p>For one adapter that must serve all tasks when examples of earlier ones may not be kept;
-   * where they may, {@link #replay} keeps more, and where each task may have an adapter, {@link
-   * #stacked} forgets nothing. After each stage but the last, {@code examples} of its examples are
-   * run once more one by one, forward and backward; three copies of the adapter's parameters are
-   * held.
+   * <p>For one adapter that must serve all tasks if examples of earlier ones cannot be kept. If
+   * they can, {@link #replay} retains more, and if each task may have an adapter, {@link #stacked}
+   * forgets nothing. After each stage except the last, {@code examples} of its examples are run
+   * again one by one, forward and backward; three copies of the adapter's parameters are held.
    *
-   * @param strength 0 or more; of no common scale, as it weighs the Fisher information of an
+   * @param strength 0 or more; has no natural scale, as it weighs the Fisher information of an
    *     example's whole answer against the mean loss of a token: try 10, 100, 1000
-   * @param examples of each stage that importances are measured on, at most; more are more exact
+   * @param examples most examples of each stage to measure importances on; more are more accurate
    */
   public Sequential ewc(double strength, int examples) {
     checkArgument(
         strength >= 0 && Double.isFinite(strength),
         "the strength of ewc is %s; it must be 0 or more",
         strength);
-    checkArgument(examples > 0, "ewc on %s examples; it takes at least 1", examples);
+    checkArgument(examples > 0, "ewc on %s examples; it needs at least 1", examples);
     return new Sequential(
         order, affinity, mode, replay, Optional.of(new ElasticWeights(strength, examples)));
   }
 
   /**
-   * Returns this strategy with a new adapter for each stage on the frozen earlier ones, which is to
-   * read other directions of its inputs than they do (O-LoRA: Wang et al. 2023, arXiv 2310.14152,
-   * section 3.2), so that it disturbs what they do little. All tasks are served by the whole stack:
-   * nobody has to know which task a prompt is of.
+   * Returns this strategy with a new adapter for each stage on the frozen earlier ones, trained to
+   * use other directions of its inputs than they do (O-LoRA: Wang et al. 2023, arXiv 2310.14152,
+   * section 3.2), so that it interferes little with them. All tasks are served by the whole stack,
+   * so the task of a prompt need not be known.
    *
-   * <p>For tasks that come one by one and are not told apart when serving; where they are, {@link
-   * #stacked} serves each by the stack up to its own and forgets nothing. It keeps an adapter for
-   * each task, which all are run for every prompt until they are merged, and the penalty takes two
-   * small products for each module and earlier adapter in a step. Adapters that train no {@code
+   * <p>For tasks that arrive one by one and are not distinguished when serving; if they are, {@link
+   * #stacked} serves each by the stack up to its own and forgets nothing. There is an adapter for
+   * each task, all of which run for every prompt unless they are merged, and the penalty costs two
+   * small products per module and earlier adapter in each step. Adapters without a trained {@code
    * lora_A} are refused.
    *
-   * @param strength 0 or more; the paper takes 0.5
+   * @param strength 0 or more; the paper uses 0.5
    */
   public Sequential orthogonal(double strength) {
     checkArgument(
@@ -222,7 +220,7 @@ public final class Sequential implements TrainingStrategy {
       }
       adapters.add(adapter);
       for (String t : context.names()) {
-        // a later task is served by what there is
+        // tasks of later stages are served by what exists so far
         int last = hook.isPresent() ? k : Math.min(names.indexOf(t), k);
         stage.serve(t, mode == Mode.STACKED ? adapters.subList(0, last + 1) : List.of(adapter));
       }
@@ -240,13 +238,15 @@ public final class Sequential implements TrainingStrategy {
             : "sequential: the order is %s, the tasks are %s",
         given,
         tasks);
-    boolean changed = mode != Mode.STACKED || hook.isPresent(); // all are served by the last stage
+    boolean servedByLast =
+        mode != Mode.STACKED || hook.isPresent(); // whether all are served by the last stage
     return affinity
         .<List<String>>map(
             a ->
                 BestOrder.of(
                     tasks,
-                    (first, second) -> changed ? a.gain(second, first) : a.gain(first, second)))
+                    (first, second) ->
+                        servedByLast ? a.gain(second, first) : a.gain(first, second)))
         .orElse(given);
   }
 

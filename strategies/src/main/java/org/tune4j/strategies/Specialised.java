@@ -7,23 +7,21 @@ import org.tune4j.core.train.Stage;
 import org.tune4j.core.train.TrainingPlan;
 
 /**
- * A shared adapter learns all tasks as {@link MultiTask} does; then each task has a small one of
- * its own on top of the shared one, which is frozen, all trained side by side. Those that do not
- * {@linkplain org.tune4j.core.train.Gain gain} on validation examples are left out: their tasks are
- * served by the shared adapter alone. Made by {@link MultiTask#thenSpecialise}. That a low-rank
- * part is shared and another is a task's own is the idea of MTL-LoRA (Yang et al. 2024, arXiv
- * 2410.09437), that the first is frozen under the second that of progressive networks (Rusu et al.
- * 2016, arXiv 1606.04671); here both are plain adapters, one after the other.
+ * Trains a shared adapter on all tasks like {@link MultiTask}, then a small adapter for each task
+ * on top of the frozen shared one, all in parallel. Those that do not {@linkplain
+ * org.tune4j.core.train.Gain gain} on validation examples are left out, and their tasks are served
+ * by the shared adapter alone. Created by {@link MultiTask#thenSpecialise}. The division into
+ * shared and task-specific low-rank parts follows MTL-LoRA (Yang et al. 2024, arXiv 2410.09437),
+ * and freezing the first below the second progressive networks (Rusu et al. 2016, arXiv
+ * 1606.04671); here both are plain adapters, applied in sequence.
  *
- * <p>Costs the examples of multi-task training and, unless {@linkplain #examples said otherwise},
- * half of them again, less what early stopping saves, and two passes over the validation examples.
- * A task's own adapter has a quarter of the shared one's {@linkplain #size rank} unless said
- * otherwise.
+ * <p>By default it trains on half as many {@linkplain #examples examples} again as multi-task
+ * training, less what early stopping saves, and runs the validation examples twice. A task's own
+ * adapter has a quarter of the shared one's {@linkplain #size rank} by default.
  *
- * <p>For tasks that have something in common and something that is against one another, such as
- * formats of answers of their own. Not where whoever serves does not know the task, nor where one
- * adapter has learned each task as well as its data allow: then nothing is kept, and the time is
- * lost. Needs validation examples of every task.
+ * <p>For tasks with common and conflicting aspects, such as different answer formats. Not if the
+ * task is unknown when serving, nor if one adapter learns each task as well as its data allow: then
+ * nothing is kept and the time is wasted. Needs validation examples for every task.
  */
 public final class Specialised implements TrainingStrategy {
   private final MultiTask shared;
@@ -42,9 +40,9 @@ public final class Specialised implements TrainingStrategy {
   }
 
   /**
-   * Returns this strategy with adapters of another size on top.
+   * Returns this strategy with another size of the tasks' own adapters.
    *
-   * @param share of the shared one's rank, positive; each rank is at least 1
+   * @param share positive factor of the shared adapter's rank; each rank is at least 1
    */
   public Specialised size(double share) {
     checkArgument(
@@ -57,7 +55,7 @@ public final class Specialised implements TrainingStrategy {
   /**
    * Returns this strategy with another number of examples for the tasks' own adapters.
    *
-   * @param share of those that the epochs come to, positive
+   * @param share positive factor of the examples of all epochs
    */
   public Specialised examples(double share) {
     checkArgument(

@@ -3,11 +3,11 @@ package org.tune4j.strategies;
 import java.util.Locale;
 
 /**
- * How the gradients of two tasks stood to one another under {@link MultiTask#gradientSurgery}.
+ * Statistics of the gradients of two tasks under {@link MultiTask#gradientSurgery}.
  *
- * @param steps that had examples of both
- * @param share of these in which the gradients pointed against one another, their cosine below 0
- * @param meanCosine over these steps; 0 counts for a gradient that is zero
+ * @param steps number of steps with examples of both
+ * @param share share of these steps in which the gradients conflicted, with a cosine below 0
+ * @param meanCosine mean over these steps; a zero gradient counts as 0
  */
 public record TaskConflict(
     String first, String second, long steps, double share, double meanCosine) {

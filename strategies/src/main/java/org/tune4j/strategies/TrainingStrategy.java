@@ -3,18 +3,17 @@ package org.tune4j.strategies;
 import org.tune4j.core.train.TrainingPlan;
 
 /**
- * A way of training several tasks: a planner, without state and without side effects, whose plan
- * the trainer executes. A strategy of your own implements this; {@code TrainingStrategyContract}
- * tests it.
+ * A way of training several tasks: a planner without state or side effects, whose plan the trainer
+ * executes. Implement this for custom strategies; {@code TrainingStrategyContract} tests them.
  */
 public interface TrainingStrategy {
-  /** Returns its name, for people and folders. */
+  /** Returns the name, for users and directories. */
   String name();
 
   /**
    * Returns the plan.
    *
-   * @throws IllegalArgumentException if it does not fit the tasks, naming what is wrong
+   * @throws IllegalArgumentException if the strategy does not fit the tasks; the message says why
    */
   TrainingPlan plan(PlanContext context);
 }

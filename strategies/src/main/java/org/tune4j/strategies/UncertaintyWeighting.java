@@ -6,19 +6,19 @@ import org.tune4j.core.engine.Parameters;
 import org.tune4j.core.train.GradientHook;
 
 /**
- * Weights tasks by the uncertainty of their answers that no input explains (Kendall, Gal and
- * Cipolla 2018, section 3.2, equation 10): the loss {@code L} of each task becomes {@code exp(-s) L
- * + s / 2} with a learned log-variance {@code s}, the variant for likelihoods of classes, which
- * those of tokens are. The weight {@code exp(-s)} that a task comes to is half its inverse loss: a
- * noisy task counts less, one that is nearly solved more.
+ * Weights tasks by their homoscedastic uncertainty (Kendall, Gal and Cipolla 2018, section 3.2,
+ * equation 10): the loss {@code L} of each task becomes {@code exp(-s) L + s / 2} with a learned
+ * log-variance {@code s}; this is the variant for classification, such as of tokens. The weight
+ * {@code exp(-s)} of a task converges to half its inverse loss: a noisy task counts less, a nearly
+ * solved one more.
  *
- * <p>The adapter's gradients of a task are multiplied by the weight of the step. Log-variances
- * begin at 0, where all weights are 1, and are learned by plain gradient descent with rate {@value
- * #RATE}: {@code ds = exp(-s) L - 1/2} times the rate in each step that has the task, whatever its
- * share of the step, with the factor bounded by 1, so that a single loss cannot throw a weight
- * away. Half of what is missing to the final weight is made up for in about 28 such steps.
+ * <p>The adapter's gradients of a task are multiplied by its weight. Log-variances start at 0,
+ * where all weights are 1, and are learned by plain gradient descent with rate {@value #RATE}: in
+ * each step that has the task, whatever its share of the step, {@code s} changes by the rate times
+ * {@code exp(-s) L - 1/2}, clipped to ±1, so that a single loss cannot ruin a weight. The distance
+ * to the final weight halves in about 28 such steps.
  *
- * @param tasks all that are trained
+ * @param tasks all tasks in training
  */
 record UncertaintyWeighting(ImmutableList<String> tasks) implements GradientHook {
   static final String NAME = "uncertainty weighting";
@@ -86,7 +86,7 @@ record UncertaintyWeighting(ImmutableList<String> tasks) implements GradientHook
     return Math.exp(-s) * loss + s / 2;
   }
 
-  /** Returns its gradient by the log-variance, bounded. */
+  /** Returns the gradient of the objective with respect to the log-variance, clipped to ±1. */
   static double gradient(double s, double loss) {
     return Math.max(-1, Math.min(1, 0.5 - Math.exp(-s) * loss));
   }

@@ -1,2 +1,2 @@
-/** Strategies of training several tasks, and the front door, {@code FineTuner}. */
+/** Strategies for training several tasks, and the entry point, {@code FineTuner}. */
 package org.tune4j.strategies;

@@ -137,7 +137,7 @@ class AffinityTest {
     SubsetScore none = (t, s) -> 0;
     assertThatThrownBy(() -> Grouped.byScore(List.of("a", "a"), none, 1))
         .isInstanceOf(IllegalArgumentException.class)
-        .hasMessage("grouped: [a, a] names a task twice");
+        .hasMessage("grouped: the tasks [a, a] are not unique");
     assertThatThrownBy(() -> Grouped.byScore(List.of(), none, 1)).hasMessageContaining("no tasks");
     assertThatThrownBy(() -> Grouped.byScore(List.of("a"), none, 0))
         .hasMessageContaining("0 groups at most");

@@ -244,7 +244,10 @@ class ConversationFilesTest {
     String same = "{\"from\": \"system\", \"value\": \"Be brief.\"}, ";
     assertThat(read(row.formatted(same + chat)).messages()).isEqualTo(e.messages());
     refused(
-        row.formatted(same.replace("brief", "long") + chat), "'system'", "Be brief.", "the same text as in the system turn");
+        row.formatted(same.replace("brief", "long") + chat),
+        "'system'",
+        "Be brief.",
+        "the same text as in the system turn");
     assertThat(read("{\"system\": \" \", \"conversations\": [" + chat + "]}").messages())
         .hasSize(2);
   }

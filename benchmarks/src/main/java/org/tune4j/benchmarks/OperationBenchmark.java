@@ -32,8 +32,7 @@ import org.tune4j.core.engine.Spans;
 import org.tune4j.core.engine.Tensor;
 
 /**
- * The operations of a training step at the shapes of GPT-2 124M, 4 sequences of 128 tokens, in
- * milliseconds. Run in this process, as what is measured is native code that loads once:
+ * Times the operations of a training step in milliseconds, at the shapes of GPT-2 124M with 4 sequences of 128 tokens. Runs in this process, as the native code loads only once:
  *
  * <pre>mvn -q -Pjmh -pl benchmarks -am compile exec:java -Dexec.args="-p engine=onednn linear.*"
  * </pre>
@@ -80,7 +79,6 @@ public class OperationBenchmark {
   private final Spans spans = Spans.causal(new int[] {0, 128, 256, 384, 512});
   private RopeTable rope;
 
-  /** Makes operands. */
   @Setup(Level.Trial)
   public void setUp() {
     e = Engines.create(engine, precision);
@@ -131,7 +129,6 @@ public class OperationBenchmark {
     return t;
   }
 
-  /** Frees everything. */
   @TearDown(Level.Trial)
   public void tearDown() {
     up.close();
@@ -165,7 +162,7 @@ public class OperationBenchmark {
     return u;
   }
 
-  /** LoRA's B, added: [512,8] x [8,3072]. */
+  /** LoRA's B, accumulated: [512,8] x [8,3072]. */
   @Benchmark
   public Tensor loraB() {
     e.gemm(2, low, false, b, true, 1, wide);
@@ -178,7 +175,7 @@ public class OperationBenchmark {
     return e.attention(query(), key(), value(), spans, SHAPE, true);
   }
 
-  /** The same, forward and backward. */
+  /** Attention of 4 sequences, 12 heads, forward and backward. */
   @Benchmark
   public Tensor attentionBothWays() {
     Engine.Attended attended = e.attention(query(), key(), value(), spans, SHAPE, true);

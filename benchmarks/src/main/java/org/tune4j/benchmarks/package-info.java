@@ -1,2 +1,2 @@
-/** Micro-benchmarks. */
+/** JMH benchmarks of engine operations. */
 package org.tune4j.benchmarks;

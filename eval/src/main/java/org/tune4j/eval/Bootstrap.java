@@ -9,12 +9,12 @@ import org.apache.commons.math3.stat.descriptive.rank.Percentile;
 
 /**
  * The bootstrap over examples (Efron &amp; Tibshirani 1993, section 13.3): percentile intervals of
- * means, and the probability that one model is better than another on examples that both were given
- * (Koehn 2004).
+ * means, and the probability that one model is better than another on the same examples (Koehn
+ * 2004).
  *
- * <p>Several tasks are resampled each by itself, and the mean of their means is taken, so that each
- * task weighs the same. The draws depend only on the seed and on the numbers of examples: two
- * models scored on the same examples are compared pair by pair.
+ * <p>Tasks are resampled separately and the mean of their means is used, so that each task has the
+ * same weight. The draws depend only on the seed and the numbers of examples, so that two models
+ * scored on the same examples are compared pairwise.
  */
 public final class Bootstrap {
   private static final int RESAMPLES = 2000;
@@ -51,7 +51,7 @@ public final class Bootstrap {
     Percentile percentile = new Percentile();
     percentile.setData(means);
     double tail = 100 * (1 - CONFIDENCE) / 2;
-    // rounding, and lopsided samples of a few examples, must not leave the mean outside
+    // rounding and skewed small samples must not leave the mean outside
     return new ConfidenceInterval(
         mean,
         Math.min(mean, percentile.evaluate(tail)),
@@ -59,11 +59,9 @@ public final class Bootstrap {
   }
 
   /**
-   * Returns the share of resamples in which {@code a} has the higher mean; half of those in which
-   * they are equal count.
+   * Returns the share of resamples in which {@code a} has the higher mean; ties count half.
    *
-   * @throws IllegalArgumentException if the two were not scored on equally many examples of each
-   *     task
+   * @throws IllegalArgumentException if the two have different numbers of examples of a task
    */
   public double winProbability(List<double[]> a, List<double[]> b) {
     checkArgument(a.size() == b.size(), "%s tasks are compared with %s", a.size(), b.size());

@@ -5,7 +5,7 @@ import static com.google.common.base.Preconditions.checkArgument;
 import java.util.Locale;
 
 /**
- * A mean with the interval that holds it with the confidence asked for.
+ * A mean with its confidence interval.
  *
  * @param mean as measured
  * @param low at most the mean

@@ -5,17 +5,16 @@ import org.tune4j.core.train.TrainingResult;
 import org.tune4j.strategies.FineTuningResult;
 
 /**
- * What training took.
+ * The cost of training.
  *
- * @param tokens trained on, filler not counted
- * @param examples trained on
+ * @param tokens number of tokens trained on, without filler
+ * @param examples number of examples trained on
  * @param seconds of training, without validation, evaluation and saving
- * @param peakBytes most memory that training used outside the heap at once, the base model's
- *     weights included
- * @param adapterBytes of all adapters' parameters, in F32 as saved
+ * @param peakBytes peak off-heap memory of training, including the base model's weights
+ * @param adapterBytes size of all adapters' parameters in F32, as saved
  */
 public record Cost(long tokens, long examples, double seconds, long peakBytes, long adapterBytes) {
-  /** Returns what a run took. */
+  /** Returns the cost of a run. */
   public static Cost of(FineTuningResult result) {
     TrainingResult t = result.training();
     return new Cost(t.tokens(), t.examples(), t.seconds(), t.peakBytes(), result.adapterBytes());

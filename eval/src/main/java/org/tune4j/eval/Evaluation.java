@@ -9,16 +9,16 @@ import java.util.Locale;
 import org.tune4j.core.data.Task;
 
 /**
- * How well a model does on one split of one task, as {@link Evaluator} measured it.
+ * The performance of a model on one split of one task, measured by {@link Evaluator}.
  *
  * @param task name of the task
  * @param type its kind
- * @param split what was scored
+ * @param split the scored split
  * @param labels the label set, sorted; empty unless the task is a classification
- * @param primary name of the metric that the task is judged by
+ * @param primary name of the task's primary metric
  * @param metrics all values by the names in {@link Metrics}, the primary one first
- * @param predictions one for each example scored, in the split's order
- * @param seconds taken
+ * @param predictions one for each scored example, in the split's order
+ * @param seconds duration of the evaluation
  */
 public record Evaluation(
     String task,
@@ -29,7 +29,7 @@ public record Evaluation(
     ImmutableMap<String, Double> metrics,
     ImmutableList<Prediction> predictions,
     double seconds) {
-  /** Checks that there is something, and the primary metric in it. */
+  /** Checks that there are predictions and a value of the primary metric. */
   public Evaluation {
     checkArgument(!predictions.isEmpty(), "task '%s': nothing was evaluated", task);
     checkArgument(
@@ -40,15 +40,15 @@ public record Evaluation(
         metrics.keySet());
   }
 
-  /** Returns the value of the metric that the task is judged by. */
+  /** Returns the value of the primary metric. */
   public double value() {
     return metrics.get(primary);
   }
 
   /**
-   * Returns the score by which strategies are compared and which is averaged over tasks, in [0, 1],
-   * higher is better: the mean of the examples' scores. It is the accuracy of a classification, the
-   * exact match of a generation task, and of free text the mean token probability.
+   * Returns the score for comparing strategies and averaging over tasks, in [0, 1], higher is
+   * better: the mean of the examples' scores. For a classification it is the accuracy, for a
+   * generation task the exact match, and for text the mean token probability.
    */
   public double score() {
     return predictions.stream().mapToDouble(Prediction::score).average().orElseThrow();
@@ -59,19 +59,19 @@ public record Evaluation(
     return predictions.stream().mapToDouble(Prediction::score).toArray();
   }
 
-  /** Returns how many examples were scored. */
+  /** Returns the number of scored examples. */
   public int count() {
     return predictions.size();
   }
 
   /**
-   * Returns ND4J's counts, with the confusion matrix, precision and recall of each label; what was
-   * predicted outside of the label set makes a class of its own, the last.
+   * Returns ND4J's evaluation, with the confusion matrix, precision and recall of each label.
+   * Predictions outside the label set form an additional last class.
    *
    * @throws IllegalStateException if the task is not a classification
    */
   public org.nd4j.evaluation.classification.Evaluation classification() {
-    checkState(type == Task.Type.CLASSIFICATION, "task '%s' is no classification", task);
+    checkState(type == Task.Type.CLASSIFICATION, "task '%s' is not a classification", task);
     return Metrics.classification(
         labels,
         predictions.stream().map(Prediction::predicted).toList(),

@@ -11,7 +11,7 @@ import org.tune4j.core.progress.Progress;
 import org.tune4j.core.progress.ProgressListener;
 import org.tune4j.core.text.Tokenizer;
 
-/** One task being scored with some adapters, and who follows it. */
+/** The evaluation of one task with some adapters, and its progress and cancellation. */
 record EvaluationRun(
     LanguageModel model,
     Task task,
@@ -20,10 +20,10 @@ record EvaluationRun(
     int tokensPerPass,
     ProgressListener progress,
     BooleanSupplier cancelled) {
-  /** Tells how far it is. */
-  void done(int done, int total) {
+  /** Reports progress. */
+  void reportProgress(int scored, int total) {
     progress.onProgress(
-        new Progress("evaluating " + task.name(), done, total, Progress.Unit.EXAMPLES));
+        new Progress("evaluating " + task.name(), scored, total, Progress.Unit.EXAMPLES));
   }
 
   boolean isCancelled() {
@@ -36,14 +36,14 @@ record EvaluationRun(
     }
   }
 
-  /** Returns the error of an example whose score is no number. */
-  IllegalStateException noNumbers(int example, String found) {
+  /** Returns the error of an example whose score is NaN. */
+  IllegalStateException notANumber(int example, String found) {
     return new IllegalStateException(
-        "task '%s', example %d: %s; the model or an adapter holds weights that are no numbers"
+        "task '%s', example %d: %s; the model or an adapter has weights that are not finite"
             .formatted(task.name(), example, found));
   }
 
-  /** Nothing at all begins as a text begins. */
+  /** Replaces an empty prompt by the token that begins a text. */
   int[] orStart(int[] ids) {
     Tokenizer tokenizer = model.tokenizer();
     return ids.length > 0

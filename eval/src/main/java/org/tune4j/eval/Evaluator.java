@@ -22,27 +22,27 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.progress.ProgressListener;
 
 /**
- * Measures how well a model, with adapters or without, does on a task.
+ * Measures the performance of a model on a task, with or without adapters.
  *
  * <ul>
- *   <li>A classification is scored by the likelihoods of its labels as completions, the end-of-text
- *       token included as in training: the likeliest label is the prediction. The prompt is run
- *       once for all labels. By generation where {@linkplain #classifyBy asked}.
- *   <li>A generation task is scored by greedy generation: exact match, ROUGE-L and BLEU. Of a
- *       conversation the last turn of the assistant is generated.
- *   <li>Free text is scored by perplexity.
+ *   <li>A classification is scored by the likelihoods of its labels as completions, including the
+ *       end-of-text token as in training: the likeliest label is the prediction. The prompt is run
+ *       once for all labels. {@link #classifyBy} chooses generation instead.
+ *   <li>A generation task is scored by greedy generation: exact match, ROUGE-L and BLEU. For a
+ *       conversation, the last turn of the assistant is generated.
+ *   <li>Text is scored by perplexity.
  * </ul>
  *
  * <p>Examples are run in chunks of {@link #tokensPerPass}, so that memory does not grow with their
- * number. The test split is scored only where it is named. Settings are not to be changed while
- * another thread evaluates.
+ * number. The test split is scored only if it is named. Settings must not be changed while another
+ * thread evaluates.
  */
 public final class Evaluator {
-  /** How the label of a classification is found. */
+  /** How the label of a classification is predicted. */
   public enum Scoring {
-    /** The label whose tokens are likeliest after the prompt. */
+    /** The label that is the likeliest completion of the prompt. */
     LIKELIHOOD,
-    /** What the model generates greedily; it may be no label at all. */
+    /** The text that the model generates greedily, which may not be a label. */
     GENERATION
   }
 
@@ -55,7 +55,7 @@ public final class Evaluator {
   private Scoring scoring = Scoring.LIKELIHOOD;
   private boolean lengthNormalization;
   private Metric generationMetric = Metrics.exactMatch();
-  private ImmutableList<Metric> more = ImmutableList.of();
+  private ImmutableList<Metric> additionalMetrics = ImmutableList.of();
   private ProgressListener progress = ProgressListener.none();
   private BooleanSupplier cancelled = () -> false;
 
@@ -78,13 +78,13 @@ public final class Evaluator {
     c.scoring = scoring;
     c.lengthNormalization = lengthNormalization;
     c.generationMetric = generationMetric;
-    c.more = more;
+    c.additionalMetrics = additionalMetrics;
     c.progress = progress;
     c.cancelled = cancelled;
     return c;
   }
 
-  /** Sets the most examples scored of a split, the first ones; the default is all. */
+  /** Limits scoring to the first examples of a split; the default is all. */
   public Evaluator limit(int value) {
     checkArgument(value > 0, "the limit is %s; it must be at least 1", value);
     limit = value;
@@ -100,8 +100,8 @@ public final class Evaluator {
 
   /**
    * Sets the most tokens of an example, at most the model's context; longer prompts lose their
-   * first tokens, and longer texts their last ones, as in training. The default is that of
-   * training, 512.
+   * first tokens, and longer texts their last ones, as in training. The default is 512, as in
+   * training.
    */
   public Evaluator maxLength(int value) {
     checkArgument(value >= 2, "maximum length is %s; it must be at least 2", value);
@@ -110,8 +110,8 @@ public final class Evaluator {
   }
 
   /**
-   * Sets which turns of a conversation count for its perplexity, where the data does not say; the
-   * default is that of training, all of the assistant's.
+   * Sets which turns of a conversation count for its perplexity if the data does not say; the
+   * default is all of the assistant's, as in training.
    */
   public Evaluator learnedTurns(LearnedTurns value) {
     learnedTurns = value;
@@ -134,45 +134,46 @@ public final class Evaluator {
   }
 
   /**
-   * Sets the most tokens generated for an example. The default is half as many again as the longest
-   * training completion of the task has.
+   * Sets the most tokens generated for an example. The default is 1.5 times the length of the
+   * task's longest training completion.
    */
   public Evaluator maxNewTokens(int value) {
-    checkArgument(value > 0, "the most new tokens are %s; there must be at least 1", value);
+    checkArgument(value > 0, "maxNewTokens is %s; it must be at least 1", value);
     maxNewTokens = value;
     return this;
   }
 
   /**
-   * Sets the metric by which generation tasks are judged, in place of exact match, which long
-   * answers rarely meet. Its value on each example alone is the example's score.
+   * Sets the primary metric of generation tasks instead of exact match, which long answers rarely
+   * achieve. Its value on a single example is the example's score.
    *
    * @param value with values in [0, 1], higher is better, such as {@link Metrics#rougeL()}
    */
   public Evaluator generationMetric(Metric value) {
     checkArgument(
         value.higherIsBetter(),
-        "metric '%s' cannot judge a task: lower values are better",
+        "metric '%s' cannot be primary: lower values are better",
         value.name());
     generationMetric = value;
     return this;
   }
 
-  /** Adds a metric that is reported of classifications and generation tasks. */
+  /** Adds a metric to report for classifications and generation tasks. */
   public Evaluator metric(Metric value) {
-    more = ImmutableList.<Metric>builder().addAll(more).add(value).build();
+    additionalMetrics =
+        ImmutableList.<Metric>builder().addAll(additionalMetrics).add(value).build();
     return this;
   }
 
-  /** Sets who is told how far an evaluation is, after each chunk. */
+  /** Sets a listener that is notified after each chunk. */
   public Evaluator progress(ProgressListener value) {
     progress = value;
     return this;
   }
 
   /**
-   * Sets what is asked before each chunk whether to stop, with a {@link CancellationException};
-   * interrupting the thread stops, too.
+   * Sets a supplier that is polled before each chunk; true cancels the evaluation with a {@link
+   * CancellationException}, as does interrupting the thread.
    */
   public Evaluator cancelled(BooleanSupplier value) {
     cancelled = value;
@@ -190,7 +191,7 @@ public final class Evaluator {
    * @param adapters applied in order; none for the base model
    * @throws IllegalArgumentException if the split is empty, or an example cannot be scored; the
    *     message says which
-   * @throws CancellationException if it was cancelled
+   * @throws CancellationException if it is cancelled
    */
   public Evaluation evaluate(Task task, Split split, List<? extends Adapter> adapters) {
     long start = System.nanoTime();
@@ -229,7 +230,7 @@ public final class Evaluator {
         all.add(Metrics.rougeL());
         all.add(Metrics.bleu());
       }
-      all.addAll(more);
+      all.addAll(additionalMetrics);
       primary = all.get(0).name();
       List<String> predicted = predictions.stream().map(Prediction::predicted).toList();
       List<String> expected = predictions.stream().map(Prediction::expected).toList();
@@ -249,9 +250,9 @@ public final class Evaluator {
   /**
    * Scores a split of several tasks.
    *
-   * @param adaptersFor gives the adapters to use for a task by its name, such as {@code
+   * @param adaptersFor returns the adapters for a task by its name, such as {@code
    *     result::adaptersFor}
-   * @return by task name, in the tasks' order
+   * @return evaluations by task name, in the tasks' order
    */
   public ImmutableMap<String, Evaluation> evaluateAll(
       List<Task> tasks,
@@ -265,11 +266,11 @@ public final class Evaluator {
   }
 
   /**
-   * Returns the perplexity of a split of any kind of task: e to the mean negative log-likelihood of
-   * the tokens that training learns.
+   * Returns the perplexity of a split of any kind of task: the exponential of the mean negative
+   * log-likelihood of the learned tokens.
    *
    * @throws IllegalArgumentException if the split is empty, or all of it too long
-   * @throws CancellationException if it was cancelled
+   * @throws CancellationException if it is cancelled
    */
   public double perplexity(Task task, Split split, List<? extends Adapter> adapters) {
     int scored = examples(task, split).size();
@@ -298,7 +299,7 @@ public final class Evaluator {
     return cancelled;
   }
 
-  /** Returns the settings that decide what is measured. */
+  /** Returns the settings that affect results. */
   @Override
   public String toString() {
     return "limit=%s maxLength=%s scoring=%s lengthNormalization=%s maxNewTokens=%s metrics=%s"
@@ -310,7 +311,7 @@ public final class Evaluator {
             maxNewTokens == 0 ? "by data" : maxNewTokens,
             ImmutableList.builder()
                 .add(generationMetric.name())
-                .addAll(more.stream().map(Metric::name).toList())
+                .addAll(additionalMetrics.stream().map(Metric::name).toList())
                 .build());
   }
 }

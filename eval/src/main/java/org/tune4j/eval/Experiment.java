@@ -43,7 +43,7 @@ import org.tune4j.strategies.PlanContext;
 import org.tune4j.strategies.TrainingStrategy;
 
 /**
- * Trains by several strategies on the same data and budget, and compares them on the validation
+ * Trains with several strategies on the same data and budget, and compares them on the validation
  * splits.
  *
  * <pre>{@code
@@ -59,24 +59,23 @@ import org.tune4j.strategies.TrainingStrategy;
  * }</pre>
  *
  * <p><b>Budget.</b> All strategies train on the same number of tokens, by default those of {@link
- * Hyperparameters#epochs()} passes over the training examples of all tasks. A plan that would take
- * more or fewer (replay, mixtures) is planned again with its epochs scaled until it comes within
- * 0.5 %, by the mean length of each task's examples; where a strategy plans the same whatever the
- * epochs, it is run as it is, and its {@link Cost} tells. Early stopping may use less.
+ * Hyperparameters#epochs()} passes over the training examples of all tasks. If a plan takes more or
+ * fewer (replay, mixtures), its epochs are scaled until it is within 0.5 %, estimated by the mean
+ * length of each task's examples. A strategy whose plan does not depend on the epochs is run as it
+ * is, which its {@link Cost} shows. Early stopping may use less.
  *
- * <p><b>Test split.</b> It is not looked at. {@link #test} scores it for one outcome, after the
- * choice.
+ * <p><b>Test split.</b> It is not used. {@link #test} scores it for one outcome, after the choice.
  *
- * <p><b>Resuming.</b> Run again with the same output directory and {@link #resume}, an experiment
- * takes over the strategies that finished and continues the one that was interrupted from its last
- * checkpoint. Without that, a directory that holds an experiment is refused, unless {@link
- * #overwrite} says to replace it; one that another run is using is refused in any case. After each
- * strategy its adapters are freed.
+ * <p><b>Resuming.</b> With the same output directory and {@link #resume}, an experiment reuses the
+ * results of finished strategies and continues an interrupted one from its last checkpoint.
+ * Otherwise a directory with an experiment is refused, unless {@link #overwrite} is set; a
+ * directory in use by another run is always refused. The adapters of each strategy are freed after
+ * it.
  *
- * <p>Files under the output directory: {@code untuned.json}; for each strategy a folder of its name
- * with the adapters and {@code outcome.json}. Not thread-safe.
+ * <p>Files under the output directory: {@code untuned.json}; for each strategy a directory of its
+ * name with the adapters and {@code outcome.json}. Not thread-safe.
  *
- * <p>One file, though long: half of it is options and what they mean.
+ * <p>The file is long because half of it is options and their documentation.
  */
 public final class Experiment {
   private static final Logger LOG = LoggerFactory.getLogger(Experiment.class);
@@ -100,7 +99,7 @@ public final class Experiment {
     this.model = model;
   }
 
-  /** Returns an experiment with a model, whose weights stay as they are. */
+  /** Returns an experiment with a model, whose weights are not modified. */
   public static Experiment of(LanguageModel model) {
     return new Experiment(model);
   }
@@ -116,19 +115,21 @@ public final class Experiment {
     return this;
   }
 
-  /** Sets what adapters look like; the default is {@link LoraConfig#defaults()}. */
+  /** Sets the configuration of adapters; the default is {@link LoraConfig#defaults()}. */
   public Experiment lora(LoraConfig value) {
     adapters = value;
     return this;
   }
 
-  /** Sets another kind of adapter, which saves itself in PEFT's format. */
+  /** Sets another kind of adapter, which must be saved in PEFT's format. */
   public Experiment adapters(AdapterFactory value) {
     adapters = value;
     return this;
   }
 
-  /** Sets the hyperparameters; the epochs decide the budget unless {@link #tokenBudget} does. */
+  /**
+   * Sets the hyperparameters; their epochs determine the budget unless {@link #tokenBudget} is set.
+   */
   public Experiment hyperparameters(Hyperparameters value) {
     hyperparameters = value;
     return this;
@@ -145,13 +146,16 @@ public final class Experiment {
     return this;
   }
 
-  /** Sets how tasks are evaluated; by default, as {@link Evaluator#of} does. */
+  /**
+   * Sets the evaluator; the default is {@link Evaluator#of} with the hyperparameters' lengths and
+   * turns.
+   */
   public Experiment evaluator(Evaluator value) {
     evaluator = value;
     return this;
   }
 
-  /** Sets the tokens that each strategy trains on. */
+  /** Sets the number of tokens that each strategy trains on. */
   public Experiment tokenBudget(long value) {
     checkArgument(value > 0, "the token budget is %s; it must be positive", value);
     tokenBudget = value;
@@ -171,24 +175,25 @@ public final class Experiment {
   }
 
   /**
-   * Continues the experiment in the output directory, if there is one; one that is complete gives
-   * its result again.
+   * Continues the experiment in the output directory, if there is one; a completed one returns its
+   * result again.
    */
   public Experiment resume() {
     resume = true;
     return this;
   }
 
-  /** Removes the experiment that the output directory holds, if any. */
+  /** Removes an existing experiment from the output directory. */
   public Experiment overwrite() {
     overwrite = true;
     return this;
   }
 
   /**
-   * Sets what is asked before each step and each pass of an evaluation whether to stop;
-   * interrupting the thread stops, too. A stage whose evaluation is stopped is trained again from
-   * its last checkpoint, for which {@link Hyperparameters#checkpointEvery} is worth setting.
+   * Sets a supplier that is polled before each step and each pass of an evaluation; true cancels
+   * the experiment, as does interrupting the thread. A stage whose evaluation is cancelled is
+   * trained again from its last checkpoint, so consider setting {@link
+   * Hyperparameters#checkpointEvery}.
    */
   public Experiment cancelled(BooleanSupplier value) {
     cancelled = value;
@@ -196,7 +201,7 @@ public final class Experiment {
   }
 
   /**
-   * Sets how much of the time others may have who use the model while it trains; see {@link
+   * Sets the share of time for other users of the model during training; see {@link
    * FineTuner#servingShare}. The default is 0.5.
    *
    * @param value in [0, 1)
@@ -208,21 +213,21 @@ public final class Experiment {
     return this;
   }
 
-  /** What is kept of a finished strategy. */
+  /** The file of a finished strategy. */
   record KeptOutcome(String settings, Outcome outcome) {}
 
-  /** What is kept of the untuned model. */
+  /** The file of the untuned model. */
   record KeptUntuned(String settings, ImmutableMap<String, Evaluation> evaluations) {}
 
   /**
    * Runs the experiment.
    *
-   * @return what was found; incomplete if cancelled, with the strategies that finished
-   * @throws IllegalArgumentException if something given does not fit; the message names it
-   * @throws java.nio.file.FileAlreadyExistsException if the output directory holds an experiment
-   *     that is to be neither continued nor replaced
+   * @return the result; if cancelled, of the strategies that finished
+   * @throws IllegalArgumentException if an option or task is invalid; the message names it
+   * @throws java.nio.file.FileAlreadyExistsException if the output directory has an experiment and
+   *     neither {@link #resume} nor {@link #overwrite} is set
    * @throws java.nio.file.FileSystemException if another run is using the output directory
-   * @throws IOException if a file cannot be read or written, or the output directory holds another
+   * @throws IOException if a file cannot be read or written, or the output directory has another
    *     experiment
    * @throws org.tune4j.core.train.TrainingException if training diverges
    */
@@ -242,24 +247,24 @@ public final class Experiment {
   }
 
   /**
-   * Checks that {@link #run} may use the output directory, as {@code run} does first: for programs
-   * that have other things to do before.
+   * Checks that {@link #run} may use the output directory, for programs that do other work before.
+   * {@code run} checks it, too.
    *
-   * @throws java.nio.file.FileAlreadyExistsException as {@link #run}
-   * @throws java.nio.file.FileSystemException as {@link #run}
+   * @throws java.nio.file.FileAlreadyExistsException as in {@link #run}
+   * @throws java.nio.file.FileSystemException as in {@link #run}
    */
   public void requireFree() throws IOException {
     if (output != null) {
       try (DirectoryLock lock = DirectoryLock.take(output)) {
-        held(lock.directory());
+        existing(lock.directory());
       }
     }
   }
 
   private ExperimentResult runIn(Path root) throws IOException {
     try (DirectoryLock lock = DirectoryLock.take(root)) {
-      List<Path> held = held(lock.directory());
-      return run(root, overwrite ? held : List.of());
+      List<Path> existing = existing(lock.directory());
+      return run(root, overwrite ? existing : List.of());
     }
   }
 
@@ -281,7 +286,7 @@ public final class Experiment {
               p -> listeners.forEach(l -> l.onProgress(p)),
               cancelled);
       untuned = untuned(root, e);
-      for (Map.Entry<String, TrainingStrategy> s : named().entrySet()) {
+      for (Map.Entry<String, TrainingStrategy> s : byUniqueName().entrySet()) {
         Optional<Outcome> outcome = outcome(root, s.getKey(), s.getValue(), e, untuned, budget);
         if (outcome.isEmpty()) {
           completed = false;
@@ -302,12 +307,12 @@ public final class Experiment {
   }
 
   /**
-   * Scores the test splits by a strategy's saved adapters: for the one that was chosen, once.
+   * Scores the test splits with a strategy's saved adapters; use it once, for the chosen strategy.
    *
-   * @return by task
+   * @return evaluations by task
    * @throws IllegalArgumentException if a task has no test examples
    * @throws IOException if an adapter cannot be read
-   * @throws CancellationException if it was cancelled
+   * @throws CancellationException if it is cancelled
    */
   public ImmutableMap<String, Evaluation> test(Outcome outcome) throws IOException {
     Map<Path, Adapter> loaded = new LinkedHashMap<>();
@@ -316,7 +321,7 @@ public final class Experiment {
       for (Path p : outcome.merged()) {
         LanguageModel below = base;
         base = below.withMerged(List.of(load(below, p, loaded)));
-        closeIfMade(below);
+        closeIfDerived(below);
       }
       Map<String, List<Adapter>> serving = new LinkedHashMap<>();
       for (Task t : tasks) {
@@ -329,11 +334,11 @@ public final class Experiment {
       return evaluator().evaluateAll(tasks, Split.TEST, serving::get);
     } finally {
       loaded.values().forEach(Adapter::close);
-      closeIfMade(base);
+      closeIfDerived(base);
     }
   }
 
-  private void closeIfMade(LanguageModel base) {
+  private void closeIfDerived(LanguageModel base) {
     if (base != model) {
       base.close();
     }
@@ -357,21 +362,21 @@ public final class Experiment {
                 .maxLength(hyperparameters.maxLength())
                 .learnedTurns(hyperparameters.learnedTurns())
             : evaluator.copy();
-    BooleanSupplier its = e.cancelled();
-    return e.cancelled(() -> its.getAsBoolean() || cancelled.getAsBoolean());
+    BooleanSupplier evaluatorCancelled = e.cancelled();
+    return e.cancelled(() -> evaluatorCancelled.getAsBoolean() || cancelled.getAsBoolean());
   }
 
-  /** The strategies by a name of each: those of the same name are numbered. */
-  private Map<String, TrainingStrategy> named() {
-    Map<String, TrainingStrategy> named = new LinkedHashMap<>();
+  /** Returns the strategies by unique names: those with the same name are numbered. */
+  private Map<String, TrainingStrategy> byUniqueName() {
+    Map<String, TrainingStrategy> byUniqueName = new LinkedHashMap<>();
     for (TrainingStrategy s : strategies) {
       String name = s.name();
-      for (int n = 2; named.containsKey(name); n++) {
+      for (int n = 2; byUniqueName.containsKey(name); n++) {
         name = s.name() + "-" + n;
       }
-      named.put(name, s);
+      byUniqueName.put(name, s);
     }
-    return named;
+    return byUniqueName;
   }
 
   private String settings(Evaluator e) {
@@ -397,11 +402,11 @@ public final class Experiment {
     return text.append("data: ").append(hash.hash()).append('\n').toString();
   }
 
-  private static void requireSame(Path file, String was, String is) throws IOException {
-    if (!was.equals(is)) {
+  private static void requireSame(Path file, String before, String now) throws IOException {
+    if (!before.equals(now)) {
       throw new IOException(
           "%s belongs to another experiment; choose another output directory or remove it; it was%n%s%nthis is%n%s"
-              .formatted(file, was, is));
+              .formatted(file, before, now));
     }
   }
 
@@ -419,23 +424,26 @@ public final class Experiment {
     return evaluations;
   }
 
-  /** Returns what an output directory holds of an experiment, which must be expected. */
-  private List<Path> held(Path root) throws IOException {
-    List<Path> held = new ArrayList<>();
-    held.add(root.resolve(UNTUNED));
-    named().keySet().forEach(name -> held.add(root.resolve(FileNames.of(name))));
-    held.removeIf(p -> !Files.exists(p));
-    if (!held.isEmpty() && !resume && !overwrite) {
+  /**
+   * Returns the existing files of an experiment; throws if there are any and they may be neither
+   * continued nor replaced.
+   */
+  private List<Path> existing(Path root) throws IOException {
+    List<Path> existing = new ArrayList<>();
+    existing.add(root.resolve(UNTUNED));
+    byUniqueName().keySet().forEach(name -> existing.add(root.resolve(FileNames.of(name))));
+    existing.removeIf(p -> !Files.exists(p));
+    if (!existing.isEmpty() && !resume && !overwrite) {
       throw new FileAlreadyExistsException(
           root.toString(),
           null,
-          "the directory holds an experiment already ('%s'): resume() or --resume continues it, overwrite() or --overwrite replaces it"
-              .formatted(held.get(0).getFileName()));
+          "the directory already has an experiment ('%s'): resume() or --resume continues it, overwrite() or --overwrite replaces it"
+              .formatted(existing.get(0).getFileName()));
     }
-    return held;
+    return existing;
   }
 
-  /** Returns a strategy's outcome, taken over or made; nothing if it was cancelled. */
+  /** Returns a strategy's outcome, from its file or by training; empty if cancelled. */
   private Optional<Outcome> outcome(
       Path root,
       String name,
@@ -452,7 +460,7 @@ public final class Experiment {
     if (Files.exists(file)) {
       KeptOutcome kept = Json.read(file, KeptOutcome.class);
       requireSame(file, kept.settings(), settings);
-      LOG.info("{}: taken over from {}", name, file);
+      LOG.info("{}: reusing {}", name, file);
       return Optional.of(kept.outcome().in(directory));
     }
     StageMatrixListener stages =
@@ -473,7 +481,7 @@ public final class Experiment {
       if (!result.completed()) {
         return Optional.empty();
       }
-      stages.takeOver(plan.stages().size());
+      stages.loadUpTo(plan.stages().size());
       Outcome outcome = outcome(name, plan, stages, result).in(directory);
       Json.write(file, new KeptOutcome(settings, outcome.in(Path.of(""))));
       return Optional.of(outcome);

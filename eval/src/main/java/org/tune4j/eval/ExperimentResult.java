@@ -7,12 +7,12 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * What an {@link Experiment} found, on the validation splits.
+ * The result of an {@link Experiment} on the validation splits.
  *
  * @param untuned evaluations of the untuned model, by task
- * @param outcomes of the strategies that finished, in the order in which they were given
- * @param completed whether all did, rather than the experiment being cancelled
- * @param seed of the bootstrap
+ * @param outcomes of the finished strategies, in the given order
+ * @param completed whether all strategies finished and the experiment was not cancelled
+ * @param seed seed of the bootstrap
  */
 public record ExperimentResult(
     ImmutableMap<String, Evaluation> untuned,
@@ -20,8 +20,8 @@ public record ExperimentResult(
     boolean completed,
     long seed) {
   /**
-   * Returns the strategy with the highest average score; of equals, the one with the fewest bytes
-   * of adapters.
+   * Returns the strategy with the highest average score; ties go to the one with the smallest
+   * adapters.
    *
    * @throws IllegalStateException if none finished
    */
@@ -36,7 +36,7 @@ public record ExperimentResult(
   /**
    * Returns a strategy's outcome.
    *
-   * @throws IllegalArgumentException if none of that name finished
+   * @throws IllegalArgumentException if no strategy of that name finished
    */
   public Outcome outcome(String strategy) {
     return outcomes.stream()
@@ -51,8 +51,8 @@ public record ExperimentResult(
 
   /**
    * Returns the probability that one strategy's average score is higher than another's, by the
-   * paired bootstrap over examples. It tells apart chance in the examples, not chance in training:
-   * another seed may give another order.
+   * paired bootstrap over examples. It accounts for chance in the choice of examples, not in
+   * training: another seed may give another order.
    *
    * @throws IllegalArgumentException if one of them did not finish
    */
@@ -103,7 +103,10 @@ public record ExperimentResult(
     return table.toString();
   }
 
-  /** Returns the table, and how sure it is that the best strategy is better than each other. */
+  /**
+   * Returns the table, and the probabilities that the best strategy is better than each of the
+   * others.
+   */
   @Override
   public String toString() {
     StringBuilder text = new StringBuilder(table());

@@ -11,19 +11,19 @@ import org.tune4j.core.model.GenerationConfig;
 import org.tune4j.core.text.ChatEncoder;
 import org.tune4j.core.text.Message;
 
-/** Predicts by greedy generation: of a conversation the last turn of the assistant. */
+/** Predicts by greedy generation; for a conversation, the last turn of the assistant. */
 final class GeneratedPredictions {
-  private static final int AT_ONCE = 64;
+  private static final int BATCH = 64;
 
   private final EvaluationRun run;
   private final Metric metric;
   private final int maxNewTokens;
 
   /**
-   * Prepares to predict.
+   * Creates a predictor.
    *
-   * @param metric that scores an answer, unless it is a label
-   * @param maxNewTokens most tokens of an answer; 0: by the training completions
+   * @param metric scores an answer, unless it is a label
+   * @param maxNewTokens most tokens of an answer; 0 for a limit based on the training completions
    */
   GeneratedPredictions(EvaluationRun run, Metric metric, int maxNewTokens) {
     this.run = run;
@@ -32,31 +32,31 @@ final class GeneratedPredictions {
   }
 
   List<Prediction> of(List<Example> examples) {
-    int most = maxNewTokens > 0 ? maxNewTokens : longestCompletion() * 3 / 2 + 1;
-    int room = Math.min(most, run.encoder().maxLength() / 2);
-    GenerationConfig plain = GenerationConfig.greedy(most);
+    int limit = maxNewTokens > 0 ? maxNewTokens : longestCompletion() * 3 / 2 + 1;
+    int room = Math.min(limit, run.encoder().maxLength() / 2);
+    GenerationConfig plain = GenerationConfig.greedy(limit);
     boolean conversations = examples.stream().anyMatch(Example::isConversation);
     GenerationConfig config = conversations ? run.model().untilTurnEnds(plain) : plain;
     List<Prediction> predictions = new ArrayList<>();
-    for (int from = 0; from < examples.size(); from += AT_ONCE) {
+    for (int from = 0; from < examples.size(); from += BATCH) {
       run.requireNotCancelled();
-      List<Example> chunk = examples.subList(from, Math.min(from + AT_ONCE, examples.size()));
+      List<Example> chunk = examples.subList(from, Math.min(from + BATCH, examples.size()));
       List<Prompted> prompted = chunk.stream().map(e -> prompted(e, room)).toList();
       List<Generation> generated =
           run.model()
               .cancelled(run::isCancelled)
               .generateFromTokens(
                   prompted.stream().map(Prompted::ids).toList(), config, run.adapters());
-      run.requireNotCancelled(); // then the texts are cut off
+      run.requireNotCancelled(); // cancelled generations are truncated
       for (int i = 0; i < chunk.size(); i++) {
         predictions.add(predicted(prompted.get(i), generated.get(i).text()));
       }
-      run.done(predictions.size(), examples.size());
+      run.reportProgress(predictions.size(), examples.size());
     }
     return predictions;
   }
 
-  /** An example to generate for. */
+  /** An example with its prompt and expected answer. */
   private record Prompted(String text, int[] ids, String expected) {}
 
   private Prompted prompted(Example e, int room) {
@@ -73,7 +73,7 @@ final class GeneratedPredictions {
                         "%s is a conversation, but the model has no chat template"
                             .formatted(e.origin())));
     int last = e.lastAnswer();
-    checkArgument(last >= 0, "%s: the conversation has no turn of the assistant", e.origin());
+    checkArgument(last >= 0, "%s: the conversation has no assistant turn", e.origin());
     String text;
     try {
       text = chat.prompt(e.messages().subList(0, last), e.options());

@@ -22,11 +22,11 @@ import org.tune4j.core.model.AdapterCombination;
 import org.tune4j.core.model.AdapterFactory;
 import org.tune4j.core.train.GradientHook;
 
-/** This package's records as JSON files. */
+/** Reads and writes this package's records as JSON files. */
 final class Json {
   private static final ObjectMapper MAPPER =
       new ObjectMapper()
-          // what is missing, or rounded on reading, would be another result
+          // missing or rounded values would silently change results
           .enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES)
           .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
@@ -59,12 +59,12 @@ final class Json {
     }
   }
 
-  /** A hook of a run before, of which only what it was is known. */
+  /** A hook of an earlier run, of which only the description is known. */
   private record RecordedHook(String name) implements GradientHook {
     @Override
     public State start(Parameters parameters) {
       throw new UnsupportedOperationException(
-          "gradient hook '%s' was read from a file: it tells what was done, and does nothing"
+          "gradient hook '%s' was read from a file as a description only, and cannot be used"
               .formatted(name));
     }
 
@@ -74,21 +74,21 @@ final class Json {
     }
   }
 
-  /** A combination of a run before, of which only what it was is known. */
+  /** A combination of an earlier run, of which only the description is known. */
   private record RecordedCombination(String name) implements AdapterCombination {
     @Override
     public void require(AdapterFactory factory) {
-      throw read();
+      throw descriptionOnly();
     }
 
     @Override
     public Adapter combine(String adapter, List<? extends Adapter> adapters, double... weights) {
-      throw read();
+      throw descriptionOnly();
     }
 
-    private UnsupportedOperationException read() {
+    private UnsupportedOperationException descriptionOnly() {
       return new UnsupportedOperationException(
-          "'%s' was read from a file: it tells how adapters were combined, and combines none"
+          "combination '%s' was read from a file as a description only, and cannot be used"
               .formatted(name));
     }
 
@@ -98,7 +98,7 @@ final class Json {
     }
   }
 
-  /** Reads what was written as its text. */
+  /** Reads a value that was written as its {@code toString}. */
   private static final class Recorded<T> extends StdDeserializer<T> {
     private static final long serialVersionUID = 1L;
 
@@ -123,7 +123,7 @@ final class Json {
   /**
    * Reads what {@link #write} wrote.
    *
-   * @throws MalformedFileException if it is something else
+   * @throws MalformedFileException if it is anything else
    */
   static <T> T read(Path file, Class<T> type) throws IOException {
     byte[] bytes = Files.readAllBytes(file);

@@ -6,7 +6,7 @@ import java.util.List;
 import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder;
 
-/** Predicts the labels of a classification: of each example the one that is likeliest. */
+/** Predicts the likeliest label of each example of a classification. */
 final class LabelPredictions {
   private final EvaluationRun run;
   private final List<Example> examples;
@@ -46,7 +46,7 @@ final class LabelPredictions {
     return predictions;
   }
 
-  /** Scores the chunk of prompts, and empties it. */
+  /** Scores the current chunk of prompts and clears it. */
   private void flush() {
     run.requireNotCancelled();
     List<float[]> scores =
@@ -65,7 +65,7 @@ final class LabelPredictions {
               e.prompt(), e.completion(), predicted, predicted.equals(e.completion()) ? 1 : 0));
     }
     chunk.clear();
-    run.done(predictions.size(), examples.size());
+    run.reportProgress(predictions.size(), examples.size());
   }
 
   private int best(ExampleEncoder.Choices choices, float[] ofLabels) {
@@ -79,7 +79,7 @@ final class LabelPredictions {
       }
     }
     if (best < 0) {
-      throw run.noNumbers(
+      throw run.notANumber(
           predictions.size(), "the labels' log-likelihoods are " + Arrays.toString(ofLabels));
     }
     return best;

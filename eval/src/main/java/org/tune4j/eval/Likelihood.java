@@ -13,8 +13,8 @@ import org.tune4j.core.model.Pass;
  * An example's log-likelihood.
  *
  * @param example index in its split
- * @param sum over its learned tokens, in nats
- * @param tokens learned
+ * @param sum log-likelihood of its learned tokens, in nats
+ * @param tokens number of learned tokens
  */
 record Likelihood(int example, double sum, int tokens) {
   double tokenProbability() {
@@ -27,7 +27,7 @@ record Likelihood(int example, double sum, int tokens) {
         likelihoods.stream().mapToLong(Likelihood::tokens).sum());
   }
 
-  /** Scores the first examples of a split. */
+  /** Scores the first {@code scored} examples of a split. */
   static List<Likelihood> of(EvaluationRun run, Split split, int scored) {
     List<EncodedExample> encoded =
         run
@@ -50,11 +50,11 @@ record Likelihood(int example, double sum, int tokens) {
       for (int i = 0; i < sums.length; i++) {
         EncodedExample e = pass.items().get(i).example();
         if (Double.isNaN(sums[i])) {
-          throw run.noNumbers(e.example(), "its log-likelihood is NaN");
+          throw run.notANumber(e.example(), "its log-likelihood is NaN");
         }
         all.add(new Likelihood(e.example(), -sums[i], e.lossTokens()));
       }
-      run.done(all.size(), encoded.size());
+      run.reportProgress(all.size(), encoded.size());
     }
     return all;
   }

@@ -38,8 +38,8 @@ public final class Metrics {
   public static final String PERPLEXITY = "perplexity";
 
   /**
-   * Name of the mean over examples of the probability of a token (its geometric mean within the
-   * example): what stands for perplexity where scores are averaged, in [0, 1], higher is better.
+   * Name of the mean over examples of the token probability (the geometric mean within an example):
+   * the score of text tasks in place of perplexity, in [0, 1], higher is better.
    */
   public static final String TOKEN_PROBABILITY = "token-probability";
 
@@ -73,7 +73,7 @@ public final class Metrics {
   private static void requirePairs(int predictions, int references) {
     checkArgument(
         predictions == references && predictions > 0,
-        "%s predictions for %s references; there must be equally many, at least one",
+        "%s predictions for %s references; the numbers must be equal and at least 1",
         predictions,
         references);
   }
@@ -83,7 +83,10 @@ public final class Metrics {
     return new Simple(ACCURACY, (p, r) -> mean(p, r, (a, b) -> a.equals(b) ? 1 : 0));
   }
 
-  /** Returns the share of predictions that equal their references but for space around them. */
+  /**
+   * Returns the share of predictions that equal their references, apart from surrounding
+   * whitespace.
+   */
   public static Metric exactMatch() {
     return new Simple(EXACT_MATCH, (p, r) -> mean(p, r, Metrics::exactMatch));
   }
@@ -107,8 +110,8 @@ public final class Metrics {
   }
 
   /**
-   * Returns the mean F1 of those among {@code labels} that occur among predictions or references:
-   * what else is predicted counts as missed, and not as a label of its own.
+   * Returns the mean F1 of those of {@code labels} that occur among predictions or references. Any
+   * other prediction counts as wrong, but not as a label.
    */
   public static Metric macroF1(Collection<String> labels) {
     ImmutableSortedSet<String> own = ImmutableSortedSet.copyOf(labels);
@@ -135,7 +138,7 @@ public final class Metrics {
   /**
    * Returns ND4J's counts of a classification, with its confusion matrix.
    *
-   * @param labels the classes, in this order; whatever else occurs makes one more class at the end,
+   * @param labels the classes, in this order; all other values form an additional last class,
    *     {@code (other)}
    */
   public static Evaluation classification(
@@ -159,9 +162,9 @@ public final class Metrics {
 
   /**
    * Returns the mean ROUGE-L (Lin 2004, section 3.1, with beta = 1): F1 of the longest common
-   * subsequence of words. Text is lower-cased and split at what is neither letter nor digit, as the
-   * {@code rouge_score} package does without stemming; letters of any script count, where that
-   * package keeps ASCII only.
+   * subsequence of words. Text is lower-cased and split at characters that are neither letters nor
+   * digits, as in the {@code rouge_score} package without stemming, but keeping letters of any
+   * script rather than only ASCII.
    */
   public static Metric rougeL() {
     return new Simple(ROUGE_L, (p, r) -> mean(p, r, Metrics::rougeL));
@@ -193,8 +196,8 @@ public final class Metrics {
   /**
    * Returns corpus BLEU in [0, 100] as sacrebleu defines it by default (Papineni et al. 2002; Post
    * 2018, signature {@code nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp}): up to 4-grams, tokenized
-   * as mteval-v13a does, each order without a match smoothed by halving, brevity penalty. A corpus
-   * none of whose predictions has four tokens scores 0.
+   * as in mteval-v13a, each order without a match smoothed by halving, brevity penalty. A corpus
+   * without a prediction of at least four tokens scores 0.
    */
   public static Metric bleu() {
     return new Simple(BLEU, (p, r) -> bleu(p, r.stream().map(List::of).toList()));
@@ -202,8 +205,8 @@ public final class Metrics {
 
   /**
    * Returns {@link #bleu()} with several references for each prediction: matches are clipped by the
-   * reference with most of an n-gram, and the closest reference's length counts, the shorter of
-   * two.
+   * largest count of an n-gram in any reference, and the length of the closest reference is used,
+   * the shorter one of ties.
    */
   public static double bleu(List<String> predictions, List<List<String>> references) {
     requirePairs(predictions.size(), references.size());
@@ -228,7 +231,7 @@ public final class Metrics {
         }
       }
     }
-    if (correct[0] == 0) { // then no longer n-gram matches either
+    if (correct[0] == 0) { // then no longer n-gram can match
       return 0;
     }
     double logPrecisions = 0;
@@ -286,10 +289,10 @@ public final class Metrics {
   }
 
   /**
-   * Returns the perplexity: e to the mean negative log-likelihood of a token.
+   * Returns the perplexity: the exponential of the mean negative log-likelihood of a token.
    *
-   * @param logLikelihood of all tokens together, in nats
-   * @param tokens at least 1
+   * @param logLikelihood sum over all tokens, in nats
+   * @param tokens number of tokens, at least 1
    */
   public static double perplexity(double logLikelihood, long tokens) {
     checkArgument(tokens > 0, "the perplexity of %s tokens is not defined", tokens);

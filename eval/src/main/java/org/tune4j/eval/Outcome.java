@@ -9,19 +9,19 @@ import org.tune4j.core.train.Trainer;
 import org.tune4j.core.train.TrainingPlan;
 
 /**
- * How one strategy did in an {@link Experiment}, on the validation splits.
+ * The outcome of one strategy in an {@link Experiment}, on the validation splits.
  *
- * @param strategy its name, unique in the experiment
- * @param plan what was done
+ * @param strategy unique name in the experiment
+ * @param plan the executed plan
  * @param serving the names of the adapters that serve each task in the end, applied in order: those
- *     of the plan, without what was not kept
+ *     of the plan, without dropped ones
  * @param matrix the score of every task after every stage
  * @param evaluations of each task after the last stage, by task
  * @param intervals each task's score with its 95 % interval
- * @param average over the tasks' scores, with its 95 % interval
+ * @param average mean of the tasks' scores, with its 95 % interval
  * @param cost of training
- * @param steps every step, for loss charts: in a file of the output directory
- * @param output the directory of its run, with the adapters in PEFT's format
+ * @param steps every step, for loss charts, in a file of the output directory
+ * @param output the directory of the run, with the adapters in PEFT's format
  */
 public record Outcome(
     String strategy,
@@ -35,7 +35,7 @@ public record Outcome(
     StepRecords steps,
     Path output) {
   /**
-   * Returns where the adapters that serve a task are saved, to be applied in order.
+   * Returns the directories of the adapters that serve a task, to be applied in order.
    *
    * @throws IllegalArgumentException if there is no such task
    */
@@ -47,7 +47,7 @@ public record Outcome(
     return serving.get(task).stream().map(this::saved).collect(ImmutableList.toImmutableList());
   }
 
-  /** Returns where the adapters are saved that are to be merged into the base first, in order. */
+  /** Returns the directories of the adapters to merge into the base first, in order. */
   public ImmutableList<Path> merged() {
     return plan.stages().stream()
         .flatMap(s -> s.mergedBefore().stream())

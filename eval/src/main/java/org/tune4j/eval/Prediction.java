@@ -1,12 +1,12 @@
 package org.tune4j.eval;
 
 /**
- * What a model said to one example.
+ * The prediction for one example.
  *
- * @param prompt what it was given; empty for a free text
- * @param expected what it was to say; of a free text, the text
- * @param predicted what it said; empty for a free text
- * @param score in [0, 1], higher is better: 1 if right and 0 if not; of a free text, the geometric
- *     mean of its tokens' probabilities
+ * @param prompt the model's input; empty for text
+ * @param expected the reference; for text, the text itself
+ * @param predicted the model's answer; empty for text
+ * @param score in [0, 1], higher is better: by default 1 if correct and 0 if not; for text, the
+ *     geometric mean of its tokens' probabilities
  */
 public record Prediction(String prompt, String expected, String predicted, double score) {}

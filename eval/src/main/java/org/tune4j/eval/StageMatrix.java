@@ -11,14 +11,12 @@ import java.util.stream.IntStream;
 import org.tune4j.core.train.Stage;
 
 /**
- * The score of every task after every stage of training, and what follows from it, as defined in
- * the literature on continual learning.
+ * The score of every task after every stage of training, with the metrics of continual learning.
  *
  * <p>{@code R[i][j]} is the score of task {@code j} after stage {@code i}, {@code b[j]} its score
  * before any training, {@code T} the last stage, and {@code l(j)} the stage in which task {@code j}
- * is first trained; there, each task has a stage of its own, so that {@code l(j) = j}. Where all
- * tasks are trained in one stage, nothing comes before or after anything, and the two kinds of
- * transfer and forgetting are 0.
+ * is first trained; in the literature each task has its own stage, so that {@code l(j) = j}. If all
+ * tasks are trained in one stage, both kinds of transfer and forgetting are 0.
  *
  * @param stages names of the stages, in order
  * @param tasks names of the tasks
@@ -94,8 +92,8 @@ public record StageMatrix(
 
   /**
    * Returns backward transfer (Lopez-Paz &amp; Ranzato 2017, section 2): mean over the tasks first
-   * trained before the last stage of {@code R[T][j] - R[l(j)][j]}. Negative if what came later
-   * harmed them. 0 if there are none.
+   * trained before the last stage of {@code R[T][j] - R[l(j)][j]}. Negative if later training
+   * harmed them; 0 if there are none.
    */
   public double backwardTransfer() {
     return mean(this::learnedEarlier, j -> last().get(j) - score(learnedIn.get(j), j));
@@ -104,7 +102,7 @@ public record StageMatrix(
   /**
    * Returns forward transfer (Lopez-Paz &amp; Ranzato 2017, section 2): mean over the tasks first
    * trained after the first stage of {@code R[l(j) - 1][j] - b[j]}, where {@code b} is the untuned
-   * model. Positive if other tasks' training helped them. 0 if there are none.
+   * model. Positive if the training of other tasks helped them; 0 if there are none.
    */
   public double forwardTransfer() {
     return mean(j -> learnedIn.get(j) > 0, j -> score(learnedIn.get(j) - 1, j) - untuned.get(j));
@@ -113,7 +111,7 @@ public record StageMatrix(
   /**
    * Returns forgetting (Chaudhry et al. 2018, section 3): mean over the tasks first trained before
    * the last stage of {@code max over i < T of R[i][j], less R[T][j]}. Negative if tasks are better
-   * in the end than ever before. 0 if there are none.
+   * in the end than ever before; 0 if there are none.
    */
   public double forgetting() {
     return mean(
@@ -131,7 +129,7 @@ public record StageMatrix(
     return IntStream.range(0, tasks.size()).filter(which).mapToDouble(value).average().orElse(0);
   }
 
-  /** Returns the matrix as a table, a line a stage, with the aggregates below. */
+  /** Returns the matrix as a table with one line per stage, and the aggregates below it. */
   @Override
   public String toString() {
     TextTable table = new TextTable("after");

@@ -23,7 +23,7 @@ import org.tune4j.core.train.TrainingPlan;
 
 /**
  * Evaluates every task on its validation split after every stage of training, with the adapters
- * that serve it then, for a {@link StageMatrix}.
+ * that serve it at that point, for a {@link StageMatrix}.
  *
  * <pre>{@code
  * StageMatrixListener stages = StageMatrixListener.of(Evaluator.of(model), tasks);
@@ -31,8 +31,8 @@ import org.tune4j.core.train.TrainingPlan;
  * System.out.println(stages.matrix());
  * }</pre>
  *
- * <p>The same listener is used for one run. Where a run may be resumed, {@link #keepIn} a
- * directory: stages that ended before are not trained again, and so cannot be evaluated again.
+ * <p>Use a listener for one run only. If the run may be resumed, set {@link #keepIn}: completed
+ * stages are not trained again and so cannot be evaluated again.
  */
 public final class StageMatrixListener implements TrainingListener {
   private final Evaluator evaluator;
@@ -42,7 +42,7 @@ public final class StageMatrixListener implements TrainingListener {
   private TrainingPlan plan;
   private final List<ImmutableMap<String, Evaluation>> stages = new ArrayList<>();
 
-  /** What is kept of a stage. */
+  /** The file of a stage. */
   record Kept(String settings, ImmutableMap<String, Evaluation> evaluations) {}
 
   private StageMatrixListener(Evaluator evaluator, List<Task> tasks) {
@@ -53,21 +53,21 @@ public final class StageMatrixListener implements TrainingListener {
   /**
    * Returns a listener for one run.
    *
-   * @param tasks those to evaluate, all of which the run trains
+   * @param tasks the tasks to evaluate, all of which the run must train
    */
   public static StageMatrixListener of(Evaluator evaluator, List<Task> tasks) {
     return new StageMatrixListener(evaluator, tasks);
   }
 
   /**
-   * Sets the untuned model's evaluations, by task; otherwise they are made when training starts.
+   * Sets the untuned model's evaluations, by task; otherwise it is evaluated when training starts.
    */
   public StageMatrixListener untuned(Map<String, Evaluation> value) {
     untuned = Optional.of(ImmutableMap.copyOf(value));
     return this;
   }
 
-  /** Keeps the evaluations in a directory, a file a stage, so that a resumed run has them. */
+  /** Saves the evaluations in a directory, one file per stage, for a resumed run. */
   public StageMatrixListener keepIn(Path value) {
     directory = Optional.of(value);
     return this;
@@ -85,13 +85,13 @@ public final class StageMatrixListener implements TrainingListener {
 
   @Override
   public void onStageStart(Stage stage, int index, int steps) {
-    takeOver(index);
+    loadUpTo(index);
   }
 
-  /** Takes over the evaluations of stages before {@code count} that an earlier run kept. */
-  void takeOver(int count) {
+  /** Loads the evaluations of stages before {@code count} that an earlier run saved. */
+  void loadUpTo(int count) {
     while (stages.size() < count) {
-      stages.add(kept(stages.size()));
+      stages.add(load(stages.size()));
     }
   }
 
@@ -116,20 +116,20 @@ public final class StageMatrixListener implements TrainingListener {
         .resolve((index + 1) + "-" + FileNames.of(plan.stages().get(index).name()) + ".json");
   }
 
-  private ImmutableMap<String, Evaluation> kept(int index) {
+  private ImmutableMap<String, Evaluation> load(int index) {
     checkState(
         directory.isPresent() && Files.exists(file(index)),
         "stage '%s' ended in an earlier run, and its evaluations were not kept",
         plan.stages().get(index).name());
     try {
-      Kept kept = Json.read(file(index), Kept.class);
+      Kept saved = Json.read(file(index), Kept.class);
       checkState(
-          kept.settings().equals(evaluator.toString()),
+          saved.settings().equals(evaluator.toString()),
           "%s was evaluated with other settings: %s; now they are %s",
           file(index),
-          kept.settings(),
+          saved.settings(),
           evaluator);
-      return kept.evaluations();
+      return saved.evaluations();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -140,13 +140,13 @@ public final class StageMatrixListener implements TrainingListener {
     return untuned.orElseThrow(() -> new IllegalStateException("training has not started"));
   }
 
-  /** Returns the evaluations after each stage that ended, by task. */
+  /** Returns the evaluations after each completed stage, by task. */
   public ImmutableList<ImmutableMap<String, Evaluation>> evaluations() {
     return ImmutableList.copyOf(stages);
   }
 
   /**
-   * Returns the matrix of the stages that ended.
+   * Returns the matrix of the completed stages.
    *
    * @throws IllegalStateException if not all tasks were trained in them yet
    */

@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/** A table in plain text: the first column to the left, the others to the right. */
+/** A plain-text table with the first column left-aligned and the others right-aligned. */
 final class TextTable {
   private final List<List<String>> rows = new ArrayList<>();
 
@@ -13,13 +13,12 @@ final class TextTable {
     row(first);
   }
 
-  /** Adds a column's heading. */
+  /** Adds the heading of a right-aligned column. */
   TextTable right(String heading) {
     rows.get(0).add(heading);
     return this;
   }
 
-  /** Begins a row. */
   TextTable row(String first) {
     rows.add(new ArrayList<>(List.of(first)));
     return this;

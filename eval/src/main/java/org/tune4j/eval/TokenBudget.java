@@ -16,10 +16,10 @@ import org.tune4j.strategies.PlanContext;
 import org.tune4j.strategies.TrainingStrategy;
 
 /**
- * The tokens that every strategy of an {@link Experiment} trains on.
+ * The number of tokens that every strategy of an {@link Experiment} trains on.
  *
- * @param meanTokens of a training example, by task
- * @param tokens 0 for those of the epochs over all tasks
+ * @param meanTokens mean number of tokens per training example, by task
+ * @param tokens the budget; 0 for that of the epochs over all tasks
  */
 record TokenBudget(
     ImmutableList<Task> tasks,
@@ -30,9 +30,9 @@ record TokenBudget(
   private static final double TOLERANCE = 0.005;
 
   /**
-   * Measures the examples.
+   * Measures the mean length of each task's examples.
    *
-   * @throws java.util.concurrent.CancellationException if it was cancelled
+   * @throws java.util.concurrent.CancellationException if it is cancelled
    */
   static TokenBudget of(
       LanguageModel model,
@@ -51,7 +51,9 @@ record TokenBudget(
     return new TokenBudget(tasks, h, mean, tokens);
   }
 
-  /** Returns hyperparameters with which the strategy's plan takes the budget. */
+  /**
+   * Returns hyperparameters with which the strategy's plan meets the budget as closely as possible.
+   */
   Hyperparameters fit(TrainingStrategy strategy) {
     long budget = tokens;
     if (budget == 0) {
@@ -76,7 +78,7 @@ record TokenBudget(
     }
     if (smallestError > 10 * TOLERANCE) {
       LOG.warn(
-          "strategy '{}' takes {} % more or fewer than the {} tokens of the budget",
+          "strategy '{}' differs by {} % from the budget of {} tokens",
           strategy.name(), Math.round(100 * smallestError), budget);
     }
     return best;

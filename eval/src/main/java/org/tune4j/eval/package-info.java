@@ -1,2 +1,2 @@
-/** Measuring, comparing, recommending and explaining. */
+/** Evaluation: metrics, and experiments that compare strategies. */
 package org.tune4j.eval;

@@ -207,7 +207,8 @@ class EvaluatorTest {
     assertThat(e.value()).isEqualTo(0.5);
     assertThat(e.scores()).containsExactly(1, 0, 1, 0, 1, 0, 1, 0, 1, 0);
     assertThat(e.metrics()).containsOnlyKeys(Metrics.EXACT_MATCH, Metrics.ROUGE_L, Metrics.BLEU);
-    assertThatThrownBy(e::classification).hasMessageContaining("'generate' is no classification");
+    assertThatThrownBy(e::classification)
+        .hasMessageContaining("'generate' is not a classification");
   }
 
   private static Task generation(List<Example> validation) {
@@ -313,7 +314,7 @@ class EvaluatorTest {
         Task.builder("talk").train(List.of(talk)).validation(List.of(unanswered)).build();
     assertThatThrownBy(() -> Evaluator.of(model).evaluate(without, List.of()))
         .hasMessageContaining("talk.jsonl, line 2")
-        .hasMessageContaining("no turn of the assistant");
+        .hasMessageContaining("no assistant turn");
   }
 
   @Test
@@ -361,7 +362,7 @@ class EvaluatorTest {
         assertThatThrownBy(() -> Evaluator.of(model).evaluate(task, List.of(broken)))
             .isInstanceOf(IllegalStateException.class)
             .hasMessageContaining("'" + task.name() + "', example 0")
-            .hasMessageContaining("no numbers");
+            .hasMessageContaining("not finite");
       }
     }
   }

@@ -29,48 +29,48 @@ import org.tune4j.core.model.Routing;
 import org.tune4j.lora.Merging;
 
 /**
- * What every kind of adapter keeps to. Whoever adds a kind extends this with {@link #create} and
- * {@link #load}; it runs on every engine that is present.
+ * The contract of every kind of adapter. The test of a new kind extends this with {@link #create}
+ * and {@link #load}; it runs on every engine that is present.
  */
 public abstract class AdapterContract {
-  private static final long SEED = 77; // of dropout
+  private static final long SEED = 77; // seed of dropout
 
   @TempDir Path folder;
 
-  /** Returns a fresh adapter, whose initial values follow from the seed. */
+  /** Returns a new adapter, whose initial values follow from the seed. */
   protected abstract Adapter create(LanguageModel model, String name, long seed);
 
-  /** Returns an adapter that {@link Adapter#save} wrote. */
+  /** Loads an adapter that {@link Adapter#save} wrote. */
   protected abstract Adapter load(LanguageModel model, String name, Path directory)
       throws IOException;
 
   /**
-   * Changes parameters that were moved so that what the adapter's gradient takes as constant, by
-   * its definition, stays as it was before the move.
+   * Adjusts moved parameters so that quantities which the adapter's gradient treats as constant, by
+   * definition, keep their values from before the move.
    */
   protected void hold(Adapter adapter, float[] before, float[] moved) {}
 
-  /** Returns whether {@link Adapter#mergeIntoModel} works. */
+  /** Returns whether {@link Adapter#mergeIntoModel} is supported. */
   protected boolean merges() {
     return true;
   }
 
-  /** Returns whether training drops anything at random. */
+  /** Returns whether training uses dropout. */
   protected boolean dropsOut() {
     return false;
   }
 
-  /** Returns whether one may stand on another of the kind. */
+  /** Returns whether adapters of this kind can be stacked. */
   protected boolean stacks() {
     return true;
   }
 
-  /** Returns whether a fresh one depends on the seed. */
+  /** Returns whether initial values depend on the seed. */
   protected boolean drawsAtRandom() {
     return true;
   }
 
-  /** Returns whether what is saved has the same parameters; else it only does the same. */
+  /** Returns whether a saved adapter has the same parameters, rather than only the same effect. */
   protected boolean savesParameters() {
     return true;
   }
@@ -135,7 +135,7 @@ public abstract class AdapterContract {
     }
   }
 
-  /** Holds the gradient of each of an adapter's parameters against central differences. */
+  /** Checks the gradient of each of an adapter's parameters against central differences. */
   private void checkGradients(
       LanguageModel model, Routing routing, Adapter adapter, float[] gradient) {
     Random random = new Random(3);
@@ -149,14 +149,14 @@ public abstract class AdapterContract {
         norm += (double) gradient[i] * gradient[i];
       }
       norm = Math.sqrt(norm);
-      // a direction that leans towards the gradient, so that the derivative is far from 0
+      // a direction close to the gradient's, so that the derivative is far from 0
       double[] direction = new double[size];
       double predicted = 0;
       for (int i = 0; i < size; i++) {
         direction[i] = gradient[from + i] / norm + random.nextGaussian() / Math.sqrt(size);
         predicted += direction[i] * gradient[from + i];
       }
-      // Richardson's extrapolation: the error falls with the fourth power of the step
+      // Richardson extrapolation: the error is of fourth order in the step
       double h = 2e-3;
       double measured =
           (4 * slope(model, routing, adapter, at, from, direction, h)

@@ -39,9 +39,9 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
 /**
- * What every {@link Engine} does: each operation, forward and backward, on drawn shapes and
+ * The contract of every {@link Engine}: each operation, forward and backward, on random shapes and
  * layouts, against float64 references and their central differences. An engine's test extends this
- * class and says in which ways the engine computes; run it with {@code -Dtune4j.poison=true}.
+ * class and lists the engine's paths; run it with {@code -Dtune4j.poison=true}.
  *
  * <p>The file is long because an engine is one interface of some forty operations, with a test for
  * each; what the tests share is in {@link Reference}, {@link Operands} and {@link ErrorBounds}.
@@ -51,16 +51,16 @@ import org.tune4j.core.io.Floats;
     generation = GenerationMode.RANDOMIZED,
     shrinking = ShrinkingMode.BOUNDED)
 public abstract class EngineContract {
-  /** Relative error allowed where all is F32. */
+  /** Relative error allowed if everything is F32. */
   private static final double F32 = 1e-5;
 
-  /** Relative error allowed where values are rounded to bfloat16, which keeps 8 bits. */
+  /** Relative error allowed if values are rounded to bfloat16, which keeps 8 bits. */
   private static final double BF16 = 2e-2;
 
-  /** Relative error allowed where weights are rounded to 8-bit integers. */
+  /** Relative error allowed if weights are rounded to 8-bit integers. */
   private static final double INT8 = 4e-2;
 
-  /** Numbers of rows at which blocks, tiles and strides change. */
+  /** Numbers of rows around which blocks, tiles and strides change. */
   private static final int[] ROWS = {
     1, 31, 32, 33, 255, 256, 257, 511, 512, 992, 1023, 1024, 1025, 1055, 1056, 1088, 1151, 1279,
     1280
@@ -69,8 +69,8 @@ public abstract class EngineContract {
   private static final Map<EnginePath, Engine> ENGINES = new HashMap<>();
 
   /**
-   * Returns the ways in which the engine computes that this machine can run. None is a failure: an
-   * engine that cannot be loaded must not pass.
+   * Returns the engine's paths that this machine can run. An empty list is a failure: an engine
+   * that cannot be loaded must not pass.
    */
   protected abstract List<EnginePath> paths();
 
@@ -88,7 +88,7 @@ public abstract class EngineContract {
     void run(EnginePath path, Engine e, Operands o);
   }
 
-  /** Runs a try on each path, with operands drawn from the seed. */
+  /** Runs a try on each path, with random operands from the seed. */
   private void onEachPath(long seed, PathTry body) {
     if (paths().isEmpty()) {
       throw new AssertionError("the engine does not run on this machine");
@@ -98,7 +98,7 @@ public abstract class EngineContract {
     }
   }
 
-  /** Runs a try of an operation that takes the same path in each engine of a precision. */
+  /** Runs a try of an operation that is the same on all paths of a precision. */
   private void inEachPrecision(long seed, Try body) {
     Set<Precision> done = EnumSet.noneOf(Precision.class);
     onEachPath(
@@ -125,7 +125,9 @@ public abstract class EngineContract {
     }
   }
 
-  /** Returns the tolerance of a result that frozen weights or compute-type roundings went into. */
+  /**
+   * Returns the tolerance of a result that involves frozen weights or rounding to the compute type.
+   */
   private static double tolerance(Engine e) {
     return switch (e.precision()) {
       case F32 -> F32;
@@ -134,7 +136,7 @@ public abstract class EngineContract {
     };
   }
 
-  /** Returns the tolerance of a result that is only rounded when it is stored. */
+  /** Returns the tolerance of a result that is rounded only when it is stored. */
   private static double tolerance(Tensor result) {
     return result.dtype() == DType.F32 ? F32 : BF16;
   }
@@ -160,7 +162,7 @@ public abstract class EngineContract {
     assertThat(t.dtype()).as("type of %s", t).isEqualTo(type);
   }
 
-  /** Returns one of the two types; in F32 engines there is one. */
+  /** Returns F32 or the compute type, at random. */
   private static DType either(Operands o) {
     return o.random.nextBoolean() ? DType.F32 : o.compute();
   }
@@ -179,7 +181,7 @@ public abstract class EngineContract {
     multipliesDensely(n, k, m, transposeA, transposeB, accumulate, seed);
   }
 
-  /** What adapters multiply: many rows by few, and their gradients, sums over many rows. */
+  /** The products of adapters: many rows by few, and for gradients sums over many rows. */
   @Property
   void multipliesManyRows(
       @ForAll boolean transposeA,
@@ -206,7 +208,7 @@ public abstract class EngineContract {
     }
   }
 
-  /** A row by transposed weights, as an adapter of rank 1 and a single token have it. */
+  /** A single row by transposed weights, as for a single token or an adapter of rank 1. */
   @Example
   void addsToOneRow() {
     for (int k : new int[] {1024, 1055, 2047}) {
@@ -267,7 +269,7 @@ public abstract class EngineContract {
     multiplies(n, 64 * in, 64 * out, biased, onResidual, seed);
   }
 
-  /** Rows of few large values, which must not cost the others their digits. */
+  /** Rows with a few large values, which must not ruin the precision of the others. */
   @Property(tries = 10)
   void multipliesBesideLargeValues(
       @ForAll @IntRange(min = 32, max = 70) int n,
@@ -278,7 +280,7 @@ public abstract class EngineContract {
         seed,
         (path, e, o) -> {
           float[] w = channels(o, 64 * out, 64 * in);
-          // what a large value meets is zero, so that only the others show
+          // weights of the large values are zero, so that only the others matter
           for (int i = 0; i < 64 * out; i++) {
             w[i * 64 * in] = 0;
           }
@@ -315,7 +317,9 @@ public abstract class EngineContract {
         });
   }
 
-  /** Returns rows, some of which begin with a value a thousand times as large as the others. */
+  /**
+   * Returns rows, some of which start with a value about a thousand times as large as the others.
+   */
   private static float[] withLargeFirst(Operands o, int rows, int cols) {
     float[] values = o.normal(rows * cols);
     for (int r = 0; r < rows; r++) {
@@ -326,7 +330,7 @@ public abstract class EngineContract {
     return values;
   }
 
-  /** Numbers of rows and lengths at which blocks, strides and the rounding of inputs change. */
+  /** Numbers of rows and lengths around which blocks, strides and the rounding of inputs change. */
   @Property(tries = 10)
   void multipliesRowsByFrozenWeights(
       @ForAll boolean biased, @ForAll boolean onResidual, @ForAll long seed) {
@@ -380,7 +384,7 @@ public abstract class EngineContract {
         });
   }
 
-  /** Returns weights whose rows differ in scale, as output channels do. */
+  /** Returns weights whose rows differ in scale, like output channels. */
   private static float[] channels(Operands o, int out, int in) {
     float[] w = o.normalWeights(out * in);
     for (int i = 0; i < w.length; i++) {
@@ -525,7 +529,7 @@ public abstract class EngineContract {
           assertClose(
               "rotation", o, x, Reference.rope(xv, cols, table, positions, inverse), tolerance(x));
           if (!inverse) {
-            // the backward is the rotation by minus the angle
+            // the backward pass is the rotation by the negative angle
             Tensor dy = o.changed(n, cols, o.compute());
             double[] dyv = o.values(dy);
             e.rope(dy, table, positions, true);
@@ -539,7 +543,7 @@ public abstract class EngineContract {
         });
   }
 
-  /** Returns angles as Su et al. define them, times an attention factor. */
+  /** Returns cosines and sines as in Su et al., times an attention factor. */
   static RopeTable ropeTable(int positions, int half) {
     float[] cos = new float[positions * half];
     float[] sin = new float[positions * half];
@@ -553,10 +557,11 @@ public abstract class EngineContract {
     return new RopeTable(positions, half, cos, sin);
   }
 
-  /** A drawn case of attention. */
+  /** A random case of attention. */
   private record AttentionCase(AttentionShape shape, Spans spans, int queries, int keys) {
     /**
-     * Draws spans of {@code 1..longest} queries, some with rows between them that are in no span.
+     * Draws spans of {@code 1..longest} queries, possibly with rows between them that are in no
+     * span.
      *
      * @param cached whether keys may be longer than queries; otherwise queries are keys
      */
@@ -710,7 +715,7 @@ public abstract class EngineContract {
     assertClose("gradient by values", o, dv, gradients[2], sizes[2], tolerance(dv));
   }
 
-  /** Probabilities are rounded to the compute type, and so is their sum. */
+  /** Returns bounds for probabilities that are rounded to the compute type, as is the result. */
   private static double[] attentionBounds(double[] exact, double[] terms, DType type) {
     double[] scores = Reference.times(terms, F32); // errors of scores change probabilities
     double[] bounds = ErrorBounds.plus(ErrorBounds.sum(exact, terms, 0, type), scores, type);
@@ -719,7 +724,7 @@ public abstract class EngineContract {
         : ErrorBounds.plus(bounds, Reference.times(terms, ErrorBounds.BF16), type);
   }
 
-  /** Packed segments of a training step, at sizes where tiles and their distances coincide. */
+  /** Packed segments of a training step, at sizes where tile counts and strides coincide. */
   @Property(tries = 12)
   void attendsWithinRaggedSegments(@ForAll long seed) {
     int[] more = {2016, 2047, 2048, 2049, 2080, 3072};
@@ -814,7 +819,7 @@ public abstract class EngineContract {
 
   // ---- activations
 
-  /** Returns values that include those at which a formula may overflow. */
+  /** Returns values that include extremes at which a formula may overflow. */
   private static float[] withExtremes(Operands o, int count) {
     float[] values = o.normal(count);
     float[] extremes = {0, -0f, 100, -100, 1e4f, -1e4f, 12, -12, 1e-30f};
@@ -850,7 +855,7 @@ public abstract class EngineContract {
         });
   }
 
-  /** Returns {@link Reference#gradient} of a function of each element on its own, in one pass. */
+  /** Returns {@link Reference#gradient} of an elementwise function, in one pass. */
   private static double[] elementwiseGradient(
       java.util.function.UnaryOperator<double[]> f, double[] x, double[] dy) {
     double h = 1e-5;
@@ -889,13 +894,13 @@ public abstract class EngineContract {
         });
   }
 
-  /** An operation whose rows do not depend on one another. */
+  /** An operation on independent rows. */
   private interface RowWise {
     /** Returns results with as many rows as its operands. */
     List<Tensor> apply(Engine e, Tensor x, Tensor dy, int[] positions);
   }
 
-  /** Blocks, tiles and strides of an engine depend on the number of rows; results must not. */
+  /** Results must not depend on the number of rows, although blocks, tiles and strides do. */
   @Property(tries = 12)
   void manyRowsComeOutAsFew(@ForAll @IntRange(min = 1, max = 4) int heads, @ForAll long seed) {
     inEachPrecision(
@@ -1036,7 +1041,7 @@ public abstract class EngineContract {
             Operands.assertClose(
                 "losses without gradient", alone.losses(), expected, sizes, tolerance(e));
 
-            // in parts, as a head with adapters takes it
+            // in two steps, as for a head with adapters
             Tensor z = e.logits(h, head);
             float[] before = e.read(z);
             Engine.LogitsLoss parts = e.crossEntropy(z, targets, weights);
@@ -1085,7 +1090,7 @@ public abstract class EngineContract {
               .as("arena of %s", path)
               .isLessThan(4L * n * vocabulary);
 
-          // rows are independent: some of them, the first and the last included
+          // rows are independent: check some of them, including the first and the last
           int[] some = o.random.ints(20, 0, n).toArray();
           some[0] = 0;
           some[1] = n - 1;
@@ -1423,7 +1428,7 @@ public abstract class EngineContract {
         });
   }
 
-  /** Under test nothing can be read unnoticed that was not written. */
+  /** Reads of unwritten storage show in tests. */
   @Example
   void storageIsPoisonedUntilItIsWritten() {
     inEachPrecision(
@@ -1528,7 +1533,6 @@ public abstract class EngineContract {
     }
   }
 
-  /** Runs something under an engine's lock. */
   private static void locked(Engine e, Runnable work) {
     e.lock().lock();
     try {
@@ -1544,7 +1548,7 @@ public abstract class EngineContract {
     }
   }
 
-  /** Steps of two threads, one of which lets the other in between any two of its operations. */
+  /** Steps of two threads, one of which gives way to the other between any two operations. */
   @Example
   void aStepThatGivesWayGoesOnAsItWas() throws InterruptedException {
     for (EnginePath path : paths()) {
@@ -1636,7 +1640,7 @@ public abstract class EngineContract {
           float p = List.of(0.05f, 0.1f, 0.5f, 0.9f).get(o.random.nextInt(4));
           float[] values = o.normal(n * m);
           for (int i = 0; i < values.length; i++) {
-            values[i] += Math.copySign(0.1f, values[i]); // none is 0 of itself
+            values[i] += Math.copySign(0.1f, values[i]); // no value is 0 before dropout
           }
           Tensor x = o.read(n, m, o.compute(), values);
           Tensor y = e.dropout(x, p, seed);
@@ -1649,7 +1653,7 @@ public abstract class EngineContract {
             expected[i] = kept[i] ? expected[i] / (1 - p) : 0;
           }
           assertClose("what was kept", o, y, expected, tolerance(y));
-          // elsewhere, with other values and another type, the same places
+          // the mask is the same for another layout and type
           float[] again = e.read(e.dropout(o.read(n, m, DType.F32, values), p, seed));
           for (int i = 0; i < kept.length; i++) {
             assertThat(again[i] != 0).as("element %s kept", i).isEqualTo(kept[i]);
@@ -1671,7 +1675,7 @@ public abstract class EngineContract {
           Tensor x = o.read(n, m, o.compute(), ones);
           float[] first = e.read(e.dropout(x, p, seed));
           float[] second = e.read(e.dropout(x, p, seed + 1));
-          // of independent masks p^2 + (1 - p)^2 of all places agree, in any two rows, too
+          // independent masks agree in p^2 + (1 - p)^2 of all elements, as do any two rows
           int dropped = 0;
           int agreeing = 0;
           int likeNextRow = 0;
@@ -1744,7 +1748,7 @@ public abstract class EngineContract {
         });
   }
 
-  // ---- all of it
+  // ---- a whole network
 
   @Property(tries = 8)
   void differentiatesANetwork(

@@ -9,13 +9,13 @@ import org.tune4j.core.engine.Engines;
 import org.tune4j.core.engine.Precision;
 
 /**
- * One way in which an engine computes: a precision and, where the engine would choose by the
- * processor, what it is told to choose.
+ * A code path of an engine: a precision and, where the engine would choose by the processor, the
+ * forced choice.
  *
- * @param engine its name
- * @param properties system properties that are set while it is made
+ * @param engine the engine's name
+ * @param properties system properties that are set while the engine is created
  * @param roundsInputs whether inputs of products with 8-bit weights are rounded to 8 bits, which
- *     their error bounds then allow
+ *     widens the error bounds
  */
 public record EnginePath(
     String engine,
@@ -23,17 +23,17 @@ public record EnginePath(
     ImmutableMap<String, String> properties,
     boolean roundsInputs) {
 
-  /** Returns the only way of computing in a precision. */
+  /** Returns the path of a precision without processor-dependent choices. */
   public static EnginePath of(String engine, Precision precision) {
     return new EnginePath(engine, precision, ImmutableMap.of(), false);
   }
 
-  /** Returns a new engine that computes in this way; the caller closes it. */
+  /** Returns a new engine on this path, which the caller closes. */
   public Engine create() {
     return with(() -> Engines.create(engine, precision));
   }
 
-  /** Does something that makes an engine, with the properties set. */
+  /** Runs work that creates an engine, with the properties set. */
   public <T> T with(Supplier<T> work) {
     Map<String, String> before = new HashMap<>();
     properties.forEach((name, value) -> before.put(name, System.setProperty(name, value)));

@@ -6,9 +6,9 @@ import java.util.Arrays;
 import org.tune4j.core.engine.DType;
 
 /**
- * How far a product may be from the exact one, element by element: the rounding of its result to
- * its type, of its operands to theirs, and of each addition in F32 (Higham 2002, Accuracy and
- * Stability of Numerical Algorithms, section 3.5).
+ * Elementwise error bounds of products: rounding of the result and the operands to their types, and
+ * of each addition in F32 (Higham 2002, Accuracy and Stability of Numerical Algorithms, section
+ * 3.5).
  */
 final class ErrorBounds {
   /** Unit roundoff of F32. */
@@ -17,7 +17,7 @@ final class ErrorBounds {
   /** Unit roundoff of bfloat16. */
   static final double BF16 = 0x1p-8;
 
-  /** For what is of second order, and for roundings of scales. */
+  /** For second-order terms and the rounding of scales. */
   private static final double MARGIN = 1.02;
 
   private ErrorBounds() {}
@@ -34,7 +34,7 @@ final class ErrorBounds {
   static double[] sum(double[] exact, double[] terms, int k, DType result) {
     double[] bounds = new double[exact.length];
     for (int i = 0; i < bounds.length; i++) {
-      // a multiplication, a scale, a bias and a residual beside the additions
+      // four more operations: multiplication, scale, bias and residual
       bounds[i] =
           MARGIN * (unit(result) * Math.abs(exact[i]) + (k + 4) * F32 * terms[i])
               + Float.MIN_NORMAL;
@@ -42,7 +42,7 @@ final class ErrorBounds {
     return bounds;
   }
 
-  /** Returns bounds to which an error of the operands is added, which the result's type rounds. */
+  /** Returns bounds that also include an error of the operands. */
   static double[] plus(double[] bounds, double[] operands, DType result) {
     double[] sum = bounds.clone();
     for (int i = 0; i < sum.length; i++) {
@@ -51,7 +51,7 @@ final class ErrorBounds {
     return sum;
   }
 
-  /** Returns half the distance between the values that each row has in 8 bits. */
+  /** Returns half the quantisation step of each row in 8 bits. */
   static double[] halfSteps(double[] values, int cols) {
     double[] steps = new double[values.length / cols];
     for (int i = 0; i < values.length; i++) {
@@ -60,7 +60,7 @@ final class ErrorBounds {
     return steps;
   }
 
-  /** Returns a matrix with the same value throughout each row. */
+  /** Returns a matrix with a constant value in each row. */
   static double[] rows(double[] ofRow, int cols) {
     double[] all = new double[ofRow.length * cols];
     for (int r = 0; r < ofRow.length; r++) {

@@ -5,15 +5,15 @@ import org.tune4j.core.engine.DType;
 import org.tune4j.core.engine.Precision;
 
 /**
- * How far products with a frozen weight may be from exact ones with the values that it was given,
- * which are exact in the compute type: see {@link ErrorBounds}.
+ * Error bounds of products with a frozen weight, relative to exact products with its original
+ * values, which are exact in the compute type; see {@link ErrorBounds}.
  */
 final class FrozenBounds {
   private final EnginePath path;
   private final double[] w; // [out, in]
   private final int in;
   private final int out;
-  private final double[] steps; // half the distance between a channel's values: [out]
+  private final double[] steps; // half the quantisation step of each channel: [out]
 
   FrozenBounds(EnginePath path, double[] w, int in) {
     this.path = path;
@@ -23,7 +23,7 @@ final class FrozenBounds {
     steps = path.precision() == Precision.INT8 ? ErrorBounds.halfSteps(w, in) : new double[out];
   }
 
-  /** Returns those of {@code x W' + bias + residual}; the last two may be null. */
+  /** Returns the bounds of {@code x W' + bias + residual}; the last two may be null. */
   double[] forward(double[] x, double[] bias, double[] residual, DType result) {
     int n = x.length / in;
     double[] size = Reference.abs(x);
@@ -47,7 +47,7 @@ final class FrozenBounds {
     return ErrorBounds.plus(ErrorBounds.sum(exact, terms, in, result), operands, result);
   }
 
-  /** Returns those of {@code dy W}. */
+  /** Returns the bounds of {@code dy W}. */
   double[] backward(double[] dy, DType result) {
     int n = dy.length / out;
     double[] size = Reference.abs(dy);
@@ -59,14 +59,14 @@ final class FrozenBounds {
       return bounds;
     }
     double[] operands = Reference.product(size, ErrorBounds.rows(steps, in), n, out, in);
-    // gradients times the channels' scales are rounded to the compute type
+    // gradients multiplied by the channels' scales are rounded to the compute type
     operands = Reference.plus(operands, Reference.times(terms, ErrorBounds.BF16));
     if (path.roundsInputs()) {
       double[] scaled = dy.clone();
       for (int i = 0; i < scaled.length; i++) {
         scaled[i] *= 2 * steps[i % out];
       }
-      double[] integers = new double[w.length]; // at most, as their absolute values
+      double[] integers = new double[w.length]; // upper bounds of the absolute values
       Arrays.setAll(
           integers, i -> steps[i / in] == 0 ? 0 : Math.abs(w[i]) / (2 * steps[i / in]) + 0.5);
       double[] rounding = ErrorBounds.rows(ErrorBounds.halfSteps(scaled, out), out);
@@ -76,9 +76,9 @@ final class FrozenBounds {
   }
 
   /**
-   * Returns those of the gradient by {@code h} of {@code sum(weights * crossEntropy)}, with this
-   * weight as output head: of a product whose left operand is {@code weights * (softmax - onehot)},
-   * as inexact as logits are and rounded to the compute type.
+   * Returns the bounds of the gradient of {@code sum(weights * crossEntropy)} with respect to
+   * {@code h}, with this weight as output head: a product whose left operand is {@code weights *
+   * (softmax - onehot)}, which inherits the errors of logits and is rounded to the compute type.
    */
   double[] lossGradient(double[] h, int[] targets, float[] weights, DType result) {
     int n = targets.length;
@@ -89,24 +89,24 @@ final class FrozenBounds {
     double[] error = new double[n * out];
     double rounding = path.precision() == Precision.F32 ? 0 : ErrorBounds.BF16;
     for (int r = 0; r < n; r++) {
-      double most = Double.NEGATIVE_INFINITY;
-      double off = 0;
+      double max = Double.NEGATIVE_INFINITY;
+      double maxError = 0;
       for (int v = r * out; v < (r + 1) * out; v++) {
-        most = Math.max(most, z[v]);
-        off = Math.max(off, zBounds[v]);
+        max = Math.max(max, z[v]);
+        maxError = Math.max(maxError, zBounds[v]);
       }
       double sum = 0;
       for (int v = r * out; v < (r + 1) * out; v++) {
-        sum += Math.exp(z[v] - most);
+        sum += Math.exp(z[v] - max);
       }
       for (int v = 0; v < out; v++) {
-        double p = Math.exp(z[r * out + v] - most) / sum;
+        double p = Math.exp(z[r * out + v] - max) / sum;
         double hot = v == targets[r] ? 1 : 0;
         int i = r * out + v;
         size[i] = Math.abs(weights[r]) * (p + hot);
-        // exponentials are exact to a few units; those of inexact logits differ as they do
+        // exponentials are accurate to a few units, plus the error of the logits
         error[i] = Math.abs(weights[r]) * (Math.abs(p - hot) * rounding + 1e-6 * (p + hot));
-        error[i] += Math.abs(weights[r]) * p * Math.expm1(2 * off);
+        error[i] += Math.abs(weights[r]) * p * Math.expm1(2 * maxError);
       }
     }
     double[] stored = Reference.plus(Reference.abs(w), ErrorBounds.rows(steps, in));

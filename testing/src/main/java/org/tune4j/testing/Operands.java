@@ -12,10 +12,9 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
 /**
- * Draws the operands of one try, each in any of the layouts that a tensor may have: its own, a
- * slice of rows, a block of columns, both, or a piece of a flat persistent tensor. What lies around
- * it is NaN, so that reading it shows, and is compared at the end, as are operands that are only
- * read.
+ * Draws the operands of one try, each in a random layout: its own storage, a slice of rows, a block
+ * of columns, both, or a piece of a flat persistent tensor. The surrounding storage is NaN, so that
+ * reading it shows; it is checked for changes at the end, as are read-only operands.
  */
 final class Operands {
   private record Frame(
@@ -29,7 +28,7 @@ final class Operands {
   Operands(Engine engine, long seed) {
     this.engine = engine;
     random = new Random(seed);
-    // a step must not depend on what earlier steps left in the arena
+    // a step must not depend on the arena's previous content
     engine.fill(engine.allocate(1, 1 << 18, DType.F32), Float.NaN);
     engine.resetArena();
   }
@@ -59,29 +58,29 @@ final class Operands {
     return values;
   }
 
-  /** Returns an operand that is only read. */
+  /** Returns a read-only operand. */
   Tensor read(int rows, int cols, DType type) {
     return read(rows, cols, type, normal(rows * cols));
   }
 
-  /** Returns an operand with these values that is only read. */
+  /** Returns a read-only operand with these values. */
   Tensor read(int rows, int cols, DType type, float[] values) {
     return frame(rows, cols, type, values, true);
   }
 
-  /** Returns an operand that is changed in place. */
+  /** Returns an operand that is modified in place. */
   Tensor changed(int rows, int cols, DType type) {
     return frame(rows, cols, type, normal(rows * cols), false);
   }
 
-  /** Returns an operand that is set without being read: it holds NaN. */
+  /** Returns an operand that is set without being read, filled with NaN. */
   Tensor set(int rows, int cols, DType type) {
     float[] values = new float[rows * cols];
     java.util.Arrays.fill(values, Float.NaN);
     return frame(rows, cols, type, values, false);
   }
 
-  /** Returns an F32 vector in storage of its own, as weights of norms are. */
+  /** Returns an F32 vector in its own storage, like weights of norms. */
   Tensor vector(int cols) {
     Tensor t = engine.persistent(1, cols, DType.F32);
     persistent.add(t);
@@ -126,7 +125,7 @@ final class Operands {
     return Reference.doubles(engine.read(t));
   }
 
-  /** Checks what was not to be changed and frees the operands. */
+  /** Checks that nothing else was changed, and frees the operands. */
   void finish() {
     for (Frame f : frames) {
       float[] after = engine.read(f.whole);
@@ -149,8 +148,8 @@ final class Operands {
   }
 
   /**
-   * Checks that the error is within {@code tolerance} of {@code magnitude}, the size of the terms
-   * that each value is a sum of: in norm, and for each element.
+   * Checks that the error is within {@code tolerance} times {@code magnitude}, the size of the
+   * terms that each value is a sum of, both in norm and for each element.
    */
   static void assertClose(
       String what, float[] actual, double[] expected, double[] magnitude, double tolerance) {
@@ -166,7 +165,7 @@ final class Operands {
     }
   }
 
-  /** Checks the norm alone, and returns that of the magnitudes. */
+  /** Checks only the norm of the error, and returns the norm of the magnitudes. */
   static double assertCloseInNorm(
       String what, float[] actual, double[] expected, double[] magnitude, double tolerance) {
     assertThat(actual).as(what).hasSameSizeAs(expected);
@@ -176,7 +175,7 @@ final class Operands {
       error += (actual[i] - expected[i]) * (actual[i] - expected[i]);
       size += magnitude[i] * magnitude[i];
     }
-    // below the smallest normal number relative precision ends
+    // there is no relative precision below the smallest normal number
     assertThat(Math.sqrt(error))
         .as("%s: norm of the error, of values of norm %s", what, Math.sqrt(size))
         .isLessThanOrEqualTo(tolerance * Math.sqrt(size) + 1e-36);
@@ -184,8 +183,8 @@ final class Operands {
   }
 
   /**
-   * Checks what went through many operations. Single elements of it may be far off where roundings
-   * are coarse; a wrong formula shows in the norm.
+   * Checks a result of many operations. With coarse rounding, single elements may be far off, but a
+   * wrong formula shows in the norm.
    */
   static void assertCloseThroughout(
       String what, float[] actual, double[] expected, Precision precision) {

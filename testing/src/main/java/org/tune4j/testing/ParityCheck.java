@@ -35,44 +35,43 @@ import org.tune4j.lora.LoraAdapter;
 import org.tune4j.lora.PeftFormat;
 
 /**
- * Compares an engine with a run recorded with transformers + PEFT: base model, adapter, gradients
+ * Compares an engine with a recorded run of transformers and PEFT: base model, adapter, gradients
  * and training.
  *
- * <p>A case directory holds {@code model/}, {@code adapter/} and {@code adapter_trained/} as
- * transformers and PEFT save them, {@code case.json} (losses, gradient norms, AdamW's settings) and
- * {@code io.safetensors}:
+ * <p>A case directory has {@code model/}, {@code adapter/} and {@code adapter_trained/} as saved by
+ * transformers and PEFT, {@code case.json} (losses, gradient norms, AdamW's settings) and {@code
+ * io.safetensors}:
  *
  * <ul>
  *   <li>{@code input_ids}, {@code labels} and optionally {@code attention_mask}: {@code [sequences,
  *       width]};
  *   <li>{@code base.logits}, {@code adapter.logits}, {@code trained.logits} {@code [sequences,
  *       width, vocabulary]}, optionally {@code base.last_hidden}; padded positions are ignored;
- *   <li>{@code base.greedy}, {@code adapter.greedy} {@code [prompts, length]}: a beginning of the
- *       input of the same row, and its continuation;
+ *   <li>{@code base.greedy}, {@code adapter.greedy} {@code [prompts, length]}: a prefix of the
+ *       input of the same row, with its continuation;
  *   <li>{@code grad.<name>} for each of the adapter's parameters under PEFT's names.
  * </ul>
  *
- * <p>Errors are {@code ||a - b|| / ||b||}. In F32 logits, loss and each gradient tensor must agree
- * within {@value #TIGHT}, losses and gradient norms of the training steps and what comes of them
- * within {@value #LOOSE}, greedy tokens exactly. Other precisions get the tolerance that their
- * roundings need, and may continue with a token that is about as likely as the recorded one. What
- * is missing counts as off.
+ * <p>Errors are {@code ||a - b|| / ||b||}. In F32, logits, loss and each gradient tensor must agree
+ * within {@value #TIGHT}, losses and gradient norms of the training steps and their results within
+ * {@value #LOOSE}, greedy tokens exactly. Other precisions have tolerances for their rounding, and
+ * may continue with a token that is about as likely as the recorded one. Missing data is a failure.
  */
 public final class ParityCheck {
   /** Largest relative error of logits, losses and gradients in F32. */
   public static final double TIGHT = 1e-4;
 
-  /** Largest relative error in F32 of the training curve and of what comes of it. */
+  /** Largest relative error of the training curve and its results in F32. */
   public static final double LOOSE = 1e-3;
 
   private static final String GRADIENT = "grad.base_model.model.";
 
   /**
-   * The verdict on one case.
+   * The result for one case.
    *
    * @param directory the case
    * @param errors the largest relative error of each group, in the order of comparison
-   * @param problems what is missing or off, a sentence each; none if everything agrees
+   * @param problems one sentence for each missing or deviating item; empty if everything agrees
    */
   public record Report(
       Path directory, ImmutableMap<String, Double> errors, ImmutableList<String> problems) {
@@ -81,7 +80,7 @@ public final class ParityCheck {
       return problems.isEmpty();
     }
 
-    /** Returns the case, a line per group, the problems and the verdict, as lines of text. */
+    /** Returns the case, one line per group, the problems and the verdict. */
     @Override
     public String toString() {
       StringBuilder s = new StringBuilder(directory.toString()).append('\n');
@@ -106,7 +105,7 @@ public final class ParityCheck {
   private final ParityTolerance tolerance;
 
   /**
-   * Compares one case. Whatever is wrong with it is a problem in the report, not an exception.
+   * Compares one case. Any error in it becomes a problem in the report, not an exception.
    *
    * @param engine the engine's name; empty for the fastest present
    */
@@ -115,7 +114,7 @@ public final class ParityCheck {
   }
 
   /**
-   * Compares one case in a precision, with the tolerance of its roundings.
+   * Compares one case in a precision, with the tolerance for its rounding.
    *
    * @param engine the engine's name; empty for the fastest present
    */
@@ -211,7 +210,7 @@ public final class ParityCheck {
     void run() throws IOException;
   }
 
-  /** Makes a comparison that cannot be made one problem, and goes on with the others. */
+  /** Turns a failing comparison into a problem, so that the others continue. */
   private void guarded(String group, Check check) {
     try {
       check.run();
@@ -296,7 +295,8 @@ public final class ParityCheck {
               m,
               v,
               (float)
-                  Math.min(1, o.maxGradNorm() / (norm + 1e-6)), // as torch.nn.utils.clip_grad_norm_
+                  Math.min(
+                      1, o.maxGradNorm() / (norm + 1e-6)), // like torch.nn.utils.clip_grad_norm_
               (float) o.lr(),
               (float) o.beta1(),
               (float) o.beta2(),
@@ -331,7 +331,10 @@ public final class ParityCheck {
     missing.forEach(name -> problems.add("no gradient of " + name + " is recorded"));
   }
 
-  /** Removes the adapter's name and what else PEFT has in memory and not in files. */
+  /**
+   * Removes the adapter's name and other parts that names have only in PEFT's modules, not in
+   * files.
+   */
   private static String parameterName(String key) {
     String name = key.replace(".default", "").replace(".modules_to_save", "");
     return name.endsWith(".lora_magnitude_vector.weight")
@@ -381,7 +384,7 @@ public final class ParityCheck {
       }
       if (end == from) {
         throw malformed(
-            key, "row " + r + " that does not begin as the input", "the input's tokens");
+            key, "row " + r + ", which does not begin like the input", "the input's tokens");
       }
       compareContinuation(
           key, all, r * length + from, r * length + end, (r + 1) * length, adapters);
@@ -398,7 +401,7 @@ public final class ParityCheck {
     ImmutableList<Integer> got = generation.tokens();
     List<Integer> wanted = Arrays.stream(ints(all, end, to)).boxed().toList();
     if (generation.finish() == Generation.Finish.END_TOKEN && got.size() < wanted.size()) {
-      wanted = wanted.subList(0, got.size()); // what follows the end of a text is padding
+      wanted = wanted.subList(0, got.size()); // the rest is padding
     }
     int agreeing = 0;
     while (agreeing < Math.min(got.size(), wanted.size())

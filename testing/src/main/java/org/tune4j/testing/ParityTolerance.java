@@ -10,9 +10,9 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Routing;
 
 /**
- * How far an engine may be from a run that was recorded in F32: relative errors, each about twice
- * the largest that the recorded cases have. torch's own bfloat16 is 1.2e-2 to 2.9e-2 off on their
- * logits; roundings that weights keep add up over the steps of a training.
+ * Allowed relative errors of an engine compared with a run recorded in F32: each is about twice the
+ * largest error on the recorded cases. PyTorch's own bfloat16 logits are off by 1.2e-2 to 2.9e-2 on
+ * these; rounding errors accumulate over training steps.
  *
  * @param logits of logits and hidden states
  * @param loss of losses before training
@@ -20,7 +20,7 @@ import org.tune4j.core.model.Routing;
  * @param curve of losses in training
  * @param norms of gradient norms in training
  * @param trained of logits and tensors after training
- * @param greedy how far below the largest logit that of a recorded token may be, as a share of the
+ * @param greedy how far a recorded token's logit may be below the largest one, relative to the
  *     logits' root mean square
  */
 record ParityTolerance(
@@ -42,7 +42,7 @@ record ParityTolerance(
   }
 
   /**
-   * Returns by how much a token's logit is below the largest one after a prompt, as a share of the
+   * Returns how far a token's logit is below the largest one after a prompt, relative to the
    * logits' root mean square.
    */
   static double margin(
@@ -55,13 +55,13 @@ record ParityTolerance(
     float[] logits =
         model.logits(one, Routing.all(n, List.copyOf(adapters))).dup('c').data().asFloat();
     int vocabulary = logits.length / n;
-    double most = Double.NEGATIVE_INFINITY;
+    double max = Double.NEGATIVE_INFINITY;
     double squares = 0;
     for (int i = logits.length - vocabulary; i < logits.length; i++) {
-      most = Math.max(most, logits[i]);
+      max = Math.max(max, logits[i]);
       squares += (double) logits[i] * logits[i];
     }
-    double below = most - logits[logits.length - vocabulary + token];
+    double below = max - logits[logits.length - vocabulary + token];
     return below / Math.sqrt(squares / vocabulary);
   }
 }

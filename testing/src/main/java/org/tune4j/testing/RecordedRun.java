@@ -7,11 +7,9 @@ import java.nio.file.Path;
 import org.tune4j.core.io.JsonFields;
 
 /**
- * The numbers of a recorded run: {@code case.json} of the directories that {@link ParityCheck}
- * reads.
+ * The {@code case.json} of a recorded run; see {@link ParityCheck}.
  *
- * @param losses mean losses before training, {@code base} and {@code adapter}; one that is absent
- *     was not recorded
+ * @param losses mean losses before training, {@code base} and {@code adapter}, as far as recorded
  * @param steps the loss of each step
  * @param norms the norm of each step's gradients, before clipping
  */
@@ -22,7 +20,7 @@ record RecordedRun(
     AdamW optimizer) {
 
   /**
-   * The settings of AdamW, as torch names them.
+   * AdamW's settings, as named in PyTorch.
    *
    * @param maxGradNorm norm to which gradients were clipped; infinite if they were not
    */
@@ -33,7 +31,7 @@ record RecordedRun(
    * Reads a {@code case.json}.
    *
    * @throws java.nio.file.NoSuchFileException if there is none
-   * @throws org.tune4j.core.io.MalformedFileException if it lacks what the steps need
+   * @throws org.tune4j.core.io.MalformedFileException if a required field is missing
    */
   static RecordedRun read(Path file) throws IOException {
     JsonFields root = JsonFields.read(file);

@@ -9,8 +9,8 @@ import org.tune4j.core.engine.RopeTable;
 import org.tune4j.core.engine.Spans;
 
 /**
- * The operations of {@link Engine} in float64, each in the plainest form of its definition.
- * Matrices are row-major; a vector's length gives the columns of what it is applied to.
+ * The operations of {@link Engine} in float64, directly from their definitions. Matrices are
+ * row-major; the length of a vector is the number of columns of the matrix it is applied to.
  */
 final class Reference {
   private Reference() {}
@@ -131,8 +131,8 @@ final class Reference {
   }
 
   /**
-   * Returns the size of the terms whose differences are a norm's output ({@code dy} null) or its
-   * gradient by the input: what rounding errors are relative to.
+   * Returns the size of the terms whose differences are a norm's output (if {@code dy} is null) or
+   * its gradient with respect to the input; rounding errors are relative to it.
    */
   static double[] normMagnitude(
       double[] x, double[] weight, double eps, boolean centred, double[] dy) {
@@ -178,7 +178,7 @@ final class Reference {
   }
 
   /**
-   * Returns the attention probabilities of query {@code i} of span {@code s} by key of the span.
+   * Returns the attention probabilities of query {@code i} of span {@code s} over the span's keys.
    */
   private static double[] probabilities(
       double[] q, double[] k, Spans spans, AttentionShape shape, int s, int h, int i) {
@@ -236,8 +236,8 @@ final class Reference {
   }
 
   /**
-   * Returns the gradients by q, k, v in closed form or, if {@code magnitude}, the size of the terms
-   * that they are sums and differences of.
+   * Returns the gradients with respect to q, k, v in closed form or, if {@code magnitude}, the size
+   * of their terms.
    */
   static double[][] attentionGradient(
       double[] q,
@@ -320,8 +320,8 @@ final class Reference {
   }
 
   /**
-   * Returns the gradient of {@code sum(weights * crossEntropy)} by {@code h} in closed form or, if
-   * {@code magnitude}, the size of its terms.
+   * Returns the gradient of {@code sum(weights * crossEntropy)} with respect to {@code h} in closed
+   * form or, if {@code magnitude}, the size of its terms.
    */
   static double[] crossEntropyGradient(
       double[] h, double[] w, int in, int[] targets, float[] weights, boolean magnitude) {
@@ -351,9 +351,12 @@ final class Reference {
     return max + Math.log(sum);
   }
 
-  // ---- differences
+  // ---- central differences
 
-  /** Returns the gradient of {@code sum(dy * f(x))} by {@code x}, by central differences. */
+  /**
+   * Returns the gradient of {@code sum(dy * f(x))} with respect to {@code x}, by central
+   * differences.
+   */
   static double[] gradient(UnaryOperator<double[]> f, double[] x, double[] dy) {
     double[] gradient = new double[x.length];
     double[] at = x.clone();

@@ -7,7 +7,7 @@ import org.tune4j.core.engine.ProjectionAdapter;
 import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
-/** The plainest adapters of either kind, for tests of engines and of the tape. */
+/** Minimal adapters, one that adds and one that rescales, for tests of engines and the tape. */
 final class TestAdapters {
   private TestAdapters() {}
 

@@ -19,8 +19,8 @@ import org.tune4j.core.engine.Tensor;
 import org.tune4j.core.io.Floats;
 
 /**
- * A network of two unlike layers that uses every operation of {@link Tape}, with adapters of both
- * kinds, stacked and side by side, on every product; and the same in float64.
+ * A network of two different layers that uses every operation of {@link Tape}, with stacked and
+ * parallel adapters of both kinds on its products; also implemented in float64.
  */
 final class TestNetwork implements AutoCloseable {
   private static final int HIDDEN = 6;
@@ -32,7 +32,7 @@ final class TestNetwork implements AutoCloseable {
   private record Site(
       FrozenMatrix weights, double[] values, double[] bias, List<ProjectionAdapter.Slice> slices) {}
 
-  /** A vector of a norm. */
+  /** A parameter vector of a norm. */
   private record Vector(Tensor tensor, double[] values) {}
 
   private record Layer(
@@ -59,7 +59,7 @@ final class TestNetwork implements AutoCloseable {
   private final Vector finalNorm;
   private final List<AutoCloseable> owned = new ArrayList<>();
 
-  /** Its adapters' parameters, in the order in which {@link #losses(double[])} takes them. */
+  /** The adapters' parameters, in the order of {@link #losses(double[])}. */
   final List<Parameters> parameters = new ArrayList<>();
 
   /**
@@ -158,7 +158,7 @@ final class TestNetwork implements AutoCloseable {
     owned.add(adapter);
   }
 
-  /** Returns the weights of the losses in what the tape differentiates. */
+  /** Returns the weights of the losses in the sum that the tape differentiates. */
   double[] lossWeights() {
     return Reference.doubles(weights);
   }
@@ -185,7 +185,7 @@ final class TestNetwork implements AutoCloseable {
     return gradients;
   }
 
-  /** Runs forward and returns the loss of each row that has one. */
+  /** Runs the forward pass and returns the loss of each row with a target. */
   float[] losses(Tape tape) {
     Tensor x =
         tape.embed(
@@ -260,7 +260,9 @@ final class TestNetwork implements AutoCloseable {
     return project(v, l.down, g, x);
   }
 
-  /** Hands out parameters in the order in which adapters were made, which is that of use. */
+  /**
+   * Hands out parameters in the order in which adapters were created, which is the order of use.
+   */
   private static final class Values {
     private final double[] all;
     private int next;
@@ -308,17 +310,15 @@ final class TestNetwork implements AutoCloseable {
     }
   }
 
-  /**
-   * Rounds each row to 8-bit multiples of its largest value's 127th part, as its weights are kept.
-   */
+  /** Rounds each row to multiples of 1/127 of its largest value, like 8-bit weights. */
   private static void roundTo8Bits(float[] w, int in) {
     for (int row = 0; row < w.length; row += in) {
-      float most = 0;
+      float largest = 0;
       for (int c = row; c < row + in; c++) {
-        most = Math.max(most, Math.abs(w[c]));
+        largest = Math.max(largest, Math.abs(w[c]));
       }
       for (int c = row; c < row + in; c++) {
-        w[c] = Math.round(w[c] / most * 127) * (most / 127);
+        w[c] = Math.round(w[c] / largest * 127) * (largest / 127);
       }
     }
   }

@@ -37,28 +37,28 @@ import org.tune4j.strategies.PlanContext;
 import org.tune4j.strategies.TrainingStrategy;
 
 /**
- * What holds for every strategy. The test of a strategy of your own extends this and implements
- * {@link #strategy}; it then plans for tasks of many sizes and names, and is trained, stopped and
- * resumed on a tiny model.
+ * The contract of every strategy. The test of a custom strategy extends this and implements {@link
+ * #strategy}; it plans for tasks of many sizes and names, and trains, stops and resumes on a tiny
+ * model.
  */
 public abstract class TrainingStrategyContract {
   private static Path directory;
   private static LanguageModel model;
 
-  /** Returns the strategy under test for some tasks, which the strategy may ignore. */
+  /** Returns the strategy under test; it may depend on the tasks. */
   protected abstract TrainingStrategy strategy(List<Task> tasks);
 
   /**
-   * Returns the examples that the strategy promises to draw in all; unless overridden, those that
-   * the epochs come to.
+   * Returns the total number of examples that the strategy promises to draw; by default that of the
+   * epochs.
    */
   protected long promisedExamples(PlanContext context) {
     return context.examples().values().stream().mapToLong(Integer::longValue).sum();
   }
 
   /**
-   * Returns whether the strategy needs validation examples of every task; unless overridden, one of
-   * the tasks that it trains has none.
+   * Returns whether the strategy needs validation examples of every task; by default one of the
+   * tasks has none.
    */
   protected boolean needsValidation() {
     return false;
@@ -76,7 +76,7 @@ public abstract class TrainingStrategyContract {
     AtomicFiles.deleteRecursively(directory);
   }
 
-  /** Returns one to five tasks of different names and sizes, and epochs. */
+  /** Generates contexts of one to five tasks with different names and sizes, and epochs. */
   @Provide
   Arbitrary<PlanContext> contexts() {
     Arbitrary<Integer> sizes = Arbitraries.integers().between(1, 300);
@@ -123,7 +123,8 @@ public abstract class TrainingStrategyContract {
     for (Stage s : plan(context).stages()) {
       merged.addAll(s.mergedBefore());
       s.routes().forEach((t, a) -> trainedBy.computeIfAbsent(t, k -> new LinkedHashSet<>()).add(a));
-      for (Stage.Combined c : s.combined()) { // which knows what those know that it is made of
+      for (Stage.Combined c :
+          s.combined()) { // a combined adapter has learned what its sources learned
         trainedBy
             .values()
             .forEach(

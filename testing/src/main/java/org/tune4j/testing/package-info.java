@@ -1,6 +1,5 @@
 /**
- * For those who extend the library: what every engine, kind of adapter and training strategy keeps
- * to, as abstract tests to extend, and the comparison with runs recorded with transformers and
- * PEFT.
+ * For extending the library: the contracts of engines, adapters and training strategies as abstract
+ * tests, and the comparison with recorded runs of transformers and PEFT.
  */
 package org.tune4j.testing;

@@ -207,6 +207,7 @@ public final class Quickstart implements Callable<Integer> {
                 .lora(lora())
                 .hyperparameters(hyperparameters(seed))
                 .level(StrategyRecommender.Level.RULES) // all are trained afterwards
+                .equalTokens()
                 .seed(seed)
                 .progress(progress)
                 .cancelled(interruption::requested)

@@ -49,6 +49,19 @@ record Request(
         .hyperparameters(candidate.hyperparameters());
   }
 
+  /** Returns the same with at most so many tokens to train on. */
+  Request withTokens(long most) {
+    return new Request(
+        model,
+        tasks,
+        lora,
+        hyperparameters,
+        budget.withTokens(Math.min(most, budget.tokens())),
+        arriving,
+        effort,
+        seed);
+  }
+
   boolean several() {
     return tasks.size() > 1;
   }

@@ -100,6 +100,7 @@ public final class StrategyRecommender {
   private LoraConfig lora = LoraConfig.defaults();
   private Hyperparameters hyperparameters = Hyperparameters.defaults();
   private ComputeBudget budget = ComputeBudget.unlimited();
+  private boolean equalTokens;
   private boolean arriving;
   private Level level; // null to choose
   private double experimentShare = 0.25;
@@ -163,6 +164,17 @@ public final class StrategyRecommender {
   /** Sets what training may take; the default is no limit but the machine's memory. */
   public StrategyRecommender budget(ComputeBudget value) {
     budget = value;
+    return this;
+  }
+
+  /**
+   * Weighs all plans at the tokens that the epochs come to, as {@link org.tune4j.eval.Experiment}
+   * compares strategies: one that takes more is cut. Unless this is said, plans are weighed at the
+   * epochs, whatever they take: replay takes more than each example once an epoch, and so do small
+   * adapters on top of a shared one.
+   */
+  public StrategyRecommender equalTokens() {
+    equalTokens = true;
     return this;
   }
 
@@ -307,10 +319,10 @@ public final class StrategyRecommender {
         tasks.stream().map(Task::name).collect(ImmutableList.toImmutableList());
     List<Candidate> expected = withOwn(Candidates.all(names, 1));
     requireDistinctNames(expected);
-    Request request =
+    Request asked =
         new Request(model, tasks, lora, hyperparameters, budget, arriving, effort(), seed);
-    boolean wanted = request.several() && level == Level.AFFINITY;
-    boolean trials = request.several() && (level == null || level == Level.EXPERIMENT);
+    boolean wanted = asked.several() && level == Level.AFFINITY;
+    boolean trials = asked.several() && (level == null || level == Level.EXPERIMENT);
     AdviceProgress progress =
         new AdviceProgress(
             listener,
@@ -328,7 +340,8 @@ public final class StrategyRecommender {
     try (Adapter adapter = lora.create(model, "size", seed)) {
       adapterParameters = adapter.parameters().size();
     }
-    Profiles profiles = Profiles.of(request, progress, warnings);
+    Profiles profiles = Profiles.of(asked, progress, warnings);
+    Request request = equalTokens ? asked.withTokens(tokens(profiles)) : asked;
     MemoryFit memory = new MemoryFit(request, profiles, adapterParameters);
     memory.require();
 
@@ -390,6 +403,15 @@ public final class StrategyRecommender {
         (int) Math.max(2, Math.min(similarityExamples, 0.3 * ofTask / 4)),
         (int) Math.max(1, Math.min(validationExamples, 0.2 * ofTask)),
         0.3 * costShare * passes);
+  }
+
+  /** Returns the tokens of each example once an epoch, and half a per cent for rounding. */
+  private long tokens(Profiles profiles) {
+    double tokens = 0;
+    for (Task t : tasks) {
+      tokens += hyperparameters.epochs() * t.train().size() * profiles.meanTokens(t.name());
+    }
+    return (long) Math.ceil(1.005 * tokens);
   }
 
   private List<Candidate> withOwn(List<Candidate> builtIn) {

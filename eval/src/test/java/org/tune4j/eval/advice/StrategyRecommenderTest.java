@@ -2,6 +2,7 @@ package org.tune4j.eval.advice;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -164,6 +165,30 @@ class StrategyRecommenderTest {
       assertThat(run.adapterBytes()).isEqualTo(cut.price().adapterBytes());
       assertThat((long) run.training().steps().size()).isEqualTo(cut.price().steps());
     }
+  }
+
+  @Test
+  void plansAreWeighedAtEqualTokensIfWanted() throws Exception {
+    Recommendation byEpochs =
+        recommender(halves()).level(StrategyRecommender.Level.RULES).recommend();
+    Recommendation byTokens =
+        recommender(halves()).level(StrategyRecommender.Level.RULES).equalTokens().recommend();
+    long once = plan(byEpochs, "multi-task").price().tokens();
+    assertThat(plan(byEpochs, "sequential-replay").price().tokens()).isGreaterThan(once);
+    for (String name : List.of("multi-task", "sequential-replay", "multi-task-specialised")) {
+      Assessment a = plan(byTokens, name);
+      assertThat(a.feasible()).isTrue();
+      assertThat((double) a.price().tokens()).as(name).isBetween(0.8 * once, 1.01 * once);
+    }
+    assertThat(plan(byTokens, "multi-task").share()).isEqualTo(1);
+    assertThat(plan(byTokens, "multi-task-specialised").share()).isCloseTo(2 / 3.0, within(0.05));
+  }
+
+  private static Assessment plan(Recommendation advice, String name) {
+    return Stream.concat(Stream.of(advice.recommended()), advice.alternatives().stream())
+        .filter(a -> a.name().equals(name))
+        .findFirst()
+        .orElseThrow();
   }
 
   @Test

@@ -39,6 +39,19 @@ import picocli.CommandLine.Spec;
           + " was advised is compared with what was best. docs/advice-benchmark.md tells more."
     })
 public final class AdviceBenchmark {
+  /** Returns the scenarios whose ids begin as one of those given; all if none is. */
+  static List<Scenario> wanted(List<String> ids) throws IOException {
+    List<Scenario> wanted =
+        Scenarios.all().stream()
+            .filter(s -> ids.isEmpty() || ids.stream().anyMatch(s.id()::startsWith))
+            .toList();
+    if (wanted.isEmpty()) {
+      throw new IllegalArgumentException(
+          "no scenario's id begins with any of %s; 'scenarios' lists them".formatted(ids));
+    }
+    return wanted;
+  }
+
   /** Returns every N-th of all from the I-th on. */
   static <T> List<T> shard(String shard, List<T> all) {
     Matcher m = Pattern.compile("([1-9][0-9]{0,3})/([1-9][0-9]{0,3})").matcher(shard);
@@ -135,7 +148,7 @@ public final class AdviceBenchmark {
     @Option(
         names = "--scenario",
         paramLabel = "ID",
-        description = "Only these scenarios; may be given several times.")
+        description = "Only scenarios whose id begins so; may be given several times.")
     private List<String> scenarios = new ArrayList<>();
 
     @Option(
@@ -152,11 +165,7 @@ public final class AdviceBenchmark {
       if (names.isEmpty()) {
         Contender.names().forEach(names::add);
       }
-      List<Scenario> wanted =
-          Scenarios.all().stream()
-              .filter(s -> scenarios.isEmpty() || scenarios.contains(s.id()))
-              .toList();
-      List<TruthRuns.Run> runs = shard(shard, TruthRuns.all(wanted, names, seeds));
+      List<TruthRuns.Run> runs = shard(shard, TruthRuns.all(wanted(scenarios), names, seeds));
       Interruption interruption = Interruption.install();
       try (LanguageModel m = model.load()) {
         boolean finished =
@@ -235,6 +244,12 @@ public final class AdviceBenchmark {
     private int seeds;
 
     @Option(
+        names = "--scenario",
+        paramLabel = "ID",
+        description = "Only scenarios whose id begins so; may be given several times.")
+    private List<String> scenarios = new ArrayList<>();
+
+    @Option(
         names = "--shard",
         paramLabel = "I/N",
         defaultValue = "1/1",
@@ -248,7 +263,7 @@ public final class AdviceBenchmark {
       try (LanguageModel m = model.load()) {
         new AdviceRuns(m, kept, interruption::requested)
             .run(
-                shard(shard, AdviceRuns.all(Scenarios.all(), seeds)),
+                shard(shard, AdviceRuns.all(wanted(scenarios), seeds)),
                 a -> {
                   out.printf(
                       Locale.ROOT,

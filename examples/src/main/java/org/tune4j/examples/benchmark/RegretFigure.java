@@ -1,5 +1,7 @@
 package org.tune4j.examples.benchmark;
 
+import com.google.common.collect.ImmutableMap;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import org.tune4j.examples.benchmark.Verdicts.Rule;
@@ -7,20 +9,36 @@ import org.tune4j.examples.benchmark.Verdicts.Rule;
 /** Draws what each rule lost, as bars with 95 % intervals, in SVG. */
 final class RegretFigure {
   private static final int WIDTH = 860;
-  private static final int LABELS = 290;
+  private static final int LABELS = 350;
   private static final int ROW = 30;
   private static final int TOP = 54;
   private static final int BOTTOM = 40;
+
+  /** What rules are, for whoever does not know the strategies' names. */
+  private static final ImmutableMap<String, String> IN_WORDS =
+      ImmutableMap.<String, String>builder()
+          .put("advice, experiment", "Tune4J's advice, after trying")
+          .put("advice, rules", "Tune4J's advice, without training")
+          .put("always multi-task", "always one adapter on all tasks")
+          .put("always specialised", "always that with small ones on top, 1.5 x tokens")
+          .put("always independent", "always an adapter each")
+          .put("always replay", "always task after task, with replay")
+          .put("always stacked", "always task after task, stacked")
+          .put("always sequential", "always task after task")
+          .put("always multi-task, in proportion", "always one adapter, large tasks drowning small")
+          .put("at random", "a strategy at random")
+          .put("similarity alone, the threshold known", "similarity alone, with hindsight")
+          .buildOrThrow();
 
   private RegretFigure() {}
 
   /**
    * Returns the picture.
    *
-   * @param rules in the order in which they are drawn; those whose name begins with "advice" stand
-   *     out
+   * @param all rules, drawn best first; those whose name begins with "advice" stand out
    */
-  static String svg(List<Rule> rules, int scenarios) {
+  static String svg(List<Rule> all, int scenarios) {
+    List<Rule> rules = all.stream().sorted(Comparator.comparingDouble(Rule::mean)).toList();
     double most = 1;
     for (Rule r : rules) {
       most = Math.max(most, r.interval()[1]);
@@ -75,7 +93,7 @@ final class RegretFigure {
         LABELS - 10,
         middle + 5,
         advice ? " font-weight=\"600\"" : "",
-        rule.name());
+        IN_WORDS.getOrDefault(rule.name(), rule.name()));
     double end = LABELS + scale * Math.max(0, rule.mean());
     line(
         out,

@@ -62,15 +62,16 @@ final class Verdicts {
     for (Advised a : advised) {
       this.advised.put(key(a.scenario(), a.level(), a.seed()), a);
     }
-    this.scenarios =
-        scenarios.stream()
-            .filter(
-                m ->
-                    m.seeds().stream()
-                        .allMatch(
-                            seed ->
-                                LEVELS.stream().allMatch(level -> advice(m, level, seed) != null)))
-            .toList();
+    this.scenarios = scenarios.stream().filter(m -> !judged(m).isEmpty()).toList();
+  }
+
+  /**
+   * Returns the seeds that a scenario is judged by: those that advice of all levels is there for.
+   */
+  private List<Long> judged(Measured m) {
+    return m.seeds().stream()
+        .filter(seed -> LEVELS.stream().allMatch(level -> advice(m, level, seed) != null))
+        .toList();
   }
 
   private static String key(String scenario, Level level, long seed) {
@@ -138,8 +139,9 @@ final class Verdicts {
     for (int i = 0; i < regrets.length; i++) {
       Measured m = scenarios.get(i);
       List<Long> seeds = m.seeds();
+      List<Long> judged = judged(m);
       String winner = best(m, seeds);
-      for (long held : seeds) {
+      for (long held : judged) {
         List<String> chosen = choice.of(m, held);
         List<Long> others = new ArrayList<>(seeds);
         if (others.size() > 1) {
@@ -147,9 +149,9 @@ final class Verdicts {
         }
         double best = m.score(best(m, others), List.of(held));
         for (String c : chosen) {
-          regrets[i] += 100 * (best - m.score(c, List.of(held))) / (seeds.size() * chosen.size());
+          regrets[i] += 100 * (best - m.score(c, List.of(held))) / (judged.size() * chosen.size());
         }
-        right += chosen.contains(winner) ? 1.0 / chosen.size() / seeds.size() : 0;
+        right += chosen.contains(winner) ? 1.0 / chosen.size() / judged.size() : 0;
       }
     }
     return new Rule(name, regrets, right / regrets.length);
@@ -227,7 +229,7 @@ final class Verdicts {
       Map<Integer, List<Judged>> bins = new TreeMap<>();
       for (Measured m : scenarios) {
         String winner = best(m, m.seeds());
-        for (long seed : level == Level.RULES ? List.of(0L) : m.seeds()) {
+        for (long seed : level == Level.RULES ? judged(m).subList(0, 1) : judged(m)) {
           Advised a = advice(m, level, seed);
           bins.computeIfAbsent((int) Math.min(4, 5 * a.confidence()), b -> new ArrayList<>())
               .add(new Judged(a.confidence(), a.recommended().equals(winner)));
@@ -259,7 +261,7 @@ final class Verdicts {
     for (Measured m : scenarios) {
       Advised rule = advice(m, Level.RULES, 0);
       rules.addValue(100 * rule.share());
-      for (long seed : m.seeds()) {
+      for (long seed : judged(m)) {
         Advised a = advice(m, Level.EXPERIMENT, seed);
         beside.addValue(100.0 * a.beside() / a.all());
         spent.addValue(100.0 * a.spent() / a.all());
@@ -308,7 +310,7 @@ final class Verdicts {
               a.confidence(),
               String.join(
                   ", ",
-                  m.seeds().stream()
+                  judged(m).stream()
                       .map(seed -> advice(m, Level.EXPERIMENT, seed).recommended())
                       .toList())));
     }

@@ -139,7 +139,7 @@ class ParityCheckTest {
         edit("no input", "tensor 'input_ids': found nothing", without("input_ids")),
         edit(
             "no learning rate",
-            "field 'optimizer.lr': found nothing, expected a number",
+            "field 'optimizer.lr': found nothing, expected a finite number",
             d ->
                 CaseFiles.editJson(
                     d.resolve("case.json"), r -> ((ObjectNode) r.path("optimizer")).remove("lr"))),

@@ -37,6 +37,7 @@ import picocli.CommandLine.ScopeType;
     subcommands = {
       Quickstart.class,
       Recommend.class,
+      Affinity.class,
       Train.class,
       Evaluate.class,
       Generate.class,

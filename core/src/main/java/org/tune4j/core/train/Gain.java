@@ -19,7 +19,7 @@ public record Gain(double mean, double standardError, int examples) {
    * @param without each example's loss without the adapter
    * @param with each example's loss with it
    */
-  static Gain of(double[] without, double[] with) {
+  public static Gain of(double[] without, double[] with) {
     int n = with.length;
     double mean = 0;
     for (int i = 0; i < n; i++) {

@@ -22,7 +22,7 @@ import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.ModelConfig;
 
 /** A random model of a few thousand weights whose tokens are words, and tasks for it. */
-final class WordModel {
+public final class WordModel {
   static final int WORDS = 24;
   private static final int HIDDEN = 32;
   static final List<String> COLOURS = List.of("red", "green", "blue");
@@ -37,17 +37,17 @@ final class WordModel {
   private WordModel() {}
 
   /** Writes the model into an empty directory and loads it. */
-  static LanguageModel create(Path directory) throws IOException {
+  public static LanguageModel create(Path directory) throws IOException {
     return create(directory, CONFIG);
   }
 
   /** Returns a model with weights so small that every gradient underflows to 0. */
-  static LanguageModel withoutGradient(Path directory) throws IOException {
+  public static LanguageModel withoutGradient(Path directory) throws IOException {
     return create(directory, CONFIG.replace("0.2", "1e-30"));
   }
 
   /** Returns the model with an embedding of {@code word} that is no number. */
-  static LanguageModel poisoned(Path directory, String word) throws IOException {
+  public static LanguageModel poisoned(Path directory, String word) throws IOException {
     create(directory).close();
     Path file = directory.resolve("model.safetensors");
     ByteBuffer bytes =
@@ -104,12 +104,12 @@ final class WordModel {
   }
 
   /** Returns a task from things to colours: thing {@code i} has colour {@code (i + shift) % 3}. */
-  static Task colours(String name, int shift, int train, long seed) {
+  public static Task colours(String name, int shift, int train, long seed) {
     return task(name, COLOURS, train, seed, i -> "thing" + i + " colour is ", i -> (i + shift) % 3);
   }
 
   /** Returns a task from places to sizes, which shares little with colours. */
-  static Task sizes(String name, int train, long seed) {
+  public static Task sizes(String name, int train, long seed) {
     return task(name, SIZES, train, seed, i -> "place" + i + " size is ", i -> i % 2);
   }
 

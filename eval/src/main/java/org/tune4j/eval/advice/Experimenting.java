@@ -35,6 +35,7 @@ record Experimenting(
     private long tokens;
     private long dearest;
     private double seconds;
+    private double estimated;
 
     Purse(Contest contest) {
       mostBesideWinner = share * (double) contest.tokens();
@@ -44,7 +45,7 @@ record Experimenting(
       long all = tokens + a.price().tokens();
       // whichever wins, the others are what the experiment cost
       long besideWinner = all - Math.max(dearest, a.price().tokens());
-      double time = seconds + a.price().seconds();
+      double time = seconds + a.price().seconds() * (estimated > 0 ? seconds / estimated : 1);
       return (double) besideWinner <= mostBesideWinner
           && all <= request.budget().tokens()
           && time <= request.budget().seconds()
@@ -55,6 +56,7 @@ record Experimenting(
       tokens += a.price().tokens();
       dearest = Math.max(dearest, a.price().tokens());
       seconds += measuredSeconds;
+      estimated += a.price().seconds();
     }
   }
 

@@ -251,6 +251,11 @@ final class Explanation {
               "It is the best with a probability of %.2f only, and the budget pays for trying: compare %s in an experiment.",
               confidence,
               String.join(" and ", worthTrying.stream().map(TrainingStrategy::name).toList())));
+    } else if (confidence < StrategyRecommender.TRY_BELOW && !trials.isEmpty()) {
+      reasons.add(
+          say(
+              "It is the best with a probability of %.2f only; training others as well was not expected to gain enough for its price.",
+              confidence));
     } else if (confidence < StrategyRecommender.TRY_BELOW) {
       reasons.add(
           say(

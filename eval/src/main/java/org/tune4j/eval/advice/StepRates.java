@@ -11,8 +11,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
+import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.io.AtomicFiles;
+import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Stage;
@@ -30,6 +32,12 @@ import org.tune4j.lora.LoraConfig;
 final class StepRates {
   /** Steps at the start of a stage that are not timed: kernels are made and code is compiled. */
   private static final int WARM_STEPS = 1;
+
+  /** Examples whose gradients are timed where no step is. */
+  private static final int FEW_EXAMPLES = 4;
+
+  /** How often they are. */
+  private static final int REPEATS = 3;
 
   /** What determines the cost of a token: adapters side by side, and frozen ones under them. */
   record Shape(int lanes, int below) {
@@ -99,9 +107,23 @@ final class StepRates {
     }
   }
 
-  /** Sets what a token is taken to cost should no step be timed. */
-  void untimed(double seconds) {
-    untimed = seconds;
+  /**
+   * Times gradients of a few examples: what a token is taken to cost should no step be timed. The
+   * fastest of several counts: the first makes kernels, and others may be interrupted.
+   */
+  void untimed(LoraConfig config, List<EncodedExample> examples, Hyperparameters h, long seed) {
+    List<EncodedExample> few = examples.subList(0, Math.min(FEW_EXAMPLES, examples.size()));
+    double tokens = few.stream().mapToInt(e -> e.ids().length).sum();
+    double fastest = Double.POSITIVE_INFINITY;
+    try (Adapter adapter = config.create(model, "timing", seed)) {
+      GradientProbe probe = new GradientProbe(model, h, 1, seed);
+      for (int i = 0; i < REPEATS; i++) {
+        long start = System.nanoTime();
+        probe.gradient(adapter, few, name -> false);
+        fastest = Math.min(fastest, (System.nanoTime() - start) / 1e9);
+      }
+    }
+    untimed = fastest / tokens;
   }
 
   /** Returns whether no step was timed. */

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
+import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
@@ -433,7 +434,10 @@ public final class StrategyRecommender {
     return StepTimer.shapes(candidates.stream().map(c -> c.strategy().plan(context)).toList());
   }
 
-  /** Measures similarity, and how long a token takes in it should no training step be timed. */
+  /**
+   * Measures similarity, and then, as kernels are made and code is compiled, how long a token takes
+   * should no training step be timed.
+   */
   private static TaskSimilarity similarity(
       Request request,
       Profiles profiles,
@@ -442,22 +446,23 @@ public final class StrategyRecommender {
       Set<String> withoutGradient,
       AdviceProgress progress) {
     int most = request.effort().similarityExamples();
-    long start = System.nanoTime();
+    Hyperparameters h = memory.fit(1, 1).orElseGet(memory::least);
     TaskSimilarity measured =
         TaskSimilarity.measure(
             request.model(),
             profiles.train(),
             request.lora(),
-            memory.fit(1, 1).orElseGet(memory::least),
+            h,
             most,
             request.seed(),
             withoutGradient,
             progress);
-    double examples =
-        profiles.train().values().stream().mapToInt(t -> Math.min(most, t.size())).sum();
-    double tokens =
-        examples * profiles.all().stream().mapToDouble(TaskProfile::meanTokens).average().orElse(1);
-    rates.untimed((System.nanoTime() - start) / 1e9 / tokens);
+    Map.Entry<String, List<EncodedExample>> first = profiles.train().entrySet().iterator().next();
+    rates.untimed(
+        request.lora(),
+        Sample.of(first.getValue(), most, request.seed(), first.getKey()),
+        h,
+        request.seed());
     return measured;
   }
 

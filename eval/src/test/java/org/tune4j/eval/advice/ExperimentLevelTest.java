@@ -73,6 +73,9 @@ class ExperimentLevelTest {
         .isBetween(winner.score() - 0.1, winner.score() + 0.1);
     assertThat(advice.worthTrying()).isEmpty();
     assertThat(advice.reasons().get(0)).startsWith("Trained to the end, " + winner.name());
+    assertThat(advice.reasons())
+        .as("no budget was given")
+        .noneMatch(r -> r.contains("budget does not pay"));
     assertThat(advice.toString()).contains("Trained to find out", winner.output().toString());
     assertThat(advice.toJson().path("trials")).hasSameSizeAs(advice.trials());
     assertThat(advice.toJson().path("level").asText()).isEqualTo("EXPERIMENT");

@@ -144,7 +144,7 @@ class ReportLayoutTest {
         Report.titled("One model, " + tasks.size() + " tasks: " + tasks.get(0))
             .fact("base model", "Llama, 8.0 million parameters")
             .fact(tasks.get(0), tasks.get(0))
-            .recommendation(Synthetic.recommendation(tasks))
+            .recommendation(s.tried())
             .experiment(result)
             .untunedTest(s.evaluations(Task.Split.TEST, 0.2));
     for (Outcome o : result.outcomes()) {

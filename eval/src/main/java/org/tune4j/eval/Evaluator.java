@@ -17,8 +17,9 @@ import org.tune4j.core.data.ExampleEncoder;
 import org.tune4j.core.data.LearnedTurns;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.data.Task.Split;
+import org.tune4j.core.data.TaskEncoder;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
-import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.progress.ProgressListener;
 
 /**
@@ -46,7 +47,7 @@ public final class Evaluator {
     GENERATION
   }
 
-  private final LanguageModel model;
+  private final AdaptableModel model;
   private int limit = Integer.MAX_VALUE;
   private int tokensPerPass = 2048;
   private int maxLength = 512;
@@ -59,12 +60,15 @@ public final class Evaluator {
   private ProgressListener progress = ProgressListener.none();
   private BooleanSupplier cancelled = () -> false;
 
-  private Evaluator(LanguageModel model) {
+  private Evaluator(AdaptableModel model) {
     this.model = model;
   }
 
-  /** Returns an evaluator of a model with a tokenizer. */
-  public static Evaluator of(LanguageModel model) {
+  /**
+   * Returns an evaluator of a model that {@linkplain AdaptableModel#answers() answers} itself, or
+   * of a language model with a tokenizer.
+   */
+  public static Evaluator of(AdaptableModel model) {
     return new Evaluator(model);
   }
 
@@ -215,11 +219,7 @@ public final class Evaluator {
           predictions.stream().mapToDouble(Prediction::score).average().orElseThrow());
     } else {
       boolean classification = task.type() == Task.Type.CLASSIFICATION;
-      predictions =
-          classification && scoring == Scoring.LIKELIHOOD
-              ? LabelPredictions.of(run(task, adapters), examples, lengthNormalization)
-              : new GeneratedPredictions(run(task, adapters), generationMetric, maxNewTokens)
-                  .of(examples);
+      predictions = predictions(run(task, adapters), examples, classification);
       List<Metric> all = new ArrayList<>();
       if (classification) {
         all.add(Metrics.accuracy());
@@ -245,6 +245,16 @@ public final class Evaluator {
         ImmutableMap.copyOf(metrics),
         ImmutableList.copyOf(predictions),
         (System.nanoTime() - start) / 1e9);
+  }
+
+  private List<Prediction> predictions(
+      EvaluationRun run, List<Example> examples, boolean classification) {
+    if (model.answers().isPresent()) {
+      return run.answered(model.answers().get(), examples, generationMetric);
+    }
+    return classification && scoring == Scoring.LIKELIHOOD
+        ? LabelPredictions.of(run, examples, lengthNormalization)
+        : new GeneratedPredictions(run, generationMetric, maxNewTokens).of(examples);
   }
 
   /**
@@ -287,7 +297,7 @@ public final class Evaluator {
     return all.subList(0, Math.min(limit, all.size()));
   }
 
-  private ExampleEncoder encoder() {
+  private TaskEncoder encoder() {
     return model.encoder(maxLength, ExampleEncoder.LengthPolicy.TRUNCATE_PROMPT, learnedTurns);
   }
 

@@ -33,17 +33,17 @@ final class GeneratedPredictions {
 
   List<Prediction> of(List<Example> examples) {
     int limit = maxNewTokens > 0 ? maxNewTokens : longestCompletion() * 3 / 2 + 1;
-    int room = Math.min(limit, run.encoder().maxLength() / 2);
+    int room = Math.min(limit, run.texts().maxLength() / 2);
     GenerationConfig plain = GenerationConfig.greedy(limit);
     boolean conversations = examples.stream().anyMatch(Example::isConversation);
-    GenerationConfig config = conversations ? run.model().untilTurnEnds(plain) : plain;
+    GenerationConfig config = conversations ? run.language().untilTurnEnds(plain) : plain;
     List<Prediction> predictions = new ArrayList<>();
     for (int from = 0; from < examples.size(); from += BATCH) {
       run.requireNotCancelled();
       List<Example> chunk = examples.subList(from, Math.min(from + BATCH, examples.size()));
       List<Prompted> prompted = chunk.stream().map(e -> prompted(e, room)).toList();
       List<Generation> generated =
-          run.model()
+          run.language()
               .cancelled(run::isCancelled)
               .generateFromTokens(
                   prompted.stream().map(Prompted::ids).toList(), config, run.adapters());
@@ -62,10 +62,10 @@ final class GeneratedPredictions {
   private Prompted prompted(Example e, int room) {
     if (!e.isConversation()) {
       return new Prompted(
-          e.prompt(), run.orStart(run.encoder().prompt(e.prompt(), room)), e.completion());
+          e.prompt(), run.orStart(run.texts().prompt(e.prompt(), room)), e.completion());
     }
     ChatEncoder chat =
-        run.model()
+        run.language()
             .chatEncoder()
             .orElseThrow(
                 () ->
@@ -81,7 +81,7 @@ final class GeneratedPredictions {
       throw new IllegalArgumentException(e.origin() + ": " + refused.getMessage(), refused);
     }
     return new Prompted(
-        text, run.encoder().conversationPrompt(text, room), e.messages().get(last).content());
+        text, run.texts().conversationPrompt(text, room), e.messages().get(last).content());
   }
 
   private Prediction predicted(Prompted prompted, String text) {
@@ -104,11 +104,11 @@ final class GeneratedPredictions {
       if (e.isConversation()) {
         for (Message m : e.messages()) {
           if (m.role().equals("assistant")) {
-            longest = Math.max(longest, run.encoder().completion(m.content()).length);
+            longest = Math.max(longest, run.texts().completion(m.content()).length);
           }
         }
       } else {
-        longest = Math.max(longest, run.encoder().completion(e.completion()).length);
+        longest = Math.max(longest, run.texts().completion(e.completion()).length);
       }
     }
     return longest;

@@ -30,7 +30,7 @@ final class LabelPredictions {
   private List<Prediction> predict() {
     int rows = 0;
     for (Example e : examples) {
-      ExampleEncoder.Choices choices = run.encoder().choices(e.prompt(), labels);
+      ExampleEncoder.Choices choices = run.texts().choices(e.prompt(), labels);
       int needed = choices.trunk().length;
       for (int[] c : choices.continuations()) {
         needed += c.length - 1;
@@ -50,7 +50,7 @@ final class LabelPredictions {
   private void flush() {
     run.requireNotCancelled();
     List<float[]> scores =
-        run.model()
+        run.language()
             .scoreContinuations(
                 chunk.stream().map(c -> run.orStart(c.trunk())).toList(),
                 chunk.stream().map(ExampleEncoder.Choices::continuations).toList(),

@@ -10,8 +10,8 @@ import java.util.List;
 import java.util.function.BooleanSupplier;
 import org.tune4j.core.data.Task;
 import org.tune4j.core.io.DatedDirectory;
+import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.AdapterFactory;
-import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.GradientHook;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.Trainer;
@@ -39,7 +39,7 @@ import org.tune4j.lora.LoraConfig;
  * the working directory. Not thread-safe; {@link #run} may be called again.
  */
 public final class FineTuner {
-  private final LanguageModel model;
+  private final AdaptableModel model;
   private ImmutableList<Task> tasks = ImmutableList.of();
   private AdapterFactory adapters = LoraConfig.defaults();
   private TrainingStrategy strategy = MultiTask.proportional();
@@ -49,15 +49,19 @@ public final class FineTuner {
   private boolean resume;
   private boolean overwrite;
   private BooleanSupplier cancelled = () -> false;
+  private BooleanSupplier endStage = () -> false;
   private double servingShare = 0.5;
   private final List<GradientHook> gradients = new ArrayList<>();
 
-  private FineTuner(LanguageModel model) {
+  private FineTuner(AdaptableModel model) {
     this.model = model;
   }
 
-  /** Returns a fine-tuner of a model, whose weights are not modified. */
-  public static FineTuner of(LanguageModel model) {
+  /**
+   * Returns a fine-tuner of a model, whose weights are not modified. One that is no language model
+   * needs {@linkplain #adapters adapters of its kind}.
+   */
+  public static FineTuner of(AdaptableModel model) {
     return new FineTuner(model);
   }
 
@@ -78,7 +82,7 @@ public final class FineTuner {
     return this;
   }
 
-  /** Sets another kind of adapter. */
+  /** Sets another kind of adapter, such as one for networks that are no language models. */
   public FineTuner adapters(AdapterFactory value) {
     adapters = value;
     return this;
@@ -146,6 +150,15 @@ public final class FineTuner {
   }
 
   /**
+   * Sets what is asked after each step, and each validation, whether the stage is to end; see
+   * {@link Trainer.Builder#endStage}.
+   */
+  public FineTuner endStage(BooleanSupplier value) {
+    endStage = value;
+    return this;
+  }
+
+  /**
    * Sets the share of time for generation and scoring with the model during training; see {@link
    * Trainer.Builder#servingShare}. The default is 0.5.
    *
@@ -198,7 +211,8 @@ public final class FineTuner {
             .resume(resume)
             .overwrite(overwrite)
             .servingShare(servingShare)
-            .cancelled(cancelled);
+            .cancelled(cancelled)
+            .endStage(endStage);
     listeners.forEach(trainer::listener);
     return new FineTuningResult(model, trainer.build().run(), directory);
   }

@@ -9,7 +9,6 @@ import java.util.Map;
 import java.util.Optional;
 import org.tune4j.core.model.AdaptableModel;
 import org.tune4j.core.model.Adapter;
-import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.GradientHook;
 import org.tune4j.core.train.StageResult;
 import org.tune4j.core.train.Trainer;
@@ -23,7 +22,7 @@ import org.tune4j.core.train.TrainingResult;
  * @param training results of all stages and steps
  * @param output the directory with the adapters in PEFT's format
  */
-public record FineTuningResult(LanguageModel model, TrainingResult training, Path output)
+public record FineTuningResult(AdaptableModel model, TrainingResult training, Path output)
     implements AutoCloseable {
   /**
    * Returns the final adapters for a task, applied in order; empty if the base model serves it

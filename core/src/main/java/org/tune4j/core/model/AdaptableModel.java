@@ -5,8 +5,10 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import org.tune4j.core.data.Example;
 import org.tune4j.core.data.ExampleEncoder.LengthPolicy;
 import org.tune4j.core.data.LearnedTurns;
+import org.tune4j.core.data.Task;
 import org.tune4j.core.data.TaskEncoder;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Tape;
@@ -109,6 +111,29 @@ public interface AdaptableModel extends AutoCloseable {
    */
   default Optional<MemoryEstimate> trainingMemory(
       int rows, int longest, long trainable, Tape.Mode mode, int merges) {
+    return Optional.empty();
+  }
+
+  // ---- answers
+
+  /** Says what a model answers to examples. */
+  @FunctionalInterface
+  interface Answers {
+    /**
+     * Returns the answers, in order, as the examples' completions are written.
+     *
+     * @param task of the examples
+     * @param adapters applied in order
+     */
+    List<String> of(Task task, List<Example> examples, List<? extends Adapter> adapters);
+  }
+
+  /**
+   * Returns what says its answers, of a model that gives them at once, as a classifier does;
+   * nothing of a language model, whose answers are found among texts by their likelihood, or
+   * generated.
+   */
+  default Optional<Answers> answers() {
     return Optional.empty();
   }
 

@@ -1,5 +1,6 @@
 package org.tune4j.core.model;
 
+import java.util.Set;
 import org.tune4j.core.engine.Engine;
 
 /**
@@ -16,6 +17,16 @@ public interface AdapterFactory {
    *     the field
    */
   Adapter create(AdaptableModel model, String name, long seed);
+
+  /**
+   * Like {@link #create(AdaptableModel, String, long)}, for adapters that have something of each
+   * task's own, such as an output layer.
+   *
+   * @param tasks names of all that the adapter will learn
+   */
+  default Adapter create(AdaptableModel model, String name, Set<String> tasks, long seed) {
+    return create(model, name, seed);
+  }
 
   /**
    * Returns a copy of an adapter from this factory, which has the same effect on its model as the
@@ -38,6 +49,17 @@ public interface AdapterFactory {
       engine.lock().unlock();
     }
     return copy;
+  }
+
+  /**
+   * Like {@link #copy(Adapter, AdaptableModel, String, long)}, for adapters that have something of
+   * each task's own.
+   *
+   * @param tasks names of what the copy will learn, besides what the original has
+   */
+  default Adapter copy(
+      Adapter original, AdaptableModel model, String name, Set<String> tasks, long seed) {
+    return copy(original, model, name, seed);
   }
 
   /**

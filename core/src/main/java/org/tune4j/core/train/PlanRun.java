@@ -23,6 +23,7 @@ final class PlanRun {
   private final TrainingData data;
   private final List<TrainingListener> listeners;
   private final BooleanSupplier cancelled;
+  private final BooleanSupplier endStage;
   private final Path output;
   private final RunFingerprint fingerprint;
   private final StepLog log;
@@ -50,12 +51,13 @@ final class PlanRun {
     data = trainer.data;
     listeners = trainer.listeners;
     cancelled = trainer.cancelled;
+    endStage = trainer.endStage;
     output = trainer.output;
     this.fingerprint = fingerprint;
     this.log = log;
     this.hooks = hooks;
     this.from = from;
-    adapters = new RunAdapters(trainer.model, trainer.factory, h.seed());
+    adapters = new RunAdapters(trainer.model, trainer.factory, plan, h.seed());
     EngineSharing sharing =
         new EngineSharing(trainer.model.engine(), trainer.servingShare, adapters::requireOpen);
     steps =
@@ -217,6 +219,9 @@ final class PlanRun {
       if (h.validateEvery() > 0 && (now % h.validateEvery() == 0 || now == all)) {
         Map<String, Double> losses = validation.of(run.lanes());
         listeners.forEach(l -> l.onValidation(run.stage(), now, losses));
+      }
+      if (endStage.getAsBoolean()) {
+        return true;
       }
       if (h.checkpointEvery() > 0 && now % h.checkpointEvery() == 0 && now < all) {
         checkpoint(run.index(), now, run.lanes());

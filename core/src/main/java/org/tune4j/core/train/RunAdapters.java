@@ -29,6 +29,7 @@ import org.tune4j.core.model.AdapterFactory;
 final class RunAdapters implements AutoCloseable {
   private final AdaptableModel model;
   private final AdapterFactory factory;
+  private final TrainingPlan plan;
   private final long seed;
   private final Engine engine;
   private final Map<String, Adapter> all = new LinkedHashMap<>();
@@ -36,9 +37,10 @@ final class RunAdapters implements AutoCloseable {
   private final Set<String> dropped = new LinkedHashSet<>();
   private AdaptableModel base;
 
-  RunAdapters(AdaptableModel model, AdapterFactory factory, long seed) {
+  RunAdapters(AdaptableModel model, AdapterFactory factory, TrainingPlan plan, long seed) {
     this.model = model;
     this.factory = factory;
+    this.plan = plan;
     this.seed = seed;
     engine = model.engine();
     base = model;
@@ -88,8 +90,10 @@ final class RunAdapters implements AutoCloseable {
     String source = stage.startFrom().get(name);
     Adapter created =
         source == null
-            ? factory.sized(stage.sizes().getOrDefault(name, 1.0)).create(base, name, seed)
-            : factory.copy(all.get(source), base, name, seed);
+            ? factory
+                .sized(stage.sizes().getOrDefault(name, 1.0))
+                .create(base, name, plan.tasks(name), seed)
+            : factory.copy(all.get(source), base, name, plan.tasks(name), seed);
     all.put(name, created);
     return created;
   }

@@ -53,6 +53,7 @@ public final class Trainer {
   final Path output;
   private final RunDirectory.Existing existing;
   final BooleanSupplier cancelled;
+  final BooleanSupplier endStage;
 
   final double servingShare;
   TrainingData data = new TrainingData(Map.of(), Map.of(), Map.of(), 0);
@@ -71,6 +72,7 @@ public final class Trainer {
             ? RunDirectory.Existing.RESUME
             : b.overwrite ? RunDirectory.Existing.OVERWRITE : RunDirectory.Existing.REFUSE;
     cancelled = b.cancelled;
+    endStage = b.endStage;
     servingShare = b.servingShare;
   }
 
@@ -99,6 +101,7 @@ public final class Trainer {
     private boolean resume;
     private boolean overwrite;
     private BooleanSupplier cancelled = () -> false;
+    private BooleanSupplier endStage = () -> false;
     private double servingShare = 0.5;
 
     private Builder(
@@ -151,6 +154,16 @@ public final class Trainer {
      */
     public Builder cancelled(BooleanSupplier value) {
       cancelled = value;
+      return this;
+    }
+
+    /**
+     * Sets what is asked after each step, and each validation, whether the stage is to end as if
+     * all of its adapters had stopped early: with their best weights, and with the next stage to
+     * follow. A run that is resumed asks anew.
+     */
+    public Builder endStage(BooleanSupplier value) {
+      endStage = value;
       return this;
     }
 

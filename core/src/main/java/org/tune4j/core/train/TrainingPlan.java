@@ -134,6 +134,13 @@ public record TrainingPlan(String strategy, ImmutableList<Stage> stages) {
     }
   }
 
+  /** Returns the names of all tasks that an adapter is trained on, in the order of the stages. */
+  public ImmutableSet<String> tasks(String adapter) {
+    return stages.stream()
+        .flatMap(s -> s.tasks(adapter).stream())
+        .collect(ImmutableSet.toImmutableSet());
+  }
+
   /** Returns a plan of stages in the given order; {@code strategy} is the name of the strategy. */
   public static TrainingPlan of(String strategy, List<Stage> stages) {
     return new TrainingPlan(strategy, ImmutableList.copyOf(stages));

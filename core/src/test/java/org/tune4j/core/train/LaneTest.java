@@ -122,6 +122,7 @@ class LaneTest {
               builder.add("w", 1, 3);
               return new Numbers(model, name, builder.build(true));
             },
+            TrainingPlan.of("test", STAGE),
             7);
   }
 

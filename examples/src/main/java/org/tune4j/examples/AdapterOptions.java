@@ -6,7 +6,6 @@ import org.tune4j.lora.LoraConfig;
 import org.tune4j.lora.TargetModules;
 import picocli.CommandLine.Option;
 
-/** What adapters look like. */
 final class AdapterOptions {
   @Option(names = "--rank", paramLabel = "N", defaultValue = "8", description = "LoRA rank.")
   private int rank;
@@ -29,14 +28,14 @@ final class AdapterOptions {
       paramLabel = "NAME",
       split = ",",
       defaultValue = TargetModules.ALL_LINEAR,
-      description = "Modules to adapt, such as q_proj,v_proj; lm_head and embed_tokens, too.")
+      description = "Modules to adapt, such as q_proj,v_proj; also lm_head and embed_tokens.")
   private List<String> targetModules;
 
   @Option(
       names = "--modules-to-save",
       paramLabel = "NAME",
       split = ",",
-      description = "Output head or embeddings to train whole: lm_head, embed_tokens.")
+      description = "Output head or embeddings to train in full: lm_head, embed_tokens.")
   private List<String> modulesToSave = List.of();
 
   @Option(
@@ -44,13 +43,13 @@ final class AdapterOptions {
       paramLabel = "METHOD",
       defaultValue = "KAIMING",
       description =
-          "Initial values: KAIMING, GAUSSIAN, ORTHOGONAL; PISSA, OLORA, which begin from the base weights. Default: KAIMING.")
+          "Initial values: KAIMING, GAUSSIAN, ORTHOGONAL, or computed from the base weights: PISSA, OLORA. Default: KAIMING.")
   private Initialisation initialisation;
 
   @Option(names = "--rslora", description = "Scale by alpha / sqrt(rank) (rank-stabilised LoRA).")
   private boolean rslora;
 
-  @Option(names = "--dora", description = "Learn each output's magnitude as well (DoRA).")
+  @Option(names = "--dora", description = "Also learn the magnitude of each output (DoRA).")
   private boolean dora;
 
   LoraConfig config() {

@@ -48,9 +48,10 @@ import picocli.CommandLine.Spec;
 /**
  * Times training steps and prints one JSON line.
  *
- * <p>Steps on random tokens: AdamW at 1e-4 with weight decay 0.01, clipping at 1, loss on every
- * position. The real workload: tasks with completion-only loss, all else as the library has it but
- * for a learning rate of 2e-3. The first two steps are not counted.
+ * <p>Steps on random tokens use AdamW at 1e-4 with weight decay 0.01, gradient clipping at 1 and
+ * the loss of every position. The real workload trains on tasks with completion-only loss and the
+ * library's defaults, except for a learning rate of 2e-3. The first two steps are warm-up and not
+ * counted.
  */
 @Command(
     name = "bench",
@@ -60,7 +61,7 @@ import picocli.CommandLine.Spec;
           + " of the machine's matrix-product peak (measured in the same process), loss of each step."
     })
 public final class Bench implements Callable<Integer> {
-  private static final int UNCOUNTED = 2;
+  private static final int WARM_UP_STEPS = 2;
   private static final int CURVE_POINTS = 10;
 
   @Spec private CommandSpec spec;
@@ -78,8 +79,7 @@ public final class Bench implements Callable<Integer> {
       names = "--workload",
       paramLabel = "DIR",
       description =
-          "Directory with the folders noun-category, verb-category, part-of-speech and hypernym; \"bundled\" for those"
-              + " that come with the examples.")
+          "Directory with the folders noun-category, verb-category, part-of-speech and hypernym; \"bundled\" for the bundled ones.")
   private String workload;
 
   @Option(
@@ -91,7 +91,8 @@ public final class Bench implements Callable<Integer> {
 
   @Option(
       names = "--independent",
-      description = "Train an adapter for each task of the workload side by side, not one on all.")
+      description =
+          "Train an adapter for each task of the workload side by side instead of one for all.")
   private boolean independent;
 
   @Option(
@@ -99,24 +100,31 @@ public final class Bench implements Callable<Integer> {
       paramLabel = "SHARE",
       split = ",",
       description =
-          "With --workload: how fast texts are generated while it trains, and how fast it then trains, by the share of"
-              + " the time that training gives (0: none within a step).")
+          "With --workload: measure the speed of generation during training, and of training meanwhile, for each share of the time that training yields to generation (0: none within a step).")
   private List<Double> serving = List.of();
 
-  @Option(names = "--batch", paramLabel = "N", defaultValue = "4", description = "Sequences.")
+  @Option(
+      names = "--batch",
+      paramLabel = "N",
+      defaultValue = "4",
+      description = "Sequences per step.")
   private int batch;
 
-  @Option(names = "--seq", paramLabel = "N", defaultValue = "128", description = "Tokens of each.")
+  @Option(
+      names = "--seq",
+      paramLabel = "N",
+      defaultValue = "128",
+      description = "Tokens per sequence.")
   private int sequence;
 
-  @Option(names = "--steps", paramLabel = "N", defaultValue = "7", description = "Steps.")
+  @Option(names = "--steps", paramLabel = "N", defaultValue = "7", description = "Number of steps.")
   private int steps;
 
   @Option(
       names = "--precision",
       paramLabel = "NAME",
       defaultValue = "F32",
-      description = "${COMPLETION-CANDIDATES}.")
+      description = "Precision: ${COMPLETION-CANDIDATES}.")
   private Precision precision;
 
   @Option(names = "--rank", paramLabel = "N", defaultValue = "8", description = "LoRA rank.")
@@ -140,17 +148,17 @@ public final class Bench implements Callable<Integer> {
   @Option(
       names = "--engine",
       paramLabel = "NAME",
-      description = "Engine; without it the fastest here.")
+      description = "Engine. Default: the fastest available.")
   private String engineName;
 
   @Option(
       names = "--checkpointing",
-      description = "Run layers again in the backward pass instead of keeping their activations.")
+      description = "Recompute activations in the backward pass instead of storing them.")
   private boolean checkpointing;
 
   @Option(
       names = "--profile",
-      description = "Print where the time goes, by operation of the engine, to standard error.")
+      description = "Print the time of each engine operation to standard error.")
   private boolean profile;
 
   @Override
@@ -158,9 +166,8 @@ public final class Bench implements Callable<Integer> {
     if (workload == null && (config == null) == (model == null)) {
       throw Main.usage(spec, "one of --config and --model is needed");
     }
-    if (steps <= UNCOUNTED) {
-      throw Main.usage(
-          spec, "--steps must be more than the " + UNCOUNTED + " that are not counted");
+    if (steps <= WARM_UP_STEPS) {
+      throw Main.usage(spec, "--steps must be more than the " + WARM_UP_STEPS + " warm-up steps");
     }
     if (workload == null && batch % adapters != 0) {
       throw Main.usage(spec, "--batch must be a multiple of --adapters");
@@ -226,7 +233,7 @@ public final class Bench implements Callable<Integer> {
       double[] seconds = new double[steps];
       double[] losses = new double[steps];
       for (int s = 0; s < steps; s++) {
-        if (s == UNCOUNTED && timed != null) {
+        if (s == WARM_UP_STEPS && timed != null) {
           timed.clear();
         }
         long start = System.nanoTime();
@@ -234,10 +241,10 @@ public final class Bench implements Callable<Integer> {
         seconds[s] = (System.nanoTime() - start) / 1e9;
       }
       if (timed != null) {
-        spec.commandLine().getErr().print(timed.table(steps - UNCOUNTED, mean(seconds)));
+        spec.commandLine().getErr().print(timed.table(steps - WARM_UP_STEPS, mean(seconds)));
         spec.commandLine().getErr().flush();
       }
-      double median = median(Arrays.copyOfRange(seconds, UNCOUNTED, steps));
+      double median = median(Arrays.copyOfRange(seconds, WARM_UP_STEPS, steps));
       result.put("model", config != null ? config.getFileName().toString() : model.toString());
       result.put("batch", batch);
       result.put("sequence", sequence);
@@ -355,13 +362,13 @@ public final class Bench implements Callable<Integer> {
                       @Override
                       public void onStep(StepRecord step) {
                         records.add(step);
-                        if (records.size() == UNCOUNTED && timed != null) {
+                        if (records.size() == WARM_UP_STEPS && timed != null) {
                           timed.clear();
                         }
                       }
                     })
                 .run()) {
-      List<StepRecord> counted = records.subList(UNCOUNTED, records.size());
+      List<StepRecord> counted = records.subList(WARM_UP_STEPS, records.size());
       double seconds = counted.stream().mapToDouble(StepRecord::seconds).sum();
       if (timed != null) {
         spec.commandLine().getErr().print(timed.table(counted.size(), seconds / counted.size()));
@@ -394,11 +401,11 @@ public final class Bench implements Callable<Integer> {
     }
   }
 
-  // ---- figures
+  // ---- metrics
 
   /**
-   * Returns floating-point operations per token of a step without gradients of the base: twice 2
-   * per weight of projections and output head.
+   * Returns the floating-point operations per token of a step with a frozen base model: 2 forward
+   * and 2 backward per weight of the projections and the output head.
    */
   private static double flopsPerToken(ModelConfig c) {
     return 4.0
@@ -406,7 +413,7 @@ public final class Bench implements Callable<Integer> {
             + (double) c.vocabularySize() * c.hiddenSize());
   }
 
-  /** Returns the rate of a large product with frozen weights, the fastest of several. */
+  /** Returns the highest rate of several large matrix products with frozen weights. */
   private static double peakFlops(Engine engine) {
     int size = 1536;
     int rows = 512;
@@ -430,7 +437,7 @@ public final class Bench implements Callable<Integer> {
     return best;
   }
 
-  /** Returns the most memory that the process has held, or null where the system does not tell. */
+  /** Returns the peak resident memory of the process, or null if the system does not report it. */
   private static Long peakResidentMegabytes() throws IOException {
     Path status = Path.of("/proc/self/status");
     if (!Files.isReadable(status)) {
@@ -444,7 +451,7 @@ public final class Bench implements Callable<Integer> {
     return null;
   }
 
-  /** Returns the mean loss of each tenth of the steps, over the tasks in them. */
+  /** Returns the mean loss over tasks of each tenth of the steps. */
   private static List<Double> curve(List<StepRecord> records) {
     List<Double> means = new ArrayList<>();
     int parts = Math.min(CURVE_POINTS, records.size());
@@ -467,7 +474,7 @@ public final class Bench implements Callable<Integer> {
   }
 
   private static double mean(double[] seconds) {
-    return Arrays.stream(seconds, UNCOUNTED, seconds.length).average().orElse(0);
+    return Arrays.stream(seconds, WARM_UP_STEPS, seconds.length).average().orElse(0);
   }
 
   private static double round(double value, int digits) {

@@ -18,9 +18,9 @@ import picocli.CommandLine.Help.Visibility;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 
-/** What a chat template is given beside the messages. */
+/** Arguments of a chat template other than the messages. */
 final class ChatArguments {
-  /** For values on the command line, which are no files, and where {@code NaN} is a text. */
+  /** Parses values on the command line, where {@code NaN} is text. */
   private static final ObjectMapper JSON =
       new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
@@ -42,15 +42,13 @@ final class ChatArguments {
       paramLabel = "NAME=VALUE",
       description =
           "With --chat, a variable of the chat template, such as enable_thinking=false; the value is"
-              + " JSON, or a text as it stands. May be given several times.")
+              + " JSON or plain text. May be given several times.")
   private Map<String, String> variables = new LinkedHashMap<>();
 
-  /** Returns whether there is any. */
   boolean given() {
     return tools != null || documents != null || !variables.isEmpty();
   }
 
-  /** Returns them as options for rendering. */
   ChatOptions options(CommandSpec spec) throws IOException {
     ChatOptions.Builder options = ChatOptions.builder();
     if (tools != null) {
@@ -72,7 +70,7 @@ final class ChatArguments {
       JsonNode node = JSON.readTree(text);
       return node.isMissingNode() ? text : JsonValues.of(node);
     } catch (JsonProcessingException e) {
-      // most texts are not JSON, but what begins as JSON and is broken is a slip
+      // plain text is rarely JSON, but malformed JSON is most likely a mistake
       if (text.matches("(?s)\\s*[\\[{\"].*")) {
         throw Main.usage(spec, "--template-arg %s: %s".formatted(name, JsonFile.problem(e)));
       }

@@ -52,20 +52,20 @@ public final class Evaluate implements Callable<Integer> {
       paramLabel = "NAME",
       defaultValue = "VALIDATION",
       description =
-          "What is scored: ${COMPLETION-CANDIDATES}. Decide by validation; the test split tells the truth only once.")
+          "Split to score: ${COMPLETION-CANDIDATES}. Use validation for decisions, and test only once, at the end.")
   private Task.Split split;
 
   @Option(
       names = "--scoring",
       paramLabel = "NAME",
       defaultValue = "LIKELIHOOD",
-      description = "How the label of a classification is found: ${COMPLETION-CANDIDATES}.")
+      description = "How the label of a classification is predicted: ${COMPLETION-CANDIDATES}.")
   private Evaluator.Scoring scoring;
 
   @Option(
       names = "--json",
       paramLabel = "FILE",
-      description = "Where to write metrics and every prediction as JSON.")
+      description = "File for the metrics and all predictions, as JSON.")
   private Path json;
 
   @Override

@@ -5,7 +5,9 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** What is done about a run that the output directory holds; without either it is left alone. */
+/**
+ * What to do with an existing run in the output directory. Without either option, it is an error.
+ */
 final class ExistingRun {
   @Spec(Spec.Target.MIXEE)
   private CommandSpec spec;
@@ -16,7 +18,7 @@ final class ExistingRun {
   @Option(names = "--overwrite", description = "Replace the run in --output.")
   private boolean overwrite;
 
-  /** Checks that the options go together. */
+  /** Checks that the options are compatible. */
   void check(Path output) {
     if (resume && overwrite) {
       throw Main.usage(

@@ -24,13 +24,12 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/** Continues a prompt with a model and adapters, and shows the text as it grows. */
+/** Continues a prompt with a model and adapters, and streams the text. */
 @Command(
     name = "generate",
     description = {
-      "Continues a prompt with a base model and, if given, adapters in PEFT's format. The text goes to standard output"
-          + " as it grows, everything else to standard error.",
-      "Greedy unless there is a --temperature."
+      "Continues a prompt with a base model and, if given, adapters in PEFT's format. The text is streamed to standard output; everything else goes to standard error.",
+      "Greedy unless --temperature is given."
     })
 public final class Generate implements Callable<Integer> {
   @Spec private CommandSpec spec;
@@ -39,7 +38,7 @@ public final class Generate implements Callable<Integer> {
   @Parameters(
       arity = "0..1",
       paramLabel = "PROMPT",
-      description = "The prompt; without it, standard input is read to its end.")
+      description = "The prompt. Default: all of standard input.")
   private String prompt;
 
   @Option(
@@ -51,13 +50,11 @@ public final class Generate implements Callable<Integer> {
 
   @Option(
       names = "--chat",
-      description = "The prompt is a user's turn: the model's chat template renders it.")
+      description =
+          "Treat the prompt as a user message and render it with the model's chat template.")
   private boolean chat;
 
-  @Option(
-      names = "--system",
-      paramLabel = "TEXT",
-      description = "With --chat, the system's message.")
+  @Option(names = "--system", paramLabel = "TEXT", description = "With --chat, the system message.")
   private String system;
 
   @Mixin private ChatArguments arguments;
@@ -66,28 +63,28 @@ public final class Generate implements Callable<Integer> {
       names = "--max-tokens",
       paramLabel = "N",
       defaultValue = "128",
-      description = "Most tokens to generate.")
+      description = "Maximum number of tokens to generate.")
   private int maxTokens;
 
   @Option(
       names = "--temperature",
       paramLabel = "X",
       defaultValue = "0",
-      description = "Draw from softmax(logits / X); 0: always the likeliest token.")
+      description = "Sample from softmax(logits / X); 0: always take the most likely token.")
   private double temperature;
 
   @Option(
       names = "--top-k",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Draw from the N likeliest tokens only; 0: from all.")
+      description = "Sample from the N most likely tokens only; 0: from all.")
   private int topK;
 
   @Option(
       names = "--top-p",
       paramLabel = "P",
       defaultValue = "1",
-      description = "Draw from the fewest tokens of total probability P only.")
+      description = "Sample from the smallest set of tokens with total probability P only.")
   private double topP;
 
   @Option(
@@ -101,7 +98,7 @@ public final class Generate implements Callable<Integer> {
       names = "--seed",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Determines the draws.")
+      description = "Seed of the sampling.")
   private long seed;
 
   @Override

@@ -13,9 +13,9 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /**
- * Parity with transformers + PEFT on recorded cases, laid out as {@link ParityCheck} says: prints
- * the largest relative error of each group and a verdict per case; the exit status is 1 if anything
- * is missing or off.
+ * Checks parity with transformers + PEFT on recorded cases in the layout of {@link ParityCheck}.
+ * Prints the largest relative error of each group and a verdict per case; the exit status is 1 if
+ * anything is missing or differs.
  */
 @Command(
     name = "golden",
@@ -30,15 +30,14 @@ public final class Golden implements Callable<Integer> {
   @Option(
       names = "--engine",
       defaultValue = "",
-      description = "Engine; default: the fastest present.")
+      description = "Engine. Default: the fastest available.")
   private String engine;
 
   @Option(
       names = "--precision",
       defaultValue = "F32",
       description =
-          "${COMPLETION-CANDIDATES}; default: ${DEFAULT-VALUE}. Cases are recorded in F32: others get the"
-              + " tolerance that their roundings need.")
+          "${COMPLETION-CANDIDATES}; default: ${DEFAULT-VALUE}. Cases are recorded in F32; lower precisions get a tolerance for their rounding errors.")
   private Precision precision;
 
   @Override

@@ -15,9 +15,9 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ScopeType;
 
 /**
- * The examples' entry point: the first argument names one, the rest is its own. Without arguments
- * the quickstart runs. The exit status is 0 only if all went well: 2 for wrong arguments, 1 for
- * anything else.
+ * Entry point of the examples: the first argument names a command, the rest are its arguments.
+ * Without arguments the quickstart runs. The exit status is 0 on success, 2 for invalid arguments
+ * and 1 for any other failure.
  */
 @Command(
     name = "tune4j",
@@ -27,7 +27,8 @@ import picocli.CommandLine.ScopeType;
     usageHelpAutoWidth = true,
     showDefaultValues = true,
     sortOptions = false,
-    description = "Fine-tunes language models on several tasks with LoRA, and says how it pays.",
+    description =
+        "Fine-tunes language models on several tasks with LoRA, and recommends a strategy.",
     footer = {
       "",
       "Without a command the quickstart runs. A command's own options: tune4j COMMAND --help",
@@ -59,7 +60,6 @@ public final class Main {
     }
   }
 
-  /** Returns all commands. */
   static CommandLine commandLine() {
     return new CommandLine(new Main())
         .setCaseInsensitiveEnumValuesAllowed(true)
@@ -78,7 +78,7 @@ public final class Main {
             });
   }
 
-  /** The message comes last, where it is seen; all options would push it off the screen. */
+  /** Prints the message last, and not the full help, which would scroll it off the screen. */
   private static int usageError(CommandLine.ParameterException e) {
     CommandLine command = e.getCommandLine();
     String name = command.getCommandSpec().qualifiedName();
@@ -93,8 +93,8 @@ public final class Main {
   }
 
   /**
-   * Returns what to tell the user: the message of what he can put right, the type as well of what
-   * is more likely a defect.
+   * Returns the text of an error: only the message if the user can fix it, and also the exception's
+   * type if it is more likely a bug.
    */
   private static String message(Throwable e) {
     if (e instanceof FileSystemException f && f.getReason() == null) {
@@ -106,17 +106,17 @@ public final class Main {
           + ": "
           + (e instanceof AccessDeniedException ? "permission denied" : e.toString());
     }
-    boolean explains =
+    boolean actionable =
         e instanceof IOException
             || e instanceof IllegalArgumentException
             || e instanceof IllegalStateException
             || e.getClass().getName().startsWith("org.tune4j.");
-    return explains && e.getMessage() != null
+    return actionable && e.getMessage() != null
         ? e.getMessage()
         : e + " (-Dtune4j.trace=true shows where)";
   }
 
-  /** Returns a usage error of a command, which then says where its options are described. */
+  /** Returns a usage error of a command; it is printed with a pointer to the help. */
   static CommandLine.ParameterException usage(CommandSpec spec, String message) {
     return new CommandLine.ParameterException(spec.commandLine(), message);
   }

@@ -39,19 +39,18 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /**
- * Fine-tunes the bundled model on the bundled tasks by each strategy, and tells which one pays.
+ * Fine-tunes the bundled model on the bundled tasks with each strategy and compares the results.
  *
- * <p>Everything is decided on validation splits. The test splits are scored once, at the end.
+ * <p>All decisions are made on validation splits. The test splits are scored once, at the end.
  */
 @Command(
     name = "quickstart",
     description = {
-      "Fine-tunes a real model of 8 million parameters on four tasks by each strategy at an equal budget of tokens,"
-          + " and compares them: scores, forgetting, cost. Writes adapters in PEFT's format and report.html.",
-      "Ctrl-C ends it; run again with the same --output and --resume, it continues."
+      "Fine-tunes a real model of 8 million parameters on four tasks with each strategy on the same token budget, and compares scores, forgetting and cost. Writes adapters in PEFT's format and report.html.",
+      "Ctrl-C stops it; run it again with the same --output and --resume to continue."
     })
 public final class Quickstart implements Callable<Integer> {
-  /** What {@code --full} sets: examples of each task to train on, and to test on. */
+  /** Examples of each task with {@code --full}. */
   private static final int FULL_TRAIN = 1500;
 
   private static final int FULL_TEST = 400;
@@ -88,7 +87,7 @@ public final class Quickstart implements Callable<Integer> {
             + " examples of each task, validate and test on "
             + FULL_TEST
             + ":",
-        "the settings that the README's comparison with PEFT uses. Minutes longer."
+        "the settings of the README's comparison with PEFT. Takes minutes longer."
       })
   private boolean full;
 
@@ -96,20 +95,20 @@ public final class Quickstart implements Callable<Integer> {
       names = "--seed",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Determines initial values and the order of the data.")
+      description = "Seed of the initial values and the order of the data.")
   private long seed;
 
   @Option(
       names = "--seeds",
       paramLabel = "N",
       defaultValue = "1",
-      description = "Do it with so many seeds, from --seed on, and average.")
+      description = "Repeat with this many seeds, starting at --seed, and average.")
   private int seeds;
 
   @Option(
       names = "--output",
       paramLabel = "DIR",
-      description = "Where everything goes. Default: tune4j-runs/TIME-quickstart.")
+      description = "Output directory. Default: tune4j-runs/TIME-quickstart.")
   private Path output;
 
   @Mixin private ExistingRun existing;
@@ -144,14 +143,13 @@ public final class Quickstart implements Callable<Integer> {
     }
   }
 
-  /** What all tasks, the untuned model included, scored in the end with one seed. */
+  /** Test scores of all tasks with one seed, by strategy and of the untuned model. */
   private record Scores(
       long seed,
       ExperimentResult result,
       ImmutableMap<String, Evaluation> untuned,
       ImmutableMap<String, ImmutableMap<String, Evaluation>> byStrategy) {}
 
-  /** A model on its way through the quickstart. */
   private final class Run {
     private final LanguageModel m;
     private final ImmutableList<Task> tasks;
@@ -179,7 +177,7 @@ public final class Quickstart implements Callable<Integer> {
       say("Base model: %s%n%n", m.describe());
       tasks.forEach(t -> say("  %s%n", t));
       for (int k = 0; k < seeds; k++) {
-        experiment(seed + k).requireFree(); // rather than after what follows
+        experiment(seed + k).requireFree(); // fail now rather than after the recommendation
       }
       if (!recommend()) {
         return false;
@@ -199,14 +197,14 @@ public final class Quickstart implements Callable<Integer> {
     }
 
     private boolean recommend() throws IOException {
-      say("%nAsking the model how alike the tasks are, and what each strategy would cost here%n");
+      say("%nMeasuring the similarity of the tasks and estimating the cost of each strategy%n");
       try {
         recommendation =
             StrategyRecommender.of(m)
                 .tasks(tasks)
                 .lora(lora())
                 .hyperparameters(hyperparameters(seed))
-                .level(StrategyRecommender.Level.RULES) // all are trained afterwards
+                .level(StrategyRecommender.Level.RULES) // all strategies are trained anyway
                 .equalTokens()
                 .seed(seed)
                 .progress(progress)
@@ -221,7 +219,7 @@ public final class Quickstart implements Callable<Integer> {
     }
 
     private boolean interrupted() {
-      say("%nInterrupted. --resume --output %s continues.%n", directory);
+      say("%nInterrupted. Continue with --resume --output %s%n", directory);
       return false;
     }
 
@@ -246,7 +244,7 @@ public final class Quickstart implements Callable<Integer> {
 
     private boolean trainAndTest(long withSeed) throws IOException {
       say(
-          "%nTraining by each strategy on the same %,d examples, seed %d%n",
+          "%nTraining with each strategy on the same %,d examples, seed %d%n",
           tasks.stream().mapToInt(t -> t.train().size()).sum(), withSeed);
       Evaluator evaluator = Evaluator.of(m).progress(progress).cancelled(interruption::requested);
       Experiment experiment = experiment(withSeed).evaluator(evaluator);
@@ -254,7 +252,7 @@ public final class Quickstart implements Callable<Integer> {
       if (!result.completed()) {
         return false;
       }
-      say("%nOn the validation splits, by which the choice is made%n%s", result);
+      say("%nScores on the validation splits, which decide the choice%n%s", result);
       say("%nScoring the test splits, once%n");
       ImmutableMap<String, Evaluation> untuned =
           evaluator.evaluateAll(tasks, Task.Split.TEST, t -> ImmutableList.of());
@@ -331,17 +329,17 @@ public final class Quickstart implements Callable<Integer> {
           if (helped) {
             shown++;
             say("  %s%n", before.get(i).prompt().replace("\n", "\n  "));
-            say("    expected%s; untuned%s", before.get(i).expected(), said(before.get(i)));
+            say("    expected%s; untuned%s", before.get(i).expected(), predicted(before.get(i)));
             s.byStrategy.forEach(
                 (name, byTask) ->
-                    say("; %s%s", name, said(byTask.get(t.name()).predictions().get(at))));
+                    say("; %s%s", name, predicted(byTask.get(t.name()).predictions().get(at))));
             say("%n");
           }
         }
       }
     }
 
-    private String said(Prediction p) {
+    private String predicted(Prediction p) {
       return p.predicted().isBlank() ? " (nothing)" : " " + p.predicted().strip();
     }
 
@@ -350,7 +348,7 @@ public final class Quickstart implements Callable<Integer> {
       Report report =
           Report.titled("One model, four tasks, three strategies")
               .summary(
-                  "LoRA adapters of rank %d, trained on %,d examples of each task by each strategy at an equal budget of tokens."
+                  "LoRA adapters of rank %d, trained on %,d examples of each task with each strategy on the same token budget."
                       .formatted(lora().rank(), train))
               .fact(
                   "base model",

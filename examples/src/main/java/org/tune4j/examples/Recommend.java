@@ -19,12 +19,11 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** Says how to train a model on tasks, and why. */
+/** Recommends how to train a model on tasks, with reasons. */
 @Command(
     name = "recommend",
     description = {
-      "Profiles tasks, measures their similarity from the base model itself, prices every strategy on this machine, and"
-          + " says which one to use and why."
+      "Profiles tasks, measures their similarity with the base model, estimates the cost of every strategy on this machine, and recommends one with reasons."
     })
 public final class Recommend implements Callable<Integer> {
   @Spec private CommandSpec spec;
@@ -36,46 +35,46 @@ public final class Recommend implements Callable<Integer> {
   @Option(
       names = "--budget-tokens",
       paramLabel = "N",
-      description = "Most tokens to train on. Without a budget only the machine's memory counts.")
+      description =
+          "Maximum number of tokens to train on. Without a budget, only the machine's memory is a limit.")
   private Long tokens;
 
   @Option(
       names = "--budget-seconds",
       paramLabel = "X",
-      description = "Most seconds of training on this machine.")
+      description = "Maximum training time on this machine, in seconds.")
   private Double seconds;
 
   @Option(
       names = "--budget-mib",
       paramLabel = "N",
-      description = "Most memory outside the heap, in MiB, the model's weights included.")
+      description = "Maximum off-heap memory in MiB, including the model's weights.")
   private Long mib;
 
   @Option(
       names = "--arriving-over-time",
       description =
-          "The tasks come one after another, in the order given, and each is to be served before the next one comes.")
+          "Tasks arrive one after another, in the given order, and each must be served before the next arrives.")
   private boolean arriving;
 
   @Option(
       names = "--level",
       paramLabel = "LEVEL",
       description =
-          "What is done to find out: ${COMPLETION-CANDIDATES}. RULES trains nothing, AFFINITY does short trainings,"
-              + " EXPERIMENT trains the likeliest strategies to the end. Without it, an experiment where that takes"
-              + " less than a minute, else rules.")
+          "Effort spent on the recommendation: ${COMPLETION-CANDIDATES}. RULES trains nothing, AFFINITY runs short trainings, EXPERIMENT trains the most promising strategies to the end. Default: EXPERIMENT if it takes less than a minute, otherwise RULES.")
   private StrategyRecommender.Level level;
 
   @Option(
       names = "--output",
       paramLabel = "DIR",
-      description = "Where an experiment writes its runs. Default: tune4j-runs/<time>-advice.")
+      description =
+          "Output directory for the runs of an experiment. Default: tune4j-runs/TIME-advice.")
   private Path output;
 
   @Option(
       names = "--json",
       paramLabel = "FILE",
-      description = "Where to write the whole recommendation as JSON.")
+      description = "File for the full recommendation, as JSON.")
   private Path json;
 
   @Override

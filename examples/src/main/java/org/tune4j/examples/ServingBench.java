@@ -21,12 +21,12 @@ import org.tune4j.lora.LoraConfig;
 import org.tune4j.strategies.FineTuner;
 
 /**
- * Generation beside training on one model: what either gets of the machine by the share that the
- * training gives. Texts of 40 tokens are generated one after the other by one thread.
+ * Measures generation during training on one model: the rates of both by the share of the time that
+ * training yields. One thread generates texts of 40 tokens, one after another.
  */
 final class ServingBench {
   private static final int TOKENS = 40;
-  private static final int UNCOUNTED = 2; // steps
+  private static final int WARM_UP_STEPS = 2;
 
   private final LanguageModel model;
   private final List<Task> tasks;
@@ -38,7 +38,7 @@ final class ServingBench {
     this.lora = lora;
   }
 
-  /** Returns rates without the other, and of both beside each other by share. */
+  /** Returns the rates of generation and training alone, and of both together for each share. */
   Map<String, Object> run(List<Double> shares) throws IOException {
     for (int i = 0; i < 5; i++) {
       generate(new AtomicInteger(), new AtomicBoolean());
@@ -50,7 +50,7 @@ final class ServingBench {
     }
     result.put("seconds_of_40_tokens_alone", round((System.nanoTime() - start) / 1e10));
     result.put("training_tokens_per_s_alone", round(train(0, new AtomicInteger()).trained));
-    List<Map<String, Object>> beside = new ArrayList<>();
+    List<Map<String, Object>> together = new ArrayList<>();
     for (double share : shares) {
       AtomicInteger generated = new AtomicInteger();
       AtomicBoolean done = new AtomicBoolean();
@@ -77,21 +77,24 @@ final class ServingBench {
       row.put("share", share);
       row.put("seconds_of_40_tokens", round(TOKENS / rates.generated));
       row.put("training_tokens_per_s", round(rates.trained));
-      beside.add(row);
+      together.add(row);
     }
-    result.put("beside", beside);
+    result.put("beside", together);
     return result;
   }
 
   private record Rates(double trained, double generated) {}
 
-  /** Counts between the ends of steps, so that neither's beginning counts. */
+  /**
+   * Measures from the end of the warm-up to the end of the last step, so that start-up times do not
+   * count.
+   */
   private Rates train(double share, AtomicInteger generated) throws IOException {
     Path output = Files.createTempDirectory("tune4j-bench");
     long[] tokens = new long[1];
     int[] steps = new int[1];
     long[] times = new long[2];
-    int[] texts = new int[2];
+    int[] generatedTokens = new int[2];
     try {
       FineTuner.of(model)
           .tasks(tasks)
@@ -103,12 +106,12 @@ final class ServingBench {
               new TrainingListener() {
                 @Override
                 public void onStep(StepRecord step) {
-                  if (++steps[0] > UNCOUNTED) {
+                  if (++steps[0] > WARM_UP_STEPS) {
                     tokens[0] += step.tokens();
                   }
-                  int at = steps[0] > UNCOUNTED ? 1 : 0;
-                  times[at] = System.nanoTime();
-                  texts[at] = generated.get();
+                  int end = steps[0] > WARM_UP_STEPS ? 1 : 0;
+                  times[end] = System.nanoTime();
+                  generatedTokens[end] = generated.get();
                 }
               })
           .run()
@@ -117,7 +120,7 @@ final class ServingBench {
       AtomicFiles.deleteRecursively(output);
     }
     double seconds = (times[1] - times[0]) / 1e9;
-    return new Rates(tokens[0] / seconds, (texts[1] - texts[0]) / seconds);
+    return new Rates(tokens[0] / seconds, (generatedTokens[1] - generatedTokens[0]) / seconds);
   }
 
   private void generate(AtomicInteger tokens, AtomicBoolean done) {

@@ -13,9 +13,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** Which strategy. */
 final class StrategyOptions {
-  /** The strategies that the library brings. */
   enum Name {
     MULTI_TASK,
     SEQUENTIAL,
@@ -29,7 +27,7 @@ final class StrategyOptions {
     }
   }
 
-  /** How multi-task training draws from tasks. */
+  /** How multi-task training samples tasks. */
   enum Mixing {
     PROPORTIONAL,
     UNIFORM,
@@ -43,7 +41,6 @@ final class StrategyOptions {
     MERGE
   }
 
-  /** How the adapters of tasks are merged. */
   enum MergeMethod {
     LINEAR,
     TIES,
@@ -68,7 +65,7 @@ final class StrategyOptions {
         "sequential: one task after the other.",
         "independent: an adapter for each task, trained side by side.",
         "grouped: an adapter for each group of tasks, trained side by side.",
-        "merged: as independent, then one adapter of all.",
+        "merged: as independent, then merged into one adapter.",
       })
   private Name strategy;
 
@@ -76,26 +73,25 @@ final class StrategyOptions {
       names = "--mixing",
       paramLabel = "NAME",
       defaultValue = "PROPORTIONAL",
-      description = "How multi-task draws from tasks: ${COMPLETION-CANDIDATES}.")
+      description = "How multi-task samples tasks: ${COMPLETION-CANDIDATES}.")
   private Mixing mixing;
 
   @Option(
       names = "--mixing-temperature",
       paramLabel = "T",
       defaultValue = "2",
-      description = "With --mixing temperature, tasks are drawn in proportion to size^(1/T).")
+      description = "With --mixing temperature, tasks are sampled in proportion to size^(1/T).")
   private double temperature;
 
   @Option(
       names = "--gradient-surgery",
       description =
-          "In multi-task, take out of each task's gradients what points against another task's (PCGrad).")
+          "In multi-task, remove from each task's gradients the components that conflict with another task's (PCGrad).")
   private boolean surgery;
 
   @Option(
       names = "--uncertainty-weighting",
-      description =
-          "In multi-task, weight tasks by an uncertainty that is learned along: noisy ones count less.")
+      description = "In multi-task, weight tasks by a learned uncertainty: noisy tasks count less.")
   private boolean uncertainty;
 
   @Option(
@@ -103,7 +99,7 @@ final class StrategyOptions {
       showDefaultValue = Visibility.NEVER,
       paramLabel = "TASK",
       split = ",",
-      description = "The order of sequential; without it, that of the tasks.")
+      description = "Task order of sequential. Default: the order of the tasks.")
   private List<String> order = List.of();
 
   @Option(
@@ -111,8 +107,7 @@ final class StrategyOptions {
       paramLabel = "NAME",
       defaultValue = "CONTINUE",
       description =
-          "What later stages of sequential do with the earlier adapter: ${COMPLETION-CANDIDATES}"
-              + " (a new one on top of it, frozen; merge it into the base first).")
+          "What later stages of sequential do with the earlier adapter: ${COMPLETION-CANDIDATES}. CONTINUE trains it further, STACK freezes it and adds a new one, MERGE merges it into the base model and starts a new one.")
   private Carry carry;
 
   @Option(
@@ -127,7 +122,7 @@ final class StrategyOptions {
       paramLabel = "STRENGTH",
       defaultValue = "0",
       description =
-          "In sequential, hold what earlier tasks rely on to its values: elastic weight consolidation. Try 100.")
+          "In sequential, keep parameters that matter to earlier tasks close to their values: elastic weight consolidation. Try 100.")
   private double ewc;
 
   @Option(
@@ -135,7 +130,7 @@ final class StrategyOptions {
       paramLabel = "STRENGTH",
       defaultValue = "0",
       description =
-          "In sequential, an adapter for each task on the earlier ones, kept out of their way (O-LoRA). Try 0.5.")
+          "In sequential, stack an adapter for each task on the earlier ones and keep it orthogonal to them (O-LoRA). Try 0.5.")
   private double orthogonal;
 
   @Option(
@@ -143,22 +138,20 @@ final class StrategyOptions {
       showDefaultValue = Visibility.NEVER,
       paramLabel = "TASK[,TASK...]",
       description =
-          "Tasks that share an adapter in grouped, as often as there are groups; tasks in none have one of"
-              + " their own.")
+          "Tasks that share an adapter in grouped; once per group. Other tasks get an adapter of their own.")
   private List<String> groups = List.of();
 
   @Option(
       names = "--then-specialise",
       description =
-          "After multi-task, train a small adapter for each task on top of the shared one, and keep those that"
-              + " gain on validation examples.")
+          "After multi-task, train a small adapter for each task on top of the shared one, and keep those that improve on validation examples.")
   private boolean thenSpecialise;
 
   @Option(
       names = "--specialist-size",
       paramLabel = "SHARE",
       defaultValue = "0.25",
-      description = "Rank of these small adapters, in parts of the shared one's.")
+      description = "Rank of these small adapters, as a fraction of the shared adapter's.")
   private double specialistSize;
 
   @Option(
@@ -166,7 +159,7 @@ final class StrategyOptions {
       paramLabel = "NAME",
       defaultValue = "linear",
       description =
-          "How merged makes one adapter: ${COMPLETION-CANDIDATES}. linear is the exact mean of the updates; the"
+          "How merged combines the adapters: ${COMPLETION-CANDIDATES}. linear is the exact mean of the updates; the"
               + " others prune them by --density and keep the largest singular values.")
   private MergeMethod mergeMethod;
 
@@ -182,7 +175,7 @@ final class StrategyOptions {
       paramLabel = "N",
       defaultValue = "0",
       description =
-          "Rank of the merged adapter, with ties and dare; 0 for that of the tasks' adapters.")
+          "Rank of the merged adapter, with ties and dare; 0: the rank of the tasks' adapters.")
   private int mergeRank;
 
   TrainingStrategy strategy() {
@@ -194,13 +187,14 @@ final class StrategyOptions {
       throw Main.usage(spec, "--ewc and --orthogonal need --strategy sequential");
     }
     if (ewc != 0 && (orthogonal != 0 || carry != Carry.CONTINUE)) {
-      throw Main.usage(spec, "--ewc needs the adapter to go on: no --carry, no --orthogonal");
+      throw Main.usage(spec, "--ewc needs --carry CONTINUE and no --orthogonal");
     }
     if (orthogonal != 0 && carry == Carry.MERGE) {
-      throw Main.usage(spec, "--orthogonal needs the earlier adapters: no --carry MERGE");
+      throw Main.usage(
+          spec, "--orthogonal needs the earlier adapters, which --carry MERGE does not keep");
     }
     if ((strategy == Name.GROUPED) == groups.isEmpty()) {
-      throw Main.usage(spec, "--group and --strategy grouped need one another");
+      throw Main.usage(spec, "--group and --strategy grouped need each other");
     }
     if (strategy != Name.MULTI_TASK && mixing != Mixing.PROPORTIONAL) {
       throw Main.usage(spec, "--mixing needs --strategy multi-task");

@@ -26,17 +26,14 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** Which tasks. */
 final class TaskOptions {
   @Option(
       names = "--task",
       showDefaultValue = Visibility.NEVER,
       paramLabel = "[NAME=]PATH",
       description = {
-        "A task, as often as there are tasks: a directory with train, validation and test files, or one file that is"
-            + " split 80 : 10 : 10 (.jsonl, .json or .csv), or the name of a bundled task.",
-        "Bundled are noun-category, verb-category, part-of-speech and hypernym, which are taken without it, and the"
-            + " tasks of WordNetTasks.NAMES."
+        "A task; may be given several times: a directory with train, validation and test files, a file (.jsonl, .json or .csv) to split 80 : 10 : 10, or the name of a bundled task.",
+        "Bundled tasks are noun-category, verb-category, part-of-speech and hypernym, which are the default, and those of WordNetTasks.NAMES."
       })
   private List<String> tasks = List.of();
 
@@ -44,7 +41,7 @@ final class TaskOptions {
       names = "--format",
       paramLabel = "NAME",
       description =
-          "Format of the files, if it should not be found from their fields: ${COMPLETION-CANDIDATES}.")
+          "Format of the files: ${COMPLETION-CANDIDATES}. Default: detected from their fields.")
   private DataFormat format;
 
   @Spec(Spec.Target.MIXEE)
@@ -54,37 +51,39 @@ final class TaskOptions {
       names = "--column",
       showDefaultValue = Visibility.NEVER,
       paramLabel = "FIELD=NAME",
-      description = "What the files call a field of the format, such as prompt=question.")
+      description = "Name in the files of a field of the format, such as prompt=question.")
   private Map<String, String> columns = new LinkedHashMap<>();
 
   @Option(
       names = "--train",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Most training examples of each task, the first ones; 0: all.")
+      description = "Use only the first N training examples of each task; 0: all.")
   private int train;
 
   @Option(
       names = "--validation",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Most validation examples of each task; 0: all.")
+      description = "Use only the first N validation examples of each task; 0: all.")
   private int validation;
 
   @Option(
       names = "--test",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Most test examples of each task; 0: all.")
+      description = "Use only the first N test examples of each task; 0: all.")
   private int test;
 
   @Option(
       names = "--skip-bad-rows",
       description =
-          "Leave out rows that cannot be used, or that the chat template refuses, and list the first ten of each file.")
+          "Skip rows that are malformed or rejected by the chat template, and list the first ten of each file.")
   private boolean skipBadRows;
 
-  /** Reads the tasks for a model, and tells what of their files was not used. */
+  /**
+   * Reads the tasks for a model, and prints warnings about parts of their files that were not used.
+   */
   ImmutableList<Task> read(ModelOptions model, PrintWriter err) throws IOException {
     TaskReader reader = format == null ? TaskReader.detecting() : TaskReader.of(format);
     for (Map.Entry<String, String> c : columns.entrySet()) {
@@ -98,7 +97,7 @@ final class TaskOptions {
       reader = reader.skippingBadRows();
       Optional<ChatTemplate> template = model.chatTemplate();
       if (template.isPresent()) {
-        reader = reader.requiring(rendered(template.get()));
+        reader = reader.requiring(renderable(template.get()));
       }
     }
     List<Task> all = new ArrayList<>();
@@ -106,13 +105,13 @@ final class TaskOptions {
       Task task = read(t, reader);
       task.reports().forEach(r -> r.warnings().forEach(err::println));
       err.flush();
-      all.add(task.limit(most(train), most(validation), most(test)));
+      all.add(task.limit(limit(train), limit(validation), limit(test)));
     }
     Task.requireDistinctNames(all);
     return ImmutableList.copyOf(all);
   }
 
-  private static Consumer<Example> rendered(ChatTemplate template) {
+  private static Consumer<Example> renderable(ChatTemplate template) {
     ReadFields fields = new ReadFields(template);
     return e -> {
       if (e.isConversation()) {
@@ -122,7 +121,7 @@ final class TaskOptions {
     };
   }
 
-  private static int most(int n) {
+  private static int limit(int n) {
     return n == 0 ? Integer.MAX_VALUE : n;
   }
 

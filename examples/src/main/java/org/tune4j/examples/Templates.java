@@ -12,8 +12,8 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /**
- * Renders recorded cases of chat templates, laid out as {@link TemplateCheck} says: prints what
- * differs and one verdict; the exit status is 1 if anything differs.
+ * Renders recorded cases of chat templates in the layout of {@link TemplateCheck}. Prints the
+ * differences and a verdict; the exit status is 1 if anything differs.
  */
 @Command(
     name = "templates",
@@ -25,7 +25,7 @@ public final class Templates implements Callable<Integer> {
   @Parameters(
       arity = "1..*",
       paramLabel = "FILE",
-      description = "Files of cases: JSON lines, also compressed (.gz).")
+      description = "Files of cases: JSON lines, optionally compressed (.gz).")
   private List<Path> files;
 
   @Override
@@ -52,7 +52,7 @@ public final class Templates implements Callable<Integer> {
     return equal == cases ? 0 : 1;
   }
 
-  /** Returns a text in quotes, line breaks and control characters visible. */
+  /** Returns a text in quotes, with line breaks and control characters escaped. */
   private static String quoted(String text) {
     StringBuilder out = new StringBuilder("\"");
     for (int i = 0; i < text.length(); i++) {

@@ -8,7 +8,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.tune4j.core.engine.Engine;
 
-/** Times each operation of an engine as callers see it: where the time of a step goes. */
+/** Measures the time of each engine operation, as seen by its callers. */
 final class TimedEngine {
   private final Engine engine;
   private final Map<String, long[]> operations = new TreeMap<>();
@@ -26,24 +26,24 @@ final class TimedEngine {
                   } catch (InvocationTargetException e) {
                     throw e.getCause();
                   } finally {
-                    long[] of = operations.computeIfAbsent(method.getName(), k -> new long[2]);
-                    of[0] += System.nanoTime() - start;
-                    of[1]++;
+                    long[] timeAndCalls =
+                        operations.computeIfAbsent(method.getName(), k -> new long[2]);
+                    timeAndCalls[0] += System.nanoTime() - start;
+                    timeAndCalls[1]++;
                   }
                 });
   }
 
-  /** Returns the engine that is timed. */
+  /** Returns a proxy that times the engine. */
   Engine engine() {
     return engine;
   }
 
-  /** Forgets what was measured so far. */
   void clear() {
     operations.clear();
   }
 
-  /** Returns a table, the operation that takes longest first. */
+  /** Returns a table, slowest operation first. */
   String table(int steps, double secondsPerStep) {
     StringBuilder out =
         new StringBuilder(

@@ -21,13 +21,12 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** Fine-tunes a model on tasks of the user's by one strategy. */
+/** Fine-tunes a model on the user's tasks with one strategy. */
 @Command(
     name = "train",
     description = {
-      "Fine-tunes a base model on tasks by one strategy and writes the adapters in PEFT's format.",
-      "Ctrl-C ends it after the step in progress with a checkpoint; the same command with --resume continues it to the"
-          + " very bits that it would have reached without the interruption."
+      "Fine-tunes a base model on tasks with one strategy and writes the adapters in PEFT's format.",
+      "Ctrl-C stops it after the current step and writes a checkpoint; the same command with --resume continues it. The result is bit for bit the same as without the interruption."
     })
 public final class Train implements Callable<Integer> {
   @Spec private CommandSpec spec;
@@ -40,12 +39,13 @@ public final class Train implements Callable<Integer> {
   @Option(
       names = "--output",
       paramLabel = "DIR",
-      description = "Where adapters and checkpoints go. Default: tune4j-runs/TIME-STRATEGY.")
+      description =
+          "Output directory for adapters and checkpoints. Default: tune4j-runs/TIME-STRATEGY.")
   private Path output;
 
   @Mixin private ExistingRun existing;
 
-  @Option(names = "--plan", description = "Print the plan and its memory, and train nothing.")
+  @Option(names = "--plan", description = "Print the plan and its memory use without training.")
   private boolean planOnly;
 
   @Override
@@ -90,11 +90,11 @@ public final class Train implements Callable<Integer> {
 
   private static void report(FineTuningResult result, PrintWriter out) {
     if (!result.completed()) {
-      out.printf("interrupted; --resume --output %s continues%n", result.output());
+      out.printf("interrupted; continue with --resume --output %s%n", result.output());
     } else {
       out.printf(
           Locale.ROOT,
-          "%,d tokens in %.1f s (%,.0f tokens/s), peak memory outside the heap %.0f MiB%n",
+          "%,d tokens in %.1f s (%,.0f tokens/s), peak off-heap memory %.0f MiB%n",
           result.training().tokens(),
           result.training().seconds(),
           result.training().tokens() / result.training().seconds(),
@@ -113,7 +113,7 @@ public final class Train implements Callable<Integer> {
               (name, gain) ->
                   out.printf(
                       Locale.ROOT,
-                      "adapter %s saves %.4f nats of a validation example (standard error %.4f, %d examples): %s%n",
+                      "adapter %s reduces the loss of a validation example by %.4f nats (standard error %.4f, %d examples): %s%n",
                       name,
                       gain.mean(),
                       gain.standardError(),

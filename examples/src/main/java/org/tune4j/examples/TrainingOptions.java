@@ -7,7 +7,6 @@ import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.core.train.LearningRateSchedule;
 import picocli.CommandLine.Option;
 
-/** How training goes. */
 final class TrainingOptions {
   /** The shape of the learning rate after its warm-up. */
   enum Schedule {
@@ -34,7 +33,7 @@ final class TrainingOptions {
       names = "--warmup",
       paramLabel = "SHARE",
       defaultValue = "0.05",
-      description = "Share of a stage's steps in which the learning rate rises.")
+      description = "Share of a stage's steps in the warm-up of the learning rate.")
   private double warmup;
 
   @Option(
@@ -48,21 +47,21 @@ final class TrainingOptions {
       names = "--clip",
       paramLabel = "X",
       defaultValue = "1",
-      description = "Norm that each adapter's gradient is clipped to.")
+      description = "Maximum gradient norm of each adapter, enforced by clipping.")
   private double clip;
 
   @Option(
       names = "--epochs",
       paramLabel = "X",
       defaultValue = "1",
-      description = "How often each training example is seen; may be a fraction.")
+      description = "Passes over the training examples; may be a fraction.")
   private double epochs;
 
   @Option(
       names = "--batch",
       paramLabel = "N",
       defaultValue = "16",
-      description = "Examples of an optimizer step, for each adapter in training.")
+      description = "Examples per optimizer step, for each adapter in training.")
   private int batch;
 
   @Option(
@@ -70,19 +69,19 @@ final class TrainingOptions {
       paramLabel = "N",
       defaultValue = "4096",
       description =
-          "Most tokens run at once; a step with more runs in several passes. Bounds memory.")
+          "Maximum tokens per pass; a larger step runs in several passes. Limits memory use.")
   private int tokensPerPass;
 
   @Option(
       names = "--recompute",
-      description = "Compute activations again in the backward pass: less memory, more time.")
+      description = "Recompute activations in the backward pass: less memory, more time.")
   private boolean recompute;
 
   @Option(
       names = "--max-length",
       paramLabel = "N",
       defaultValue = "512",
-      description = "Most tokens of an example.")
+      description = "Maximum number of tokens of an example.")
   private int maxLength;
 
   @Option(
@@ -97,7 +96,7 @@ final class TrainingOptions {
       paramLabel = "NAME",
       defaultValue = "ALL",
       description =
-          "Which of the assistant's turns of a conversation are learned, where the data does not say: ${COMPLETION-CANDIDATES}.")
+          "Which assistant turns of a conversation are learned, unless the data specifies it: ${COMPLETION-CANDIDATES}.")
   private LearnedTurns learnedTurns;
 
   @Option(
@@ -105,14 +104,14 @@ final class TrainingOptions {
       paramLabel = "STEPS",
       defaultValue = "0",
       description =
-          "Measure the validation loss after so many steps and keep the best adapter; 0: never.")
+          "Measure the validation loss at this interval and keep the best adapter; 0: never.")
   private int validateEvery;
 
   @Option(
       names = "--patience",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Stop an adapter after so many validations without improvement; 0: never.")
+      description = "Stop training an adapter after N validations without improvement; 0: never.")
   private int patience;
 
   @Option(
@@ -120,14 +119,14 @@ final class TrainingOptions {
       paramLabel = "STEPS",
       defaultValue = "100",
       description =
-          "Write a checkpoint after so many steps; 0: only between stages and when interrupted.")
+          "Write a checkpoint at this interval; 0: only between stages and when interrupted.")
   private int checkpointEvery;
 
   @Option(
       names = "--seed",
       paramLabel = "N",
       defaultValue = "0",
-      description = "Determines initial values, data order and dropout.")
+      description = "Seed of the initial values, data order and dropout.")
   private long seed;
 
   Hyperparameters hyperparameters() {

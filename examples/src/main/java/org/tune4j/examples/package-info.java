@@ -1,2 +1,2 @@
-/** Mains that a newcomer runs: {@code mvn -q compile exec:java -Dexec.args="NAME ..."}. */
+/** Command-line examples: {@code mvn -q compile exec:java -Dexec.args="NAME ..."}. */
 package org.tune4j.examples;

@@ -13,7 +13,7 @@ import org.tune4j.eval.advice.Scorecard;
 import org.tune4j.eval.advice.TaskProfile;
 import org.tune4j.eval.advice.Trial;
 
-/** What was recommended before training, and why. */
+/** The recommendation made before training, with its reasons. */
 final class AdviceSection {
   private AdviceSection() {}
 
@@ -44,8 +44,8 @@ final class AdviceSection {
             List.of(
                 "plan",
                 "expected score",
-                "points to multi-task",
-                "best with probability",
+                "points over multi-task",
+                "probability of being best",
                 "tokens",
                 "seconds",
                 "memory, MiB",
@@ -90,7 +90,7 @@ final class AdviceSection {
   }
 
   private static Map<String, Object> evidence(Scorecard scorecard) {
-    Table table = Table.of(List.of("evidence", "value", "points", "favours", "what was found"));
+    Table table = Table.of(List.of("evidence", "value", "points", "favours", "finding"));
     for (Scorecard.Factor f : scorecard.factors()) {
       table
           .row(f.name())
@@ -110,7 +110,7 @@ final class AdviceSection {
                 "kind",
                 "examples",
                 "mean tokens",
-                "95 % up to",
+                "95th percentile",
                 "learned tokens",
                 "labels",
                 "balance",

@@ -6,23 +6,23 @@ import java.util.List;
 import java.util.Map;
 import org.tune4j.eval.ConfidenceInterval;
 
-/** The place of a chart in {@code report.html}, which {@code report.js} draws from the data. */
+/** A placeholder in {@code report.html} for a chart that {@code report.js} draws from the data. */
 final class Chart {
-  /** What the untuned model is called, which is drawn in grey. */
+  /** Name of the untuned model, which is drawn in grey. */
   static final String UNTUNED = "untuned";
 
-  /** Colours that the style sheet has. */
+  /** Number of colours in the style sheet. */
   private static final int COLOURS = 8;
 
   private Chart() {}
 
   /**
-   * Returns the place of a chart.
+   * Returns the placeholder of a chart.
    *
-   * @param kind what {@code report.js} draws
-   * @param index which of its kind
-   * @param caption a sentence below; empty for none
-   * @param legend colours by name; it is text, so that it wraps as text does
+   * @param kind one of those in {@code report.js}
+   * @param index among the charts of its kind
+   * @param caption sentence below the chart; empty for none
+   * @param legend colours by name; part of the HTML, so that it wraps like text
    */
   static Map<String, Object> of(
       String title,
@@ -48,7 +48,7 @@ final class Chart {
             .toList());
   }
 
-  /** Gives names their colours, as the script does; the untuned model's is grey. */
+  /** Assigns colours to names as the script does; the untuned model is grey. */
   static ImmutableMap<String, String> legend(List<String> names) {
     ImmutableMap.Builder<String, String> colours = ImmutableMap.builder();
     int next = 0;
@@ -66,7 +66,10 @@ final class Chart {
     add(interval, v.high());
   }
 
-  /** Adds a number to a chart's data. JSON has no NaN; the script leaves out what is null. */
+  /**
+   * Adds a number to a chart's data. As JSON has no NaN, it is written as null, which the script
+   * skips.
+   */
   static void add(ArrayNode values, double v) {
     if (Double.isFinite(v)) {
       values.add(v);

@@ -12,7 +12,7 @@ import org.tune4j.eval.Evaluation;
 import org.tune4j.eval.ExperimentResult;
 import org.tune4j.eval.Outcome;
 
-/** The strategies side by side on the validation splits: scores and what they cost. */
+/** Compares the strategies on the validation splits: scores and costs. */
 final class ComparisonSection {
   private ComparisonSection() {}
 
@@ -56,7 +56,7 @@ final class ComparisonSection {
             "Average score against training time",
             "costs",
             0,
-            "Higher and further to the left is better.",
+            "Higher and further left is better.",
             false,
             Chart.legend(outcomes.stream().map(Outcome::strategy).toList())));
   }

@@ -11,18 +11,18 @@ import org.tune4j.core.train.StepRecord;
 import org.tune4j.core.train.StepRecords;
 
 /**
- * The loss of each task over the tokens trained on: means over windows of steps, so that a page of
- * any length of training stays small and readable.
+ * The loss of each task by tokens trained on: means over windows of steps, so that the page stays
+ * small and readable however long the training.
  *
  * @param byTask points {@code {tokens, loss}}, by task
- * @param stageEnds tokens at which stages end, but for the last
- * @param tokens in all
+ * @param stageEnds tokens at the ends of stages, except the last
+ * @param tokens total
  */
 record LossCurves(Map<String, List<double[]>> byTask, List<Long> stageEnds, long tokens) {
-  private static final int MOST_POINTS = 80;
+  private static final int MAX_POINTS = 80;
 
   static LossCurves of(StepRecords steps) {
-    long window = Math.max(1, (steps.count() + MOST_POINTS - 1) / MOST_POINTS);
+    long window = Math.max(1, (steps.count() + MAX_POINTS - 1) / MAX_POINTS);
     Map<String, List<double[]>> points = new LinkedHashMap<>();
     List<Long> ends = new ArrayList<>();
     long tokens = 0;
@@ -60,7 +60,7 @@ record LossCurves(Map<String, List<double[]>> byTask, List<Long> stageEnds, long
     return new LossCurves(points, ends, tokens);
   }
 
-  double most() {
+  double maxLoss() {
     return byTask.values().stream().flatMap(List::stream).mapToDouble(p -> p[1]).max().orElse(1);
   }
 }

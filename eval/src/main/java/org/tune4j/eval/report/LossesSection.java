@@ -9,7 +9,7 @@ import java.util.Map;
 import org.tune4j.eval.ExperimentResult;
 import org.tune4j.eval.Outcome;
 
-/** Each task's loss in training, by strategy. */
+/** The training loss of each task, by strategy. */
 final class LossesSection {
   private LossesSection() {}
 
@@ -20,16 +20,16 @@ final class LossesSection {
     ImmutableMap<String, String> colours = Chart.legend(experiment.untuned().keySet().asList());
     List<Object> charts = new ArrayList<>();
     List<Object> tables = new ArrayList<>();
-    double most = 0;
+    double max = 0;
     for (Outcome o : experiment.outcomes()) {
       LossCurves losses = LossCurves.of(o.steps());
-      most = Math.max(most, losses.most());
+      max = Math.max(max, losses.maxLoss());
       ObjectNode run = all.addObject().put("tokens", losses.tokens());
       ArrayNode ends = run.putArray("stageEnds");
       losses.stageEnds().forEach(ends::add);
       ArrayNode series = run.putArray("series");
       Table table =
-          Table.of(List.of(o.strategy() + ", task", "first loss", "last loss", "least loss"));
+          Table.of(List.of(o.strategy() + ", task", "first loss", "last loss", "lowest loss"));
       ImmutableMap.Builder<String, String> drawn = ImmutableMap.builder();
       losses
           .byTask()
@@ -47,7 +47,7 @@ final class LossesSection {
       tables.add(table.view());
       charts.add(Chart.of(o.strategy(), "losses", charts.size(), "", false, drawn.buildOrThrow()));
     }
-    data.put("mostLoss", Math.ceil(most));
+    data.put("mostLoss", Math.ceil(max));
     return Map.of("charts", charts, "tables", tables);
   }
 }

@@ -15,9 +15,9 @@ import org.tune4j.core.text.jinja.Limits;
 import org.tune4j.core.text.jinja.Template;
 
 /**
- * The page: {@code report.html}, a template, filled with texts that are all escaped before it sees
- * them, so that it cannot forget to; and {@code report.css}, {@code report.js} and the charts'
- * library inside it.
+ * Renders the page from the template {@code report.html}, with {@code report.css}, {@code
+ * report.js} and the chart library inlined. All strings are escaped before the template sees them,
+ * so that it cannot forget to.
  */
 final class Page {
   private static final String ECHARTS =
@@ -25,7 +25,12 @@ final class Page {
 
   private Page() {}
 
-  /** Returns the page of a view, made of maps, lists, texts and numbers, and of charts' data. */
+  /**
+   * Returns the page.
+   *
+   * @param view of maps, lists, strings and numbers
+   * @param data of the charts
+   */
   static String of(Map<String, ?> view, ObjectNode data) {
     Map<String, Object> all = new HashMap<>();
     view.forEach((name, value) -> all.put(name, escaped(value)));
@@ -54,7 +59,7 @@ final class Page {
     return value;
   }
 
-  /** JSON inside a script element must not be able to end it. */
+  /** Escapes JSON so that it cannot end the script element that contains it. */
   private static String script(String json) {
     return json.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029");
   }
@@ -67,7 +72,7 @@ final class Page {
     try {
       return Resources.toString(resource, StandardCharsets.UTF_8);
     } catch (IOException e) {
-      throw new IllegalStateException(resource + ", a part of this library, cannot be read", e);
+      throw new IllegalStateException("cannot read the library's resource " + resource, e);
     }
   }
 }

@@ -69,21 +69,21 @@ final class PredictionsSection {
     row.text((right ? "✓ " : "✗ ") + text, right ? "text right" : "text wrong");
   }
 
-  /** The examples shown of a task, by a rule that takes failures in as well. */
+  /** Returns the examples of a task to show, which include failures. */
   private static List<Integer> chosen(Evaluation before, List<Evaluation> after) {
     List<Integer> improved = new ArrayList<>();
-    List<Integer> not = new ArrayList<>();
+    List<Integer> failed = new ArrayList<>();
     for (int i = 0; i < before.count(); i++) {
       double was = before.predictions().get(i).score();
       int at = i;
       double now = after.stream().mapToDouble(a -> a.predictions().get(at).score()).max().orElse(0);
       if (now > was && improved.size() < IMPROVED) {
         improved.add(i);
-      } else if (now < 1 && not.size() < NOT_IMPROVED) {
-        not.add(i);
+      } else if (now < 1 && failed.size() < NOT_IMPROVED) {
+        failed.add(i);
       }
     }
-    improved.addAll(not);
+    improved.addAll(failed);
     return improved;
   }
 }

@@ -21,9 +21,9 @@ import org.tune4j.eval.advice.Recommendation;
 import org.tune4j.eval.advice.TaskSimilarity;
 
 /**
- * A report of an experiment: one HTML page that needs nothing else, with charts, and every number
- * in tables as well, so that it can be read without scripts. Everything that comes from data is
- * escaped, and the page may load nothing from anywhere.
+ * A report of an experiment as a self-contained HTML page with charts. All numbers are in tables as
+ * well, so that it can be read without scripts. All data is escaped, and the page is not allowed to
+ * load anything.
  *
  * <pre>{@code
  * Report.titled("Support tickets")
@@ -49,7 +49,7 @@ public final class Report {
     this.title = title;
   }
 
-  /** Returns a report of a title and nothing else yet. */
+  /** Returns an empty report with a title. */
   public static Report titled(String title) {
     return new Report(title);
   }
@@ -60,14 +60,14 @@ public final class Report {
     return this;
   }
 
-  /** Adds something to know about the run, such as the model, shown under the title. */
+  /** Adds a fact about the run, such as the model, shown under the title. */
   public Report fact(String name, String value) {
     facts.put(name, value);
     return this;
   }
 
   /**
-   * Sets what was recommended before training; the similarities that it rests on are shown, too.
+   * Sets the recommendation made before training, and shows the similarities that it is based on.
    */
   public Report recommendation(Recommendation value) {
     recommendation = value;
@@ -82,7 +82,7 @@ public final class Report {
           s.gradient().values());
       similarity(
           "hidden states",
-          "What the prompts' mean hidden states have in common.",
+          "Similarity of the prompts' mean hidden states.",
           tasks,
           s.hiddenStates().values());
       similarity(
@@ -110,7 +110,7 @@ public final class Report {
     return this;
   }
 
-  /** Adds the untuned model's scores on the test splits: what predictions are compared with. */
+  /** Adds the untuned model's scores on the test splits, with which predictions are compared. */
   public Report untunedTest(ImmutableMap<String, Evaluation> byTask) {
     return test(Chart.UNTUNED, byTask);
   }
@@ -119,8 +119,8 @@ public final class Report {
    * Adds a matrix of similarities between tasks.
    *
    * @param name what is compared
-   * @param meaning a sentence on how to read it
-   * @param values in [-1, 1], a row for each task
+   * @param meaning sentence on how to read it
+   * @param values in [-1, 1], one row per task
    */
   public Report similarity(String name, String meaning, List<String> tasks, double[][] values) {
     checkArgument(
@@ -131,7 +131,7 @@ public final class Report {
   }
 
   /**
-   * Writes the page, whole or not at all.
+   * Writes the page atomically.
    *
    * @throws IOException if it cannot be written
    */
@@ -139,7 +139,7 @@ public final class Report {
     AtomicFiles.writeString(file, html());
   }
 
-  /** Returns the page as HTML, about 1 MB with the charts' library in it. */
+  /** Returns the page as HTML, about 1 MB including the chart library. */
   public String html() {
     ObjectNode data = JsonNodeFactory.instance.objectNode();
     Map<String, Object> view = new HashMap<>();

@@ -19,17 +19,17 @@ import org.tune4j.eval.Outcome;
 import org.tune4j.eval.advice.Recommendation;
 
 /**
- * What came out: the best strategy, and every one's scores.
+ * The result: the best strategy, and the scores of all.
  *
  * @param experiment null if there was none
  * @param tests scores on the test splits by strategy
- * @param recommendation null if none was asked for
+ * @param recommendation null if there is none
  */
 record ResultSection(
     ExperimentResult experiment,
     Map<String, ImmutableMap<String, Evaluation>> tests,
     Recommendation recommendation) {
-  /** Probability from which a strategy is said to be clearly better. */
+  /** Probability from which a strategy counts as clearly better. */
   private static final double CLEAR = 0.95;
 
   /** A column of the final scores. */
@@ -55,7 +55,7 @@ record ResultSection(
       view.put("best", best.strategy());
       view.put("verdict", verdict(best));
       if (recommendation != null) {
-        view.put("foreseen", foreseen(best));
+        view.put("foreseen", comparedWithAdvice(best));
       }
     }
     view.put("meaning", meaningOfScores());
@@ -93,7 +93,7 @@ record ResultSection(
     ImmutableMap<String, Evaluation> untuned =
         tested ? tests.get(Chart.UNTUNED) : experiment.untuned(); // may be null
     double score = tested ? average(tests.get(best.strategy())) : best.average().mean();
-    StringBuilder said =
+    StringBuilder text =
         new StringBuilder(
             String.format(
                 Locale.ROOT,
@@ -101,32 +101,34 @@ record ResultSection(
                 score,
                 tested ? "test" : "validation"));
     if (untuned != null) {
-      said.append(String.format(Locale.ROOT, ", that of the untuned model %.3f", average(untuned)));
+      text.append(
+          String.format(
+              Locale.ROOT, ", compared with %.3f for the untuned model", average(untuned)));
     }
-    said.append('.');
+    text.append('.');
     if (experiment.outcomes().size() > 1) {
-      said.append(
+      text.append(
           tested
-              ? " It was chosen by the validation splits, where it had the best average of all."
-              : " That is the best average of all.");
+              ? " It was chosen on the validation splits, where it had the best average."
+              : " That is the best average.");
     }
-    return said.toString();
+    return text.toString();
   }
 
-  /** Says how the result goes with what was recommended. */
-  private String foreseen(Outcome best) {
+  /** Compares the result with the recommendation. */
+  private String comparedWithAdvice(Outcome best) {
     String recommended = recommendation.strategy().name();
     if (recommended.equals(best.strategy())) {
-      return "It is what was recommended before training.";
+      return "It was also recommended before training.";
     }
     boolean tried = experiment.outcomes().stream().anyMatch(o -> o.strategy().equals(recommended));
     if (!tried) {
-      return "Recommended before training was %s, which was not tried.".formatted(recommended);
+      return "%s was recommended before training, but not tried.".formatted(recommended);
     }
     double probability = experiment.winProbability(best.strategy(), recommended);
     return String.format(
         Locale.ROOT,
-        "Recommended before training was %s, with a confidence of %.2f; it came to %.3f on the validation splits, where %s came to %.3f: %s (probability that it is better: %.2f).",
+        "%s was recommended before training, with a confidence of %.2f. It scored %.3f on the validation splits, where %s scored %.3f: %s (probability that the latter is better: %.2f).",
         recommended,
         recommendation.confidence(),
         experiment.outcome(recommended).average().mean(),
@@ -140,20 +142,20 @@ record ResultSection(
     return byTask.values().stream().mapToDouble(Evaluation::score).average().orElse(Double.NaN);
   }
 
-  /** Says what a score is, of the kinds of tasks that there are. */
+  /** Explains the scores of the types of tasks present. */
   private String meaningOfScores() {
     ImmutableMap<String, Evaluation> any =
         experiment != null ? experiment.untuned() : tests.values().iterator().next();
-    Set<String> kinds = new LinkedHashSet<>();
+    Set<String> meanings = new LinkedHashSet<>();
     for (Evaluation e : any.values()) {
-      kinds.add(
+      meanings.add(
           switch (e.type()) {
             case CLASSIFICATION -> "the accuracy of a classification";
             case GENERATION -> "the " + e.primary().replace('-', ' ') + " of a generation";
             case TEXT -> "the mean probability of a token of text";
           });
     }
-    return "Scores are from 0 to 1, higher is better: " + String.join(", ", kinds) + ".";
+    return "Scores are from 0 to 1, higher is better: " + String.join(", ", meanings) + ".";
   }
 
   private Map<String, Object> scores(List<Scored> all, ImmutableSet<String> tasks) {

@@ -17,7 +17,7 @@ final class StagesSection {
 
   static Map<String, Object> view(ExperimentResult experiment, ObjectNode data) {
     ArrayNode stages = data.putArray("stages");
-    double most = 0;
+    double max = 0;
     List<Object> charts = new ArrayList<>();
     List<Object> tables = new ArrayList<>();
     for (Outcome o : experiment.outcomes()) {
@@ -37,19 +37,19 @@ final class StagesSection {
         ArrayNode row = values.addArray();
         m.scores().get(i).forEach(v -> Chart.add(row, v));
         table.row(m.stages().get(i), m.scores().get(i));
-        most = Math.max(most, m.scores().get(i).stream().mapToDouble(v -> v).max().orElse(0));
+        max = Math.max(max, m.scores().get(i).stream().mapToDouble(v -> v).max().orElse(0));
       }
       tables.add(table.view());
       charts.add(
           Chart.of(o.strategy(), "heat", charts.size(), transfer(m), false, ImmutableMap.of()));
     }
-    data.put("mostScore", most > 0 ? most : 1);
+    data.put("mostScore", max > 0 ? max : 1);
     return Map.of("charts", charts, "tables", tables);
   }
 
   private static String transfer(StageMatrix m) {
     return m.stages().size() == 1
-        ? "One stage: nothing is learned before or after anything."
+        ? "One stage, so there is no transfer between stages."
         : String.format(
             Locale.ROOT,
             "Backward transfer %+.3f, forward transfer %+.3f, forgetting %.3f.",

@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/** A table as {@code report.html} lays it out: headings, and rows of cells. */
+/** A table of {@code report.html}: headings and rows of cells. */
 final class Table {
   private static final Splitter WORDS = Splitter.on(CharMatcher.anyOf(" -"));
   private static final int LONG_WORD = 20;
@@ -22,17 +22,17 @@ final class Table {
     this.kind = kind;
   }
 
-  /** Begins a table, mostly of numbers. */
+  /** Creates a table mainly of numbers. */
   static Table of(List<String> headings) {
     return new Table(headings, "");
   }
 
-  /** Begins a table of longer texts. */
+  /** Creates a table of longer texts. */
   static Table ofTexts(List<String> headings) {
     return new Table(headings, "texts");
   }
 
-  /** A heading is often a name: one without a place to break at may break anywhere. */
+  /** Headings are often names; those with a long unbreakable word may break anywhere. */
   private static Map<String, Object> heading(String name) {
     boolean isLong = WORDS.splitToStream(name).anyMatch(w -> w.length() > LONG_WORD);
     return Map.of("text", name, "long", isLong);
@@ -49,7 +49,7 @@ final class Table {
       view.put("cells", cells);
     }
 
-    /** Marks the row as that of what came out best, or not. */
+    /** Marks the row as the best, or not. */
     Row best(boolean value) {
       view.put("best", value);
       return this;
@@ -64,12 +64,12 @@ final class Table {
       return add(String.format(Locale.ROOT, format, values), "", 1, List.of());
     }
 
-    /** Adds a number, or a dash if it is none. */
+    /** Adds a number, or a dash if it is not finite. */
     Row number(String format, double value) {
       return cell(Double.isFinite(value) ? format : "–", value);
     }
 
-    /** Adds a text, of one of the kinds that the style sheet has. */
+    /** Adds a text with classes of the style sheet. */
     Row text(String text, String kind) {
       return add(text, kind, 1, List.of());
     }

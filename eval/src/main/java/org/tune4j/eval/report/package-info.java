@@ -1,2 +1,2 @@
-/** A report of what was measured, as one page to open in a browser. */
+/** The HTML report of an experiment. */
 package org.tune4j.eval.report;

@@ -190,11 +190,11 @@ class ReportTest {
         .isEqualTo(result.best().strategy());
     String foreseen = page.selectFirst("section.result p.foreseen").text();
     if (result.best().strategy().equals("independent")) {
-      assertThat(foreseen).isEqualTo("It is what was recommended before training.");
+      assertThat(foreseen).isEqualTo("It was also recommended before training.");
     } else {
       assertThat(foreseen)
-          .contains("Recommended before training was independent")
-          .contains("probability that it is better");
+          .contains("independent was recommended before training")
+          .contains("probability that the latter is better");
     }
     Document expected =
         Jsoup.parse(
@@ -215,7 +215,8 @@ class ReportTest {
                 .html());
     Element advice = page.selectFirst("section.advice");
     assertThat(advice.text()).contains("was forecast from what is known");
-    assertThat(advice.select("th").eachText()).contains("expected score", "best with probability");
+    assertThat(advice.select("th").eachText())
+        .contains("expected score", "probability of being best");
     assertThat(page.selectFirst("section.result").text())
         .contains("Scores are from 0 to 1, higher is better: the exact match of a generation.");
   }

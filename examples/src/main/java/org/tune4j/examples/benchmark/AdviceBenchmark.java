@@ -23,7 +23,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** Measures how good the advice is. */
+/** Compares the advice with the results of fully trained strategies. */
 @Command(
     name = "advice-benchmark",
     subcommands = {
@@ -35,11 +35,10 @@ import picocli.CommandLine.Spec;
       AdviceBenchmark.ReportCommand.class
     },
     description = {
-      "Measures how good the advice is: in scenarios of many kinds every strategy is trained to the end, and what"
-          + " was advised is compared with what was best. docs/advice-benchmark.md tells more."
+      "Measures the quality of the advice: trains every strategy to the end in scenarios of many kinds, and compares the recommended one with the best. See docs/advice-benchmark.md."
     })
 public final class AdviceBenchmark {
-  /** Returns the scenarios whose ids begin as one of those given; all if none is. */
+  /** Returns the scenarios whose ids start with one of the prefixes; all if there are none. */
   static List<Scenario> wanted(List<String> ids) throws IOException {
     List<Scenario> wanted =
         Scenarios.all().stream()
@@ -47,12 +46,12 @@ public final class AdviceBenchmark {
             .toList();
     if (wanted.isEmpty()) {
       throw new IllegalArgumentException(
-          "no scenario's id begins with any of %s; 'scenarios' lists them".formatted(ids));
+          "no scenario's id starts with any of %s; 'scenarios' lists them".formatted(ids));
     }
     return wanted;
   }
 
-  /** Returns every N-th of all from the I-th on. */
+  /** Returns every N-th element, starting with the I-th. */
   static <T> List<T> shard(String shard, List<T> all) {
     Matcher m = Pattern.compile("([1-9][0-9]{0,3})/([1-9][0-9]{0,3})").matcher(shard);
     int first = m.matches() ? Integer.parseInt(m.group(1)) : 1;
@@ -68,7 +67,6 @@ public final class AdviceBenchmark {
     return part;
   }
 
-  /** Lists the scenarios. */
   @Command(name = "scenarios", description = "Lists the scenarios.")
   static final class ScenariosCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
@@ -87,16 +85,15 @@ public final class AdviceBenchmark {
     }
   }
 
-  /** Tells what is known before training. */
   @Command(
       name = "features",
-      description = "Writes what is known of each scenario before anything is trained.")
+      description = "Writes the features of each scenario, which are known before training.")
   static final class FeaturesCommand implements Callable<Integer> {
     @Option(
         names = "--kept",
         paramLabel = "FILE",
         defaultValue = "benchmarks/advice/features.jsonl",
-        description = "Lines of JSON that are written. Default: ${DEFAULT-VALUE}.")
+        description = "JSON lines file to write. Default: ${DEFAULT-VALUE}.")
     private Path kept;
 
     @Override
@@ -114,12 +111,11 @@ public final class AdviceBenchmark {
     }
   }
 
-  /** Trains everything. */
   @Command(
       name = "truth",
       description = {
         "Trains every strategy in every scenario with several seeds and appends the test scores to a file."
-            + " Hours. What the file holds is not done again; Ctrl-C ends it in order."
+            + " Takes hours. Skips the runs that the file contains; Ctrl-C stops it cleanly."
       })
   static final class TruthCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
@@ -129,7 +125,7 @@ public final class AdviceBenchmark {
         names = "--kept",
         paramLabel = "FILE",
         defaultValue = "benchmarks/advice/truth.jsonl",
-        description = "Lines of JSON that are read and appended to. Default: ${DEFAULT-VALUE}.")
+        description = "JSON lines file to read and append to. Default: ${DEFAULT-VALUE}.")
     private Path kept;
 
     @Option(
@@ -148,14 +144,15 @@ public final class AdviceBenchmark {
     @Option(
         names = "--scenario",
         paramLabel = "ID",
-        description = "Only scenarios whose id begins so; may be given several times.")
+        description = "Only scenarios whose id starts with this; may be given several times.")
     private List<String> scenarios = new ArrayList<>();
 
     @Option(
         names = "--shard",
         paramLabel = "I/N",
         defaultValue = "1/1",
-        description = "Only every N-th run from the I-th on, for several processes side by side.")
+        description =
+            "Only every N-th run, starting with the I-th, to divide the work among processes.")
     private String shard;
 
     @Override
@@ -190,23 +187,22 @@ public final class AdviceBenchmark {
     }
   }
 
-  /** Fits the constants of the advice. */
   @Command(
       name = "fit",
-      description = "Fits the constants of the advice to the scenarios that are for fitting.")
+      description = "Fits the constants of the advice to the scenarios reserved for fitting.")
   static final class FitCommand implements Callable<Integer> {
     @Option(
         names = "--kept",
         paramLabel = "DIR",
         defaultValue = "benchmarks/advice",
-        description = "Where truth.jsonl and features.jsonl are. Default: ${DEFAULT-VALUE}.")
+        description = "Directory of truth.jsonl and features.jsonl. Default: ${DEFAULT-VALUE}.")
     private Path kept;
 
     @Option(
         names = "--output",
         paramLabel = "FILE",
         defaultValue = "eval/src/main/resources/org/tune4j/eval/advice/forecast.json",
-        description = "Where the constants are written. Default: ${DEFAULT-VALUE}.")
+        description = "File for the constants. Default: ${DEFAULT-VALUE}.")
     private Path output;
 
     @Override
@@ -218,12 +214,10 @@ public final class AdviceBenchmark {
     }
   }
 
-  /** Asks for advice. */
   @Command(
       name = "advice",
       description = {
-        "Asks for advice in every scenario, by rules and by experiment, and appends it to a file. What the file holds"
-            + " is not asked again."
+        "Requests advice in every scenario, by rules and by experiment, and appends it to a file. Skips the requests that the file contains."
       })
   static final class AdviceCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
@@ -233,7 +227,7 @@ public final class AdviceBenchmark {
         names = "--kept",
         paramLabel = "FILE",
         defaultValue = "benchmarks/advice/advised.jsonl",
-        description = "Lines of JSON that are read and appended to. Default: ${DEFAULT-VALUE}.")
+        description = "JSON lines file to read and append to. Default: ${DEFAULT-VALUE}.")
     private Path kept;
 
     @Option(
@@ -246,14 +240,15 @@ public final class AdviceBenchmark {
     @Option(
         names = "--scenario",
         paramLabel = "ID",
-        description = "Only scenarios whose id begins so; may be given several times.")
+        description = "Only scenarios whose id starts with this; may be given several times.")
     private List<String> scenarios = new ArrayList<>();
 
     @Option(
         names = "--shard",
         paramLabel = "I/N",
         defaultValue = "1/1",
-        description = "Only every N-th from the I-th on, for several processes side by side.")
+        description =
+            "Only every N-th request, starting with the I-th, to divide the work among processes.")
     private String shard;
 
     @Override
@@ -285,12 +280,10 @@ public final class AdviceBenchmark {
     }
   }
 
-  /** Writes the tables. */
   @Command(
       name = "report",
       description = {
-        "Writes the tables of docs/advice-benchmark.md from what is kept: what the advice and fixed rules lost in the"
-            + " scenarios that nothing was fitted to."
+        "Writes the tables of docs/advice-benchmark.md from the recorded results: the regret of the advice and of fixed rules in the scenarios not used for fitting."
       })
   static final class ReportCommand implements Callable<Integer> {
     private static final String BEGIN = "<!-- written by advice-benchmark report -->\n";
@@ -302,21 +295,22 @@ public final class AdviceBenchmark {
         names = "--kept",
         paramLabel = "DIR",
         defaultValue = "benchmarks/advice",
-        description = "Where truth, features and advised.jsonl are. Default: ${DEFAULT-VALUE}.")
+        description =
+            "Directory of truth.jsonl, features.jsonl and advised.jsonl. Default: ${DEFAULT-VALUE}.")
     private Path kept;
 
     @Option(
         names = "--page",
         paramLabel = "FILE",
         defaultValue = "docs/advice-benchmark.md",
-        description = "The page whose tables are written again. Default: ${DEFAULT-VALUE}.")
+        description = "Page whose tables are replaced. Default: ${DEFAULT-VALUE}.")
     private Path page;
 
     @Option(
         names = "--figure",
         paramLabel = "FILE",
         defaultValue = "docs/advice-benchmark.svg",
-        description = "The picture that is drawn again. Default: ${DEFAULT-VALUE}.")
+        description = "Figure to replace. Default: ${DEFAULT-VALUE}.")
     private Path figure;
 
     @Override

@@ -18,9 +18,9 @@ import org.tune4j.eval.advice.StrategyRecommender;
 import org.tune4j.eval.advice.StrategyRecommender.Level;
 import org.tune4j.eval.advice.Trial;
 
-/** Asks for advice in scenarios, and keeps what was advised; goes on where it ended. */
+/** Requests advice in scenarios and records it in a file; continues after an interruption. */
 final class AdviceRuns {
-  /** One advice to ask for. */
+  /** One request for advice. */
   record Run(Scenario scenario, Level level, long seed) {}
 
   private final LanguageModel model;
@@ -33,7 +33,10 @@ final class AdviceRuns {
     this.cancelled = cancelled;
   }
 
-  /** Returns all: by rules once, as no seed matters there, and by experiment with every seed. */
+  /**
+   * Returns all requests: one by rules, which do not depend on the seed, and one by experiment for
+   * each seed.
+   */
   static List<Run> all(List<Scenario> scenarios, int seeds) {
     List<Run> runs = new ArrayList<>();
     for (long seed = 0; seed < seeds; seed++) {
@@ -48,18 +51,18 @@ final class AdviceRuns {
   }
 
   /**
-   * Asks for what is not kept yet.
+   * Makes the requests that are not recorded yet.
    *
-   * @param done told after each
+   * @param done called after each
    */
   void run(List<Run> runs, Consumer<Advised> done) throws IOException {
-    Set<String> before = new HashSet<>();
+    Set<String> recorded = new HashSet<>();
     for (Advised a : Lines.read(kept, Advised.class)) {
-      before.add(a.key());
+      recorded.add(a.key());
     }
     for (Run r : runs) {
       String settings = TruthRuns.settings(r.scenario);
-      if (!before.contains(r.scenario.id() + ' ' + settings + ' ' + r.level + ' ' + r.seed)) {
+      if (!recorded.contains(r.scenario.id() + ' ' + settings + ' ' + r.level + ' ' + r.seed)) {
         Advised advised = ask(r, settings);
         Lines.append(kept, advised);
         done.accept(advised);

@@ -4,23 +4,22 @@ import com.google.common.collect.ImmutableMap;
 import org.tune4j.eval.advice.StrategyRecommender.Level;
 
 /**
- * What was advised in a scenario.
+ * The advice in a scenario.
  *
  * @param scenario its id
  * @param settings hash, as in {@link Truth}
- * @param level that was asked for
+ * @param level requested level
  * @param seed of training and of the advice
- * @param recommended the strategy, by its name among the contenders
+ * @param recommended the strategy's name among the contenders
  * @param probabilities of being the best, by strategy
- * @param gains points over multi-task training that were expected, by strategy, from -1 to 1
- * @param similarity mean over pairs of tasks, gradients, hidden states and vocabulary combined
- * @param trials mean validation score by strategy, of those that were trained; empty without an
- *     experiment
- * @param spent tokens that were trained on in trials
- * @param beside tokens that were trained on in trials that did not win
+ * @param gains expected difference in score from multi-task training, by strategy, from -1 to 1
+ * @param similarity mean over pairs of tasks; gradients, hidden states and vocabulary combined
+ * @param trials mean validation score of each trained strategy; empty without an experiment
+ * @param spent tokens trained on in all trials
+ * @param beside tokens trained on in the trials that did not win
  * @param all tokens of training all strategies
- * @param seconds that the advice took, trainings included
- * @param share of the seconds that training the recommended plan was expected to take
+ * @param seconds duration of the advice, including trials
+ * @param share the duration divided by the expected training time of the recommended plan
  */
 record Advised(
     String scenario,
@@ -42,7 +41,7 @@ record Advised(
     return probabilities.get(recommended);
   }
 
-  /** Returns what tells this from other advice. */
+  /** Returns what identifies the request. */
   String key() {
     return scenario + ' ' + settings + ' ' + level + ' ' + seed;
   }

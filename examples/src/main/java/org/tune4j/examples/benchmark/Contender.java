@@ -13,17 +13,15 @@ import org.tune4j.strategies.MultiTask;
 import org.tune4j.strategies.Sequential;
 import org.tune4j.strategies.TrainingStrategy;
 
-/**
- * The strategies that are trained to the end in every scenario, by the names they are kept under.
- */
+/** The strategies that are trained to the end in scenarios, by their names in the records. */
 final class Contender {
   /**
-   * Multi-task training that draws from all tasks in proportion to their data, whatever their
-   * sizes: another one only where {@code multi-task} mixes with a temperature.
+   * Multi-task training that samples tasks in proportion to their sizes. Differs from {@code
+   * multi-task} only where that mixes with a temperature.
    */
   static final String PROPORTIONAL = "proportional";
 
-  /** Multi-task training on as many tokens as {@code specialised} takes. */
+  /** Multi-task training on as many tokens as {@code specialised} uses. */
   static final String LONGER = "longer";
 
   private static final ImmutableMap<String, Function<List<Task>, TrainingStrategy>> ALL =
@@ -39,12 +37,12 @@ final class Contender {
           .put("surgery", tasks -> mixture(tasks).gradientSurgery())
           .buildOrThrow();
 
-  /** Those that were trained in every scenario, and that rules and advice choose among. */
+  /** The strategies trained in every scenario, among which rules and advice choose. */
   private static final ImmutableList<String> NAMES =
       ImmutableList.of(
           "multi-task", "specialised", "independent", "replay", "stacked", "sequential");
 
-  /** What others are compared with. */
+  /** The baseline. */
   static final String BASE = "multi-task";
 
   private Contender() {}
@@ -55,12 +53,12 @@ final class Contender {
           "stacked", "sequential-stacked",
           "specialised", "multi-task-specialised");
 
-  /** Returns the name that the library has for it. */
+  /** Returns the library's name of a strategy. */
   static String inLibrary(String name) {
     return IN_LIBRARY.getOrDefault(name, name);
   }
 
-  /** Returns the name here of what the library has a name for. */
+  /** Returns the name here of a strategy of the library. */
   static String named(String inLibrary) {
     return IN_LIBRARY.inverse().getOrDefault(inLibrary, inLibrary);
   }
@@ -81,17 +79,17 @@ final class Contender {
     return tasks.stream().map(Task::name).toList();
   }
 
-  /** Returns the names of those that are compared; {@link #of} knows more. */
+  /** Returns the names of the compared strategies; {@link #of} knows more. */
   static ImmutableList<String> names() {
     return NAMES;
   }
 
-  /** Returns how many times the epochs of the others one is trained for. */
+  /** Returns the epochs of a strategy, relative to the others. */
   static double epochs(String name) {
     return name.equals(LONGER) ? 1.5 : 1;
   }
 
-  /** Returns one, fit for the tasks. */
+  /** Returns a strategy for some tasks. */
   static TrainingStrategy of(String name, List<Task> tasks) {
     Function<List<Task>, TrainingStrategy> maker = ALL.get(name);
     if (maker == null) {

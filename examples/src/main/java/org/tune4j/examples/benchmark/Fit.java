@@ -17,13 +17,13 @@ import org.apache.commons.math3.stat.descriptive.DescriptiveStatistics;
 import org.tune4j.examples.benchmark.Kept.Measured;
 
 /**
- * Fits a forecast: for every strategy, the difference of its score from multi-task training's as a
- * linear function of the features, by ridge regression. The strength of the ridge is the one by
- * which scenarios that are left out, one at a time, are forecast best, over all strategies.
+ * Fits a forecast: for every strategy, the difference between its score and that of multi-task
+ * training as a linear function of the features, by ridge regression. The ridge penalty is chosen
+ * by leave-one-out cross-validation over all strategies.
  */
 final class Fit {
-  /** Features that few scenarios have, and that decide where they are: pulled to 0 less. */
-  private static final ImmutableSet<String> SEEN_IN_FEW = ImmutableSet.of("opposition", "kinship");
+  /** Rare features that are decisive where they occur, and therefore penalised less. */
+  private static final ImmutableSet<String> RARE = ImmutableSet.of("opposition", "kinship");
 
   private static final double[] RIDGES = {1, 3, 10, 30, 100, 300, 1000};
 
@@ -38,11 +38,11 @@ final class Fit {
     this.scaled = new double[scenarios.size()][features.size()];
   }
 
-  /** Returns the constants of a forecast, as the advice reads them. */
+  /** Returns the constants of a forecast in the advice's format. */
   static ObjectNode of(List<Measured> scenarios) {
     if (scenarios.size() < 8) {
       throw new IllegalArgumentException(
-          "%d scenarios were trained with all strategies; at least 8 are wanted"
+          "%d scenarios were trained with all strategies; at least 8 are needed"
               .formatted(scenarios.size()));
     }
     return new Fit(scenarios).all();
@@ -58,15 +58,15 @@ final class Fit {
       String strategy = others.get(k);
       gains[k] = targets(m -> m.score(strategy, m.seeds()) - m.score(Contender.BASE, m.seeds()));
     }
-    double ridge = best(gains);
+    double ridge = bestRidge(gains);
     json.put("ridge", ridge);
     double[] base = targets(m -> m.score(Contender.BASE, m.seeds()));
-    double baseRidge = best(new double[][] {base});
+    double baseRidge = bestRidge(new double[][] {base});
     put(json.putObject("base"), base, baseRidge);
     ObjectNode lines = json.putObject("gains");
     double[][] residuals = new double[others.size()][];
     for (int k = 0; k < gains.length; k++) {
-      residuals[k] = leftOut(gains[k], ridge);
+      residuals[k] = leaveOneOut(gains[k], ridge);
       put(lines.putObject(Contender.inLibrary(others.get(k))), gains[k], ridge);
     }
     ArrayNode rows = json.putArray("residuals");
@@ -76,7 +76,7 @@ final class Fit {
         row.add(round(r[i]));
       }
     }
-    // what multi-task training gains by twice the steps, in the same model of its score
+    // the gain of multi-task training from doubling the steps, by the model of its score
     int steps = features.indexOf("steps");
     double perDeviation = solve(base, baseRidge, -1)[1 + steps];
     double deviation = json.at("/features/steps/deviation").doubleValue();
@@ -109,14 +109,14 @@ final class Fit {
     return scenarios.stream().mapToDouble(of).toArray();
   }
 
-  /** Returns the ridge by which all targets are forecast best. */
-  private double best(double[][] targets) {
+  /** Returns the penalty with the least leave-one-out error over all targets. */
+  private double bestRidge(double[][] targets) {
     double best = RIDGES[0];
     double least = Double.POSITIVE_INFINITY;
     for (double ridge : RIDGES) {
       double sum = 0;
       for (double[] t : targets) {
-        for (double r : leftOut(t, ridge)) {
+        for (double r : leaveOneOut(t, ridge)) {
           sum += r * r;
         }
       }
@@ -128,14 +128,14 @@ final class Fit {
     return best;
   }
 
-  /** Returns how far each scenario is from what is forecast by all others. */
-  private double[] leftOut(double[] targets, double ridge) {
+  /** Returns the residual of each scenario, forecast from all others. */
+  private double[] leaveOneOut(double[] targets, double ridge) {
     double[] residuals = new double[targets.length];
     for (int i = 0; i < residuals.length; i++) {
-      double[] line = solve(targets, ridge, i);
-      double forecast = line[0];
+      double[] coefficients = solve(targets, ridge, i);
+      double forecast = coefficients[0];
       for (int j = 0; j < features.size(); j++) {
-        forecast += line[1 + j] * scaled[i][j];
+        forecast += coefficients[1 + j] * scaled[i][j];
       }
       residuals[i] = targets[i] - forecast;
     }
@@ -161,9 +161,9 @@ final class Fit {
       }
     }
     RealMatrix penalty = MatrixUtils.createRealIdentityMatrix(1 + features.size());
-    penalty.setEntry(0, 0, 1e-9 / ridge); // the mean is not pulled to 0
+    penalty.setEntry(0, 0, 1e-9 / ridge); // the intercept is not penalised
     for (int j = 0; j < features.size(); j++) {
-      if (SEEN_IN_FEW.contains(features.get(j))) {
+      if (RARE.contains(features.get(j))) {
         penalty.setEntry(1 + j, 1 + j, 0.1);
       }
     }
@@ -174,14 +174,14 @@ final class Fit {
   }
 
   private void put(ObjectNode into, double[] targets, double ridge) {
-    double[] line = solve(targets, ridge, -1);
-    into.put("intercept", round(line[0]));
+    double[] coefficients = solve(targets, ridge, -1);
+    into.put("intercept", round(coefficients[0]));
     ObjectNode weights = into.putObject("weights");
     for (int j = 0; j < features.size(); j++) {
-      weights.put(features.get(j), round(line[1 + j]));
+      weights.put(features.get(j), round(coefficients[1 + j]));
     }
     double sum = 0;
-    for (double r : leftOut(targets, ridge)) {
+    for (double r : leaveOneOut(targets, ridge)) {
       sum += r * r;
     }
     into.put("deviation", round(Math.sqrt(sum / targets.length)));

@@ -13,10 +13,10 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import org.tune4j.examples.benchmark.Scenario.Use;
 
-/** What was measured of scenarios, and what was known of them before. */
+/** The recorded scores and features of scenarios. */
 final class Kept {
   /**
-   * A scenario with what was measured of it.
+   * A scenario with its features and scores.
    *
    * @param features by name
    * @param runs by strategy and seed
@@ -50,8 +50,8 @@ final class Kept {
   private Kept() {}
 
   /**
-   * Reads all scenarios of a use of which all strategies were trained with at least one seed. Lines
-   * of scenarios that were defined otherwise are passed over.
+   * Reads the scenarios of a use in which all strategies were trained with at least one common
+   * seed. Lines for earlier definitions of a scenario are ignored.
    */
   static ImmutableList<Measured> read(Path truth, Path features, Use use) throws IOException {
     Map<String, Known> known = new HashMap<>();

@@ -3,7 +3,7 @@ package org.tune4j.examples.benchmark;
 import com.google.common.collect.ImmutableMap;
 
 /**
- * What was known of a scenario before anything was trained.
+ * The features of a scenario, which are known before training.
  *
  * @param scenario its id
  * @param settings hash, as in {@link Truth}

@@ -17,8 +17,8 @@ import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * Records kept as lines of JSON, to which several processes may append at once. A line that was cut
- * off by the end of a process is the last one, and is dropped.
+ * Records in JSON lines files, to which several processes may append concurrently. An incomplete
+ * last line, left by a process that was killed, is dropped.
  */
 final class Lines {
   private static final ObjectMapper JSON =
@@ -29,7 +29,7 @@ final class Lines {
 
   private Lines() {}
 
-  /** Returns what a file holds; nothing if there is no file. */
+  /** Returns the records of a file; none if it does not exist. */
   static <T> ImmutableList<T> read(Path file, Class<T> type) throws IOException {
     if (!Files.exists(file)) {
       return ImmutableList.of();
@@ -51,7 +51,7 @@ final class Lines {
     return all.build();
   }
 
-  /** Appends a line, in the place of one that was cut off. */
+  /** Appends a record and removes an incomplete last line. */
   static void append(Path file, Object record) throws IOException {
     byte[] line = (JSON.writeValueAsString(record) + "\n").getBytes(StandardCharsets.UTF_8);
     Files.createDirectories(file.toAbsolutePath().getParent());
@@ -61,7 +61,7 @@ final class Lines {
     }
     try (FileChannel out =
         FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
-      out.write(ByteBuffer.wrap(line)); // at once: other processes append, too
+      out.write(ByteBuffer.wrap(line)); // in one write, as other processes append too
     }
   }
 

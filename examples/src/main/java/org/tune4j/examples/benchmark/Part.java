@@ -10,18 +10,18 @@ import org.tune4j.core.data.Example;
 import org.tune4j.core.data.Task;
 
 /**
- * One task of a scenario: examples of a source, changed as the scenario wants it.
+ * One task of a scenario: examples of a source task, optionally modified.
  *
- * @param name in the scenario, unlike that of any other
- * @param source the task that examples are taken from
- * @param from the first training example that is taken
- * @param train how many training examples are taken
- * @param noise share of training and validation examples that get the answer of another example;
- *     the test split stays clean
- * @param relabelled share of the labels that are exchanged among each other, by rotating them: the
- *     prompts stay, and half or all of the answers contradict those of the source. The test split
- *     is relabelled, too: it is the convention of this task
- * @param cue appended to the prompt's last line, before its colon, so that a model can tell
+ * @param name unique in the scenario
+ * @param source task that provides the examples
+ * @param from index of the first training example
+ * @param train number of training examples
+ * @param noise share of training and validation examples whose answer is replaced by that of
+ *     another example; the test split stays clean
+ * @param relabelled share of the labels that are rotated among each other: the prompts stay the
+ *     same, and some or all answers contradict those of the source. The test split is relabelled
+ *     too, as this is the convention of the task
+ * @param cue appended to the last line of the prompt, before its colon, so that a model can tell
  *     conventions apart; empty for none
  */
 public record Part(
@@ -55,16 +55,17 @@ public record Part(
   }
 
   /**
-   * Makes the task.
+   * Returns the task.
    *
-   * @param whole the source
-   * @param validation examples for validation at most; no more than training has
-   * @param test examples for testing at most
+   * @param whole the source task
+   * @param validation maximum number of validation examples; also limited to the number of training
+   *     examples, or to 10 if there are fewer
+   * @param test maximum number of test examples
    */
   Task task(Task whole, int validation, int test) {
     if (from + train > whole.train().size()) {
       throw new IllegalArgumentException(
-          "%s: training examples %d to %d of '%s' are wanted; it has %d"
+          "%s: training examples %d to %d of '%s' are needed; it has %d"
               .formatted(name, from, from + train, source, whole.train().size()));
     }
     Random random = new Random(31L * name.hashCode() + train);
@@ -88,7 +89,7 @@ public record Part(
     return all.subList(0, Math.min(most, all.size()));
   }
 
-  /** Returns which label stands for which. */
+  /** Returns the new labels by old ones. */
   private Map<String, String> convention(Task whole) {
     Map<String, String> convention = new LinkedHashMap<>();
     List<String> labels = whole.labels().asList();

@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import org.tune4j.examples.benchmark.Verdicts.Rule;
 
-/** Draws what each rule lost, as bars with 95 % intervals, in SVG. */
+/** Draws the regret of each rule as bars with 95 % intervals, in SVG. */
 final class RegretFigure {
   private static final int WIDTH = 860;
   private static final int LABELS = 350;
@@ -14,8 +14,8 @@ final class RegretFigure {
   private static final int TOP = 54;
   private static final int BOTTOM = 40;
 
-  /** What rules are, for whoever does not know the strategies' names. */
-  private static final ImmutableMap<String, String> IN_WORDS =
+  /** Labels of rules for readers who do not know the strategies' names. */
+  private static final ImmutableMap<String, String> DESCRIPTIONS =
       ImmutableMap.<String, String>builder()
           .put("advice, experiment", "Tune4J's advice, after trying")
           .put("advice, rules", "Tune4J's advice, without training")
@@ -33,9 +33,10 @@ final class RegretFigure {
   private RegretFigure() {}
 
   /**
-   * Returns the picture.
+   * Returns the figure.
    *
-   * @param all rules, drawn best first; those whose name begins with "advice" stand out
+   * @param all rules, drawn in order of regret; those whose names start with "advice" are
+   *     highlighted
    */
   static String svg(List<Rule> all, int scenarios) {
     List<Rule> rules = all.stream().sorted(Comparator.comparingDouble(Rule::mean)).toList();
@@ -93,7 +94,7 @@ final class RegretFigure {
         LABELS - 10,
         middle + 5,
         advice ? " font-weight=\"600\"" : "",
-        IN_WORDS.getOrDefault(rule.name(), rule.name()));
+        DESCRIPTIONS.getOrDefault(rule.name(), rule.name()));
     double end = LABELS + scale * Math.max(0, rule.mean());
     line(
         out,

@@ -8,16 +8,16 @@ import org.tune4j.core.train.LearningRateSchedule;
 import org.tune4j.lora.LoraConfig;
 
 /**
- * A situation that advice is asked for.
+ * A set of tasks to give advice on.
  *
- * @param id unlike that of any other
- * @param use what it is for; no task serves both
- * @param kind what was varied
+ * @param id unique
+ * @param use its purpose; no source task is used for both
+ * @param kind what is varied
  * @param parts its tasks
- * @param epochs that every strategy trains for: all get the same passes over the same examples
+ * @param epochs number of epochs, the same for all strategies
  */
 public record Scenario(String id, Use use, String kind, ImmutableList<Part> parts, double epochs) {
-  /** What a scenario is for. */
+  /** The purpose of a scenario. */
   public enum Use {
     /** The constants of the advice are fitted to it. */
     FIT,
@@ -25,17 +25,19 @@ public record Scenario(String id, Use use, String kind, ImmutableList<Part> part
     REPORT
   }
 
-  /** Examples of each task that scores are measured on. */
+  /** Test examples of each task. */
   static final int TEST = 300;
 
-  /** What {@link #lora} and {@link #hyperparameters} say, in words that change only with them. */
+  /**
+   * Describes {@link #lora} and {@link #hyperparameters} in the settings hash; must change only
+   * with them.
+   */
   static final String TRAINING =
       "rank 8, alpha 16, AdamW at 2e-3, cosine to 0.05, 16 examples a step";
 
-  /** Examples of each task that a choice may be made by. */
+  /** Validation examples of each task. */
   static final int VALIDATION = 100;
 
-  /** Returns the tasks. */
   ImmutableList<Task> tasks() throws IOException {
     ImmutableList.Builder<Task> tasks = ImmutableList.builder();
     for (Part p : parts) {
@@ -44,26 +46,20 @@ public record Scenario(String id, Use use, String kind, ImmutableList<Part> part
     return tasks.build();
   }
 
-  /** Returns the passes over examples that each strategy makes. */
+  /** Returns the number of example passes of each strategy. */
   double passes() {
     return epochs * parts.stream().mapToInt(Part::train).sum();
   }
 
-  /** Returns the adapters of all runs. */
   static LoraConfig lora() {
     return LoraConfig.builder().rank(8).alpha(16).build();
   }
 
-  /** Returns how all strategies train. */
   Hyperparameters hyperparameters(long seed) {
     return hyperparameters(seed, 1);
   }
 
-  /**
-   * Returns the same for more epochs.
-   *
-   * @param times the epochs
-   */
+  /** Returns the hyperparameters with the number of epochs multiplied by {@code times}. */
   Hyperparameters hyperparameters(long seed, double times) {
     return Hyperparameters.builder()
         .learningRate(2e-3)

@@ -10,13 +10,12 @@ import org.tune4j.core.data.Task;
 import org.tune4j.examples.benchmark.Scenario.Use;
 
 /**
- * Draws the scenarios: numbers of tasks, sizes, noise, conventions and epochs vary. The same ones
- * every time; what was measured of them is kept by their {@linkplain Scenario#id names}.
+ * Generates the scenarios, which vary in number of tasks, sizes, noise, conventions and epochs.
+ * They are always the same, as results are recorded under their {@linkplain Scenario#id ids}.
  */
 final class Scenarios {
   /**
-   * Passes over examples that a scenario's training takes at most: some twenty seconds on two
-   * cores.
+   * Maximum number of example passes for a scenario: about twenty seconds of training on two cores.
    */
   private static final int MOST_PASSES = 3000;
 
@@ -65,7 +64,7 @@ final class Scenarios {
     return made.build();
   }
 
-  /** More of the kinds in which strategies differ most, as constants rest on few of each. */
+  /** More of the kinds in which strategies differ most, as there are few of each to fit to. */
   private void more() throws IOException {
     for (double share : new double[] {1, 1, 1, 0.5, 0.5}) {
       contradicting(share, "");
@@ -93,7 +92,7 @@ final class Scenarios {
     add("balanced", parts);
   }
 
-  /** Different tasks, each of a size of its own, the largest many times the smallest. */
+  /** Different tasks of different sizes, the largest many times the smallest. */
   private void skewed(int tasks) throws IOException {
     List<Part> parts = new ArrayList<>();
     for (String source : sources(tasks)) {
@@ -103,7 +102,7 @@ final class Scenarios {
     add("skewed", parts);
   }
 
-  /** One task of which many answers are wrong, among clean ones. */
+  /** One task with many wrong answers, among clean ones. */
   private void noisy(double noise) throws IOException {
     int size = size();
     List<Part> parts = new ArrayList<>();
@@ -114,8 +113,8 @@ final class Scenarios {
   }
 
   /**
-   * Two tasks of the same kind of prompts, the second with other answers; with a cue, prompts tell
-   * which one is meant.
+   * Two tasks with the same kind of prompts, the second with different answers; a cue, if not
+   * empty, tells its prompts apart.
    */
   private void contradicting(double share, String cue) throws IOException {
     int size = Math.max(60, size());
@@ -131,7 +130,7 @@ final class Scenarios {
     Part first = Part.of(source, size);
     List<Part> parts = new ArrayList<>();
     parts.add(first);
-    // half of the pairs answer the same prompts, half of them others of the same kind
+    // half of the pairs share their prompts, the others have different prompts of the same kind
     parts.add(
         first
             .named(source + "-otherwise")
@@ -145,7 +144,7 @@ final class Scenarios {
     add(cue.isEmpty() ? "contradicting" : "conventions", parts);
   }
 
-  /** One task that was cut into parts, beside another. */
+  /** One task split into several, sometimes with another task. */
   private void parts(int count) throws IOException {
     List<String> sources = sources(2);
     int size = Math.min(size(), Sources.task(sources.get(0)).train().size() / count);
@@ -165,7 +164,7 @@ final class Scenarios {
     return sources.subList(0, tasks);
   }
 
-  /** Returns a size, as likely to be small as large. */
+  /** Returns a log-uniformly distributed size. */
   private int size() {
     double log =
         Math.log(LEAST_EXAMPLES)

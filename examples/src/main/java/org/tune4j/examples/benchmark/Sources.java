@@ -10,8 +10,8 @@ import org.tune4j.examples.common.Bundled;
 import org.tune4j.examples.common.WordNetTasks;
 
 /**
- * The tasks that scenarios are made of, divided once and for all: those of one use have other
- * questions, and mostly other words, than those of the other.
+ * The source tasks of scenarios, in a fixed division by use: the two groups differ in their
+ * questions, and mostly in their words.
  */
 final class Sources {
   private static final ImmutableList<String> FIT =

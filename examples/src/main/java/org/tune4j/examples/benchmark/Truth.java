@@ -3,10 +3,10 @@ package org.tune4j.examples.benchmark;
 import com.google.common.collect.ImmutableMap;
 
 /**
- * What a strategy scored in a scenario, trained to the end.
+ * The scores of a strategy in a scenario after full training.
  *
  * @param scenario its id
- * @param settings what the scenario was when this was measured, as a hash
+ * @param settings hash of the scenario's definition when this was measured
  * @param strategy name among the contenders
  * @param seed of initial values and of the order of the data
  * @param test score by task on the test split, from 0 to 1: accuracy or exact match
@@ -39,7 +39,7 @@ public record Truth(
     return scores.values().stream().mapToDouble(Double::doubleValue).average().orElseThrow();
   }
 
-  /** Returns what tells this from other runs. */
+  /** Returns what identifies the run, except the settings. */
   String key() {
     return scenario + ' ' + strategy + ' ' + seed;
   }

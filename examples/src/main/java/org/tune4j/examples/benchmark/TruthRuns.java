@@ -26,9 +26,11 @@ import org.tune4j.eval.Evaluator;
 import org.tune4j.strategies.FineTuner;
 import org.tune4j.strategies.FineTuningResult;
 
-/** Trains every strategy in every scenario, and keeps what each scored; goes on where it ended. */
+/**
+ * Trains every strategy in every scenario and records the scores in a file; continues after an
+ * interruption.
+ */
 final class TruthRuns {
-  /** One of the runs. */
   record Run(Scenario scenario, String strategy, long seed) {}
 
   private final LanguageModel model;
@@ -57,8 +59,8 @@ final class TruthRuns {
   }
 
   /**
-   * Returns a hash of what decides what a scenario's tasks are and how they are trained. It is made
-   * of values and data alone, so that what was measured outlives changes of how classes print.
+   * Returns a hash of a scenario's data and training settings. It does not depend on any {@code
+   * toString}, so that results stay valid when one changes.
    */
   static String settings(Scenario s) throws IOException {
     Hasher hash = Hashing.sha256().newHasher();
@@ -74,15 +76,15 @@ final class TruthRuns {
   }
 
   /**
-   * Does the runs that are not kept yet.
+   * Executes the runs that are not recorded yet.
    *
-   * @param done told after each
-   * @return whether all were done
+   * @param done called after each
+   * @return whether all are done
    */
   boolean run(List<Run> runs, Consumer<Truth> done) throws IOException {
-    Set<String> before = new HashSet<>();
+    Set<String> recorded = new HashSet<>();
     for (Truth t : Lines.read(kept, Truth.class)) {
-      before.add(t.key() + ' ' + t.settings());
+      recorded.add(t.key() + ' ' + t.settings());
     }
     Map<String, String> settings = new HashMap<>();
     for (Run r : runs) {
@@ -91,7 +93,7 @@ final class TruthRuns {
         settings.put(id, settings(r.scenario));
       }
       String key = id + ' ' + r.strategy + ' ' + r.seed + ' ' + settings.get(id);
-      if (before.contains(key)) {
+      if (recorded.contains(key)) {
         continue;
       }
       if (cancelled.getAsBoolean()) {

@@ -14,30 +14,31 @@ import org.tune4j.eval.advice.StrategyRecommender.Level;
 import org.tune4j.examples.benchmark.Kept.Measured;
 
 /**
- * How many points were lost against the best strategy by following the advice, and by fixed rules.
+ * The regret of following the advice, and of fixed rules: the points lost against the best
+ * strategy.
  *
- * <p>The best strategy of a scenario is chosen on all seeds but one and scored on that one, and so
- * is everything else, in turn for every seed: a strategy that was best by luck does not count as
- * the best. Regret can therefore be negative. With a single seed it is measured on that one, and is
- * too high for all alike.
+ * <p>The best strategy of a scenario is chosen on all seeds but one, and everything is scored on
+ * the remaining seed, in turn for every seed, so that a strategy that is best by chance does not
+ * count as the best. Regret can therefore be negative. With a single seed it is measured on that
+ * one, and overestimated for all rules alike.
  */
 final class Verdicts {
   private static final int RESAMPLES = 10_000;
 
-  /** Those of the advice that are judged. */
+  /** The levels of advice that are judged. */
   private static final ImmutableList<Level> LEVELS =
       ImmutableList.of(Level.EXPERIMENT, Level.RULES);
 
-  /** Says which strategies a rule names with a seed; of several, one is taken at random. */
+  /** The strategies that a rule chooses with a seed; among several, one is chosen at random. */
   private interface Choice {
     List<String> of(Measured scenario, long seed);
   }
 
   /**
-   * What a rule lost.
+   * The regret of a rule.
    *
    * @param regrets by scenario, in points of 100
-   * @param right how often it chose the best of all seeds
+   * @param right how often it chose the strategy that is best over all seeds
    */
   record Rule(String name, double[] regrets, double right) {
     double mean() {
@@ -57,7 +58,7 @@ final class Verdicts {
   private final List<Measured> scenarios;
   private final Map<String, Advised> advised = new HashMap<>();
 
-  /** Judges what was advised in those of the scenarios that advice was asked in by every level. */
+  /** Judges the advice in the scenarios that have advice of every level. */
   Verdicts(List<Measured> scenarios, List<Advised> advised) {
     for (Advised a : advised) {
       this.advised.put(key(a.scenario(), a.level(), a.seed()), a);
@@ -65,9 +66,7 @@ final class Verdicts {
     this.scenarios = scenarios.stream().filter(m -> !judged(m).isEmpty()).toList();
   }
 
-  /**
-   * Returns the seeds that a scenario is judged by: those that advice of all levels is there for.
-   */
+  /** Returns the seeds by which a scenario is judged: those with advice of every level. */
   private List<Long> judged(Measured m) {
     return m.seeds().stream()
         .filter(seed -> LEVELS.stream().allMatch(level -> advice(m, level, seed) != null))
@@ -86,7 +85,7 @@ final class Verdicts {
     return "advice, " + level.name().toLowerCase(Locale.ROOT);
   }
 
-  /** Returns how many scenarios there are to judge by. */
+  /** Returns the number of judged scenarios. */
   int count() {
     return scenarios.size();
   }
@@ -106,14 +105,14 @@ final class Verdicts {
     return rules;
   }
 
-  /** Returns the name under which multi-task training without a temperature is kept. */
+  /** Returns the recorded name of multi-task training without a temperature. */
   private static String proportional(Measured m) {
     return m.runs().containsKey(Contender.PROPORTIONAL) ? Contender.PROPORTIONAL : Contender.BASE;
   }
 
   /**
-   * Returns the best that similarity alone can do: multi-task training from a similarity on and
-   * independent training below, by the threshold that is best in these very scenarios.
+   * Returns the best that similarity alone can do: multi-task training from a threshold on and
+   * independent training below, with the threshold that is best in these very scenarios.
    */
   private Rule bySimilarity() {
     Rule best = null;
@@ -194,7 +193,7 @@ final class Verdicts {
     return out.toString();
   }
 
-  /** Returns the interval of how much one lost more than another, scenario by scenario. */
+  /** Returns the interval of the mean difference in regret, paired by scenario. */
   private static double[] interval(Rule advice, Rule other) {
     double[] differences = new double[other.regrets().length];
     for (int i = 0; i < differences.length; i++) {
@@ -217,7 +216,7 @@ final class Verdicts {
     return new double[] {ends.evaluate(2.5), ends.evaluate(97.5)};
   }
 
-  /** An advice and whether it was right. */
+  /** The confidence of a recommendation and whether it was right. */
   private record Judged(double confidence, boolean right) {}
 
   /** Returns the table of how often recommendations of each confidence were right. */
@@ -251,7 +250,7 @@ final class Verdicts {
     return out.toString();
   }
 
-  /** Returns what the advice cost. */
+  /** Returns a paragraph on the cost of the advice. */
   String cost() {
     DescriptiveStatistics rules = new DescriptiveStatistics();
     DescriptiveStatistics beside = new DescriptiveStatistics();

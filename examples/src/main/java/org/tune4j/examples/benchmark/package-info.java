@@ -1,4 +1,5 @@
 /**
- * Measures the advice: scenarios, what each strategy really scores in them, and what was advised.
+ * Measures the quality of the advice: scenarios, the scores of each strategy in them, and the
+ * advice.
  */
 package org.tune4j.examples.benchmark;

@@ -17,12 +17,12 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.io.AtomicFiles;
 
 /**
- * The base model and the tasks that come with the examples. Models are read from a directory, so
- * what is inside a jar is first copied to {@code ~/.cache/tune4j}, or the directory that {@code
- * -Dtune4j.cache} names.
+ * The base model and tasks bundled with the examples. Models are read from a directory, so files
+ * inside a jar are first copied to {@code ~/.cache/tune4j}, or to the directory given by {@code
+ * -Dtune4j.cache}.
  */
 public final class Bundled {
-  /** The system property that names the directory for copies. */
+  /** System property for the directory of the copies. */
   public static final String CACHE = "tune4j.cache";
 
   private static final String RESOURCES = "/org/tune4j/examples/";
@@ -52,7 +52,7 @@ public final class Bundled {
   /**
    * Returns a task.
    *
-   * @throws IllegalArgumentException if none has that name
+   * @throws IllegalArgumentException if there is no such task
    */
   public static Task task(String name) throws IOException {
     if (!TASKS.contains(name)) {
@@ -71,7 +71,7 @@ public final class Bundled {
     return ImmutableList.copyOf(all);
   }
 
-  /** Returns the directory of a folder of the resources, of copies if it is inside a jar. */
+  /** Returns a folder of the resources, copied if it is inside a jar. */
   static Path directory(String folder, List<String> names) throws IOException {
     ImmutableMap.Builder<String, URL> builder = ImmutableMap.builder();
     for (String name : names) {
@@ -80,13 +80,13 @@ public final class Bundled {
     return directory(folder, builder.buildOrThrow());
   }
 
-  /** Returns the directory of the files if they are files of one already, else of copies. */
+  /** Returns the directory of the files, copied if they are inside a jar. */
   static Path directory(String folder, ImmutableMap<String, URL> files) throws IOException {
     URL first = files.values().iterator().next();
     if (first.getProtocol().equals("file")) {
       return Path.of(URI.create(first.toString())).getParent();
     }
-    // the name tells the content, so that another version's copies are never taken for these
+    // named by a hash of the contents, so that copies of another version are never used
     Hasher hasher = Hashing.sha256().newHasher();
     for (Map.Entry<String, URL> file : files.entrySet()) {
       hasher.putUnencodedChars(file.getKey()).putBytes(Resources.toByteArray(file.getValue()));
@@ -107,7 +107,7 @@ public final class Bundled {
             });
       } catch (IOException e) {
         throw new IOException(
-            "bundled files cannot be copied there, where models are read from (-D%s=DIR names another place): %s"
+            "the bundled files, which must be read from a directory, cannot be copied (-D%s=DIR sets another directory): %s"
                 .formatted(CACHE, e.getMessage()),
             e);
       }

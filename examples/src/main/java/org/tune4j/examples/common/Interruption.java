@@ -4,14 +4,14 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Lets Ctrl-C (or SIGTERM) end training in order: it asks for the end, and holds the exit of the
- * virtual machine up until the work has stopped.
+ * Stops training cleanly on Ctrl-C or SIGTERM: requests cancellation, and delays the exit of the
+ * virtual machine until the work has stopped.
  */
 public final class Interruption implements AutoCloseable {
-  private static final long MOST_SECONDS = 60;
+  private static final long TIMEOUT_SECONDS = 60;
 
   private final CountDownLatch stopped = new CountDownLatch(1);
-  private final Thread hook = new Thread(this::request, "end-in-order");
+  private final Thread hook = new Thread(this::request, "stop-cleanly");
   private volatile boolean requested;
 
   private Interruption() {}
@@ -29,7 +29,7 @@ public final class Interruption implements AutoCloseable {
   private void request() {
     requested = true;
     try {
-      stopped.await(MOST_SECONDS, TimeUnit.SECONDS);
+      stopped.await(TIMEOUT_SECONDS, TimeUnit.SECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
@@ -41,7 +41,7 @@ public final class Interruption implements AutoCloseable {
     try {
       Runtime.getRuntime().removeShutdownHook(hook);
     } catch (IllegalStateException e) {
-      // the machine is going down already: the hook is running, and now ends
+      // the virtual machine is shutting down: the hook is running and ends now
       requested = true;
     }
   }

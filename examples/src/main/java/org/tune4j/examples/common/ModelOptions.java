@@ -11,30 +11,29 @@ import org.tune4j.core.text.ChatTemplate;
 import org.tune4j.core.train.ConsoleProgress;
 import picocli.CommandLine.Option;
 
-/** Which base model, and what it runs on. */
+/** Options for the base model and the engine that it runs on. */
 public final class ModelOptions {
   @Option(
       names = "--model",
       paramLabel = "DIR",
       description =
-          "Base model as Hugging Face transformers saves it: config.json, safetensors, tokenizer.json;"
-              + " without it the bundled one of 8 million parameters.")
+          "Base model as saved by Hugging Face transformers: config.json, safetensors, tokenizer.json. Default: the bundled one of 8 million parameters.")
   private Path directory;
 
   @Option(
       names = "--engine",
       paramLabel = "NAME",
       description =
-          "Engine to run on; without it what -D"
+          "Engine to run on. Default: that given by -D"
               + Engines.PROPERTY
-              + " names, or the fastest here.")
+              + ", or the fastest available.")
   private String engine;
 
   @Option(
       names = "--precision",
       defaultValue = "F32",
       paramLabel = "NAME",
-      description = "What frozen weights and matrix products are in: ${COMPLETION-CANDIDATES}.")
+      description = "Precision of frozen weights and matrix products: ${COMPLETION-CANDIDATES}.")
   private Precision precision;
 
   /** Returns the model's chat template, without loading the model. */

@@ -1,2 +1,2 @@
-/** What commands share: the bundled model and tasks, and options that most of them have. */
+/** Shared by the commands: the bundled model and tasks, and common options. */
 package org.tune4j.examples.common;

@@ -8,12 +8,12 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * A division of nouns into classes: a class is what is below one of its roots.
+ * A division of nouns into classes: a class consists of the hyponyms of its roots.
  *
  * @param roots the synsets' keys by class
  */
 record Kinds(ImmutableMap<String, ImmutableSet<String>> roots) {
-  /** Each with the genera, which are not below the animals themselves. */
+  /** The roots include the genera, which are not hyponyms of the animals themselves. */
   static final Kinds ANIMALS =
       new Kinds(
           ImmutableMap.of(
@@ -59,7 +59,7 @@ record Kinds(ImmutableMap<String, ImmutableSet<String>> roots) {
               "act", ImmutableSet.of("n30358"),
               "state", ImmutableSet.of("n24720")));
 
-  /** The names of the topics of a field, which WordNet gives terms. */
+  /** Names of the topics in WordNet that belong to a field. */
   static final ImmutableMap<String, ImmutableSet<String>> FIELDS =
       ImmutableMap.<String, ImmutableSet<String>>builder()
           .put("law", ImmutableSet.of("law", "jurisprudence", "crime"))
@@ -172,7 +172,9 @@ record Kinds(ImmutableMap<String, ImmutableSet<String>> roots) {
                   "commercial enterprise"))
           .buildOrThrow();
 
-  /** Returns the one class that has a synset with these ancestors, itself included. */
+  /**
+   * Returns the class of a synset with these ancestors (including itself), if there is exactly one.
+   */
   Optional<String> of(Set<String> ancestors) {
     List<String> found = new ArrayList<>();
     roots.forEach(

@@ -19,10 +19,11 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** Makes prompt/completion tasks from WordNet's dictionary files, a folder each. */
+/** Generates prompt/completion tasks from WordNet's dictionary files, one folder for each. */
 @Command(
     name = "wordnet-tasks",
-    description = "Makes tasks from the dictionary files of WordNet 3.0 (Debian: wordnet-base).")
+    description =
+        "Generates tasks from the dictionary files of WordNet 3.0 (Debian: wordnet-base).")
 public final class MakeTasks implements Callable<Integer> {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final String BASELINES =
@@ -33,17 +34,17 @@ public final class MakeTasks implements Callable<Integer> {
       names = "--dictionary",
       required = true,
       paramLabel = "DIR",
-      description = "With data.noun, index.noun and so on.")
+      description = "Directory with data.noun, index.noun and so on.")
   private Path dictionary;
 
   @Option(
       names = "--output",
       required = true,
       paramLabel = "DIR",
-      description = "Gets a folder for each task, with its files packed by gzip.")
+      description = "Output directory; each task gets a folder of gzip-compressed files.")
   private Path output;
 
-  @Option(names = "--seed", paramLabel = "N", description = "Of the draws and the splits.")
+  @Option(names = "--seed", paramLabel = "N", description = "Seed of the sampling and the splits.")
   private long seed = 1;
 
   /** Returns the tasks' names. */
@@ -96,9 +97,9 @@ public final class MakeTasks implements Callable<Integer> {
     AtomicFiles.write(
         file,
         out -> {
-          GZIPOutputStream packed = new GZIPOutputStream(out);
-          packed.write(lines(candidates).getBytes(StandardCharsets.UTF_8));
-          packed.finish();
+          GZIPOutputStream compressed = new GZIPOutputStream(out);
+          compressed.write(lines(candidates).getBytes(StandardCharsets.UTF_8));
+          compressed.finish();
         });
   }
 

@@ -12,10 +12,10 @@ import java.util.Random;
 import org.tune4j.examples.wordnet.Splits.Candidate;
 
 /**
- * What of a classification can be read off without understanding: the accuracies on the test split
- * of classifiers that see no words.
+ * How far a classification can be solved without understanding: test accuracies of classifiers that
+ * do not see words.
  *
- * @param majority of the commonest label of the test split
+ * @param majority of the most common label of the test split
  * @param shape of a softmax regression on lengths, order, capitals and punctuation
  * @param trigrams of naive Bayes on the letters' trigrams
  */
@@ -24,7 +24,6 @@ record Shortcuts(double majority, double shape, double trigrams) {
   private static final int EPOCHS = 10;
   private static final double RATE = 0.05;
 
-  /** Measures. */
   static Shortcuts of(List<Candidate> train, List<Candidate> test) {
     Map<String, Integer> labels = new LinkedHashMap<>();
     train.forEach(c -> labels.putIfAbsent(c.completion(), labels.size()));
@@ -91,7 +90,9 @@ record Shortcuts(double majority, double shape, double trigrams) {
     return right / (double) other.length;
   }
 
-  /** Scales each feature but the first, which is 1, by mean and deviation of the first rows. */
+  /**
+   * Standardises each feature except the constant first one, by mean and deviation of {@code x}.
+   */
   private static void standardise(double[][] x, double[][] other) {
     for (int f = 1; f < x[0].length; f++) {
       int feature = f;
@@ -153,7 +154,7 @@ record Shortcuts(double majority, double shape, double trigrams) {
         double[] of = counts.get(gram);
         if (of != null) {
           for (int l = 0; l < scores.length; l++) {
-            scores[l] += Math.log((of[l] + 1) / (totals[l] + counts.size())); // one more of each
+            scores[l] += Math.log((of[l] + 1) / (totals[l] + counts.size())); // Laplace smoothing
           }
         }
       }

@@ -15,8 +15,8 @@ import java.util.Set;
 import java.util.TreeMap;
 
 /**
- * Candidates divided into training, validation and test so that no lemma and no synset is in two of
- * them.
+ * Candidates divided into training, validation and test so that no lemma or synset is in more than
+ * one.
  */
 record Splits(
     ImmutableList<Candidate> train,
@@ -28,15 +28,15 @@ record Splits(
   private static final int STEP = 100;
 
   /**
-   * An example that a task may take.
+   * An example that a task may include.
    *
    * @param label what to balance, empty for open answers
-   * @param units the lemmas and synset keys that the example tells something about
+   * @param units lemmas and synset keys that the example is about
    */
   record Candidate(String prompt, String completion, String label, ImmutableSet<String> units) {}
 
   /**
-   * Divides so that the training split is as large as it can be, up to {@value #TRAIN} examples,
+   * Divides so that the training split is as large as possible, up to {@value #TRAIN} examples,
    * while validation and test have enough.
    */
   static Splits largest(List<Candidate> candidates, long seed) {
@@ -51,11 +51,11 @@ record Splits(
   }
 
   /**
-   * Divides. A unit belongs to the split that took its first example; examples whose units belong
-   * to different splits are left out. Every class gets an equal share of each split, or what there
-   * is, which the others then fill.
+   * Divides candidates. A unit belongs to the split of its first example; examples whose units
+   * belong to different splits are dropped. Every class gets an equal share of each split; if a
+   * class has too few examples, the others fill the gap.
    *
-   * @param rows of training, validation and test, at most
+   * @param rows maximum sizes of training, validation and test
    */
   static Splits of(List<Candidate> candidates, int[] rows, long seed) {
     Map<String, List<Candidate>> byLabel = new TreeMap<>();
@@ -68,7 +68,7 @@ record Splits(
     int share = share(byLabel.values().stream().map(List::size).toList(), total);
     List<List<Candidate>> taken = List.of(new ArrayList<>(), new ArrayList<>(), new ArrayList<>());
     Map<String, Integer> owner = new HashMap<>();
-    Set<String> prompts = new HashSet<>(); // without case, which glosses differ by
+    Set<String> prompts = new HashSet<>(); // in lower case, as glosses may differ only in case
     int[] count = new int[rows.length];
     int longest = byLabel.values().stream().mapToInt(List::size).max().orElse(0);
     Map<String, int[]> counts = new HashMap<>();
@@ -98,7 +98,10 @@ record Splits(
         ImmutableList.copyOf(taken.get(2)));
   }
 
-  /** Returns the most examples of a class with which all classes have at least a total, if any. */
+  /**
+   * Returns the smallest limit of examples per class with which all classes together still have
+   * {@code total}, if possible.
+   */
   private static int share(List<Integer> sizes, int total) {
     int share = 0;
     while (sizes.stream().mapToInt(size -> size).max().orElse(0) > share) {
@@ -111,7 +114,9 @@ record Splits(
     return share;
   }
 
-  /** Returns the split whose part of the class is least filled and may have it, or -1. */
+  /**
+   * Returns the permitted split whose share of the class is least filled, or -1 if there is none.
+   */
   private static int split(
       Candidate candidate, Map<String, Integer> owner, int[] ofClass, int[] count, int[] rows) {
     int only = -1;

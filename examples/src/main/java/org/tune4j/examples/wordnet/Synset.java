@@ -5,11 +5,11 @@ import com.google.common.collect.ImmutableSet;
 import java.util.stream.Stream;
 
 /**
- * A set of synonyms as a line of a data file tells it (wndb(5WN)).
+ * A set of synonyms read from a line of a data file (wndb(5WN)).
  *
  * @param key part of speech (n, v, a, r) and byte offset, unique in the dictionary
  * @param category the lexicographer file's number
- * @param words the lemmas, blanks for underscores, without syntactic markers
+ * @param words the lemmas, with spaces for underscores, without syntactic markers
  * @param pointers to other synsets
  * @param frames the numbers of a verb's sentence frames
  * @param gloss the definition, without the examples that follow it
@@ -26,12 +26,12 @@ record Synset(
    *
    * @param symbol the relation, e.g. {@code @} for a hypernym
    * @param target the other synset's key
-   * @param from the word's number, from 1, that has the relation; 0 if the synset has it
-   * @param to the same of the target
+   * @param from one-based index of the related word; 0 if the whole synset is related
+   * @param to likewise in the target
    */
   record Pointer(String symbol, String target, int from, int to) {}
 
-  /** Returns the part of speech: n, v, a (satellites, too) or r. */
+  /** Returns the part of speech: n, v, a (including satellites) or r. */
   char partOfSpeech() {
     return key.charAt(0);
   }

@@ -21,9 +21,9 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.tune4j.examples.wordnet.Splits.Candidate;
 
-/** Makes the candidates of each task. Draws are by the seed alone. */
+/** Generates the candidates of each task. Random choices depend only on the seed. */
 final class TaskMaker {
-  /** Prompts of more characters are left out; those of so many have below 64 tokens. */
+  /** Longer prompts, in characters, are dropped. At this length they have fewer than 64 tokens. */
   static final int LONGEST_PROMPT = 120;
 
   private static final String PHYSICAL_ENTITY = "n1930";
@@ -32,8 +32,8 @@ final class TaskMaker {
   private static final Splitter WORDS = Splitter.on(CharMatcher.inRange('a', 'z').negate());
 
   /**
-   * The numbers of sentence frames (wninput(5WN)) by what follows the verb; the first that has all
-   * of a verb's frames is its pattern.
+   * Numbers of sentence frames (wninput(5WN)) by what follows the verb. A verb's pattern is the
+   * first that contains all of its frames.
    */
   private static final ImmutableMap<String, ImmutableSet<Integer>> PATTERNS =
       ImmutableMap.of(
@@ -45,7 +45,7 @@ final class TaskMaker {
 
   private static final Pattern PLAIN = Pattern.compile("[a-z]{3,12}");
 
-  /** The tasks' names and what makes them. */
+  /** The generators by task name. */
   static final ImmutableMap<String, Consumer<TaskMaker>> TASKS =
       ImmutableMap.<String, Consumer<TaskMaker>>builder()
           .put("antonym", m -> m.related("nvar", "!", "Opposite", t -> true))
@@ -77,7 +77,6 @@ final class TaskMaker {
     this.random = new Random(seed);
   }
 
-  /** Returns a task's candidates. */
   static ImmutableList<Candidate> candidates(WordNet wordNet, String task, long seed) {
     TaskMaker maker = new TaskMaker(wordNet, seed);
     TASKS.get(task).accept(maker);
@@ -92,9 +91,10 @@ final class TaskMaker {
     }
   }
 
-  private void addPair(Synset a, Synset b, String wordA, String wordB, String asked, String is) {
+  private void addPair(
+      Synset a, Synset b, String wordA, String wordB, String asked, String answer) {
     if (!wordA.equalsIgnoreCase(wordB)) {
-      add(wordA + " / " + wordB, asked, is, false, a.key(), b.key(), unit(wordA), unit(wordB));
+      add(wordA + " / " + wordB, asked, answer, false, a.key(), b.key(), unit(wordA), unit(wordB));
     }
   }
 
@@ -102,7 +102,7 @@ final class TaskMaker {
     return word.toLowerCase(Locale.ROOT);
   }
 
-  /** A gloss without the field in parentheses that often begins it. */
+  /** Returns the gloss without the field in parentheses that it often starts with. */
   private static String gloss(Synset synset) {
     return synset.gloss().replaceFirst("^\\([^)]*\\)\\s*", "");
   }
@@ -111,7 +111,7 @@ final class TaskMaker {
     add(gloss(synset), asked, answer, false, synset.key(), unit(synset.name()));
   }
 
-  /** A word -> the word that a relation between words leads to; each word is asked once. */
+  /** Asks for the word to which a word is related; each word is used once. */
   private void related(String poses, String symbol, String asked, Predicate<Synset> accepted) {
     Set<String> seen = new HashSet<>();
     poses
@@ -157,7 +157,7 @@ final class TaskMaker {
         .forEach(s -> s.pointers(symbol).forEach(p -> pair.accept(s, wordNet.target(p))));
   }
 
-  /** Either order is drawn once, so that neither word alone tells the answer. */
+  /** Uses a random order, so that neither word alone gives the answer away. */
   private void partWhole() {
     eachNounPair(
         "%p",
@@ -182,14 +182,17 @@ final class TaskMaker {
         });
   }
 
-  /** Single words without capitals, so that neither length nor capitals tell the answer. */
-  private void addPlainPair(Synset a, Synset b, String asked, String is) {
+  /**
+   * Uses only single words without capitals, so that neither length nor capitals give the answer
+   * away.
+   */
+  private void addPlainPair(Synset a, Synset b, String asked, String answer) {
     if (PLAIN.matcher(a.name()).matches() && PLAIN.matcher(b.name()).matches()) {
-      addPair(a, b, a.name(), b.name(), asked, is);
+      addPair(a, b, a.name(), b.name(), asked, answer);
     }
   }
 
-  /** What is not a kind of it is what it is a kind of: the same words the other way round. */
+  /** Negative examples are reversed pairs, so that both answers have the same words. */
   private void hyponymOrNot() {
     eachNounPair(
         "@",
@@ -222,7 +225,7 @@ final class TaskMaker {
                                 unit(s.name()))));
   }
 
-  /** Only verbs whose frames are all of one kind. The frames' numbers: wninput(5WN). */
+  /** Uses only verbs whose frames are all of one kind; wninput(5WN) lists their numbers. */
   private void verbFrame() {
     ImmutableMap<String, ImmutableSet<Integer>> kinds =
         ImmutableMap.of("none", ImmutableSet.of(1, 2, 3), "object", ImmutableSet.of(8, 9, 10, 11));
@@ -267,7 +270,7 @@ final class TaskMaker {
     }
   }
 
-  /** A noun whose class the question must not name. */
+  /** Asks for the class of a noun, unless the question contains its name. */
   private void kinds(
       Kinds kinds, String asked, Predicate<Synset> accepted, Function<Synset, String> question) {
     wordNet
@@ -285,13 +288,13 @@ final class TaskMaker {
             });
   }
 
-  /** Whether a synset is what its name usually means. */
+  /** Returns whether a synset is the most frequent sense of its name. */
   private boolean isFirstSense(Synset synset) {
     ImmutableList<String> senses = wordNet.senses(synset.partOfSpeech(), synset.name());
     return !senses.isEmpty() && senses.get(0).equals(synset.key());
   }
 
-  /** Only terms of one field; WordNet tells it by pointers to the field's name. */
+  /** Uses only terms of a single field, which WordNet marks by pointers to topics. */
   private void domain() {
     for (char pos : new char[] {'n', 'v', 'a', 'r'}) {
       wordNet
@@ -312,7 +315,10 @@ final class TaskMaker {
     }
   }
 
-  /** Nouns whose gloss has a word of the same stem: a bare guess from the meaning is too hard. */
+  /**
+   * Uses only nouns whose gloss has a word with the same stem, as guessing from the meaning alone
+   * is too hard.
+   */
   private void nameFromGloss() {
     wordNet
         .all('n')
@@ -326,7 +332,10 @@ final class TaskMaker {
         && words.stream().noneMatch(word -> word.equals(name) || word.equals(name + "s"));
   }
 
-  /** Whether two words begin alike for all but four letters of the shorter, or for four. */
+  /**
+   * Returns whether two words share a prefix of at least four letters and of all but four letters
+   * of the shorter.
+   */
   private static boolean sameStem(String a, String b) {
     int length = Math.max(4, Math.min(a.length(), b.length()) - 4);
     return a.length() >= length && b.length() >= length && a.regionMatches(0, b, 0, length);

@@ -15,13 +15,13 @@ import java.util.stream.Stream;
 import org.tune4j.core.io.MalformedFileException;
 
 /**
- * WordNet's dictionary, read from its {@code data.*}, {@code index.*} and {@code *.exc} files,
- * whose format wndb(5WN) describes.
+ * WordNet's dictionary, read from its {@code data.*}, {@code index.*} and {@code *.exc} files, in
+ * the format of wndb(5WN).
  *
  * @param synsets by their keys, in the files' order
  * @param senses the keys of a lemma's synsets, most frequent first, by part of speech, a colon and
  *     the lemma in lower case
- * @param irregular the base forms of inflected forms that rules do not find
+ * @param irregular the base forms of irregular inflected forms
  */
 record WordNet(
     ImmutableMap<String, Synset> synsets,
@@ -34,7 +34,7 @@ record WordNet(
   /**
    * Reads the files of a directory.
    *
-   * @throws MalformedFileException naming file and line that are not as described
+   * @throws MalformedFileException naming the malformed file and line
    */
   static WordNet read(Path directory) throws IOException {
     ImmutableMap.Builder<String, Synset> synsets = ImmutableMap.builder();
@@ -114,13 +114,13 @@ record WordNet(
     int count = Integer.parseInt(fields.get(at++));
     for (; count > 0; count--, at += 4) {
       String target = fields.get(at + 2).equals("s") ? "a" : fields.get(at + 2);
-      int words16 = Integer.parseInt(fields.get(at + 3), 16);
+      int wordNumbers = Integer.parseInt(fields.get(at + 3), 16);
       pointers.add(
           new Synset.Pointer(
               fields.get(at),
               target + Integer.parseInt(fields.get(at + 1)),
-              words16 >> 8,
-              words16 & 0xff));
+              wordNumbers >> 8,
+              wordNumbers & 0xff));
     }
     ImmutableSet.Builder<Integer> frames = ImmutableSet.builder();
     if (pos.equals("v")) {
@@ -130,7 +130,7 @@ record WordNet(
     }
     if (at != fields.size()) {
       throw new IllegalArgumentException(
-          "%d fields before the gloss where its counts say %d".formatted(fields.size(), at));
+          "%d fields before the gloss; expected %d by its counts".formatted(fields.size(), at));
     }
     return new Synset(
         pos + Integer.parseInt(fields.get(0)),
@@ -161,7 +161,7 @@ record WordNet(
     return synsets.values().stream().filter(s -> s.partOfSpeech() == partOfSpeech);
   }
 
-  /** Returns the synset that a pointer leads to. */
+  /** Returns the target of a pointer. */
   Synset target(Synset.Pointer pointer) {
     Synset target = synsets.get(pointer.target());
     if (target == null) {

@@ -5,13 +5,13 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
-/** What a function is called with, by position and by name. */
+/** Positional and keyword arguments of a call. */
 record Arguments(List<Object> positional, Map<String, Object> named) {
   static Arguments of(Object... values) {
     return new Arguments(Arrays.asList(values), Map.of());
   }
 
-  /** Returns these with one value more in front. */
+  /** Returns the arguments with another value in front. */
   Arguments prepend(Object value) {
     List<Object> all = new ArrayList<>(positional.size() + 1);
     all.add(value);
@@ -19,14 +19,14 @@ record Arguments(List<Object> positional, Map<String, Object> named) {
     return new Arguments(all, named);
   }
 
-  /** Returns the rest after the first positional value. */
+  /** Returns the arguments without the first positional one. */
   Arguments rest() {
     return new Arguments(positional.subList(1, positional.size()), named);
   }
 
   /**
    * The parameters of a built-in function, written as {@code "s old new count?"}: those with a
-   * question mark may be absent, after a leading slash all are by position only.
+   * question mark are optional, and after a leading slash all are positional-only.
    */
   static final class Signature {
     private final String function;
@@ -68,7 +68,7 @@ record Arguments(List<Object> positional, Map<String, Object> named) {
       }
       for (int i = 0; i < required; i++) {
         if (values[i] == Scope.MISSING) {
-          throw Failure.type("%s() misses the argument '%s'", function, names.get(i));
+          throw Failure.type("%s() is missing the argument '%s'", function, names.get(i));
         }
       }
       return values;

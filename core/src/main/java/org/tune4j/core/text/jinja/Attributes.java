@@ -11,14 +11,14 @@ import org.tune4j.core.text.jinja.Values.Namespace;
 import org.tune4j.core.text.jinja.Values.Tuple;
 
 /**
- * What {@code a.b}, {@code a[b]} and {@code a[b:c]} give: attributes of Python's types as far as
- * the immutable sandbox allows them, items, and parts.
+ * Evaluates {@code a.b}, {@code a[b]} and {@code a[b:c]}: attributes of Python's types as far as
+ * the immutable sandbox allows, items and slices.
  */
 final class Attributes {
-  /** Stands for what changes an object, which the sandbox forbids. */
+  /** Placeholder for methods that change an object, which the sandbox forbids. */
   private static final Builtin MUTATOR = Builtin.function("mutator", "", v -> v);
 
-  /** What Python's objects have beside what is here; of numbers, what any of them has. */
+  /** Attributes of Python's types that are not supported; for numbers, those of any number type. */
   private static final String UNSUPPORTED =
       " dict.fromkeys range.start range.stop range.step dict_keys.isdisjoint dict_items.isdisjoint"
           + " number.real number.imag number.conjugate number.as_integer_ratio number.is_integer"
@@ -102,7 +102,7 @@ final class Attributes {
   private static Object itemOrMissing(Object owner, Object key) {
     if (owner instanceof Map<?, ?> map) {
       if ((key instanceof List && !(key instanceof Tuple)) || key instanceof Map) {
-        return Scope.MISSING; // cannot be a key
+        return Scope.MISSING; // unhashable, so not a key
       }
       Object k = Values.key(key);
       Object item = map.get(k);
@@ -120,7 +120,7 @@ final class Attributes {
     return owner instanceof List<?> l ? l.get(at) : part(owner, at, 1, 1);
   }
 
-  /** Returns an attribute; {@link Scope#MISSING} if there is none of that name. */
+  /** Returns an attribute; {@link Scope#MISSING} if there is none. */
   static Object attribute(Object owner, String name) {
     if (owner instanceof Namespace ns && !name.startsWith("_")) {
       return ns.attributes().containsKey(name) ? ns.attributes().get(name) : Scope.MISSING;
@@ -156,9 +156,9 @@ final class Attributes {
     return fixed ? SEQUENCE : owner instanceof List ? LIST : ImmutableMap.of();
   }
 
-  /** One of the interpreter's objects that has attributes. */
+  /** An object of the interpreter with attributes. */
   interface Owner {
-    /** Returns an attribute; {@link Scope#MISSING} if there is none of that name. */
+    /** Returns an attribute; {@link Scope#MISSING} if there is none. */
     Object attribute(String name);
   }
 
@@ -188,7 +188,7 @@ final class Attributes {
     return Math.max(lowest, Math.min(highest, i < 0 ? Math.max(i, -size - 1L) + size : i));
   }
 
-  /** Returns so many items or characters, from an index on with a step. */
+  /** Returns {@code count} items or characters, from an index on with a step. */
   private static Object part(Object owner, long from, long by, int count) {
     if (owner instanceof List<?> items) {
       Run.now().madeElements(count, count);

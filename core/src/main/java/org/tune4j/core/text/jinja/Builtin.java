@@ -4,12 +4,12 @@ import java.util.Map;
 
 /** A function that the interpreter provides: a global, a method, a filter or a test. */
 final class Builtin implements Callable {
-  /** What a function does with its parameters' values; {@link Scope#MISSING} if absent. */
+  /** A function of its parameters' values, which are {@link Scope#MISSING} if absent. */
   interface Body {
     Object call(Object[] values);
   }
 
-  /** What a function does that takes any arguments. */
+  /** A function of any arguments. */
   interface FreeBody {
     Object call(Arguments arguments);
   }
@@ -24,7 +24,7 @@ final class Builtin implements Callable {
     this.body = body;
   }
 
-  /** Returns a function with parameters as {@link Arguments.Signature} has them. */
+  /** Returns a function with parameters in the notation of {@link Arguments.Signature}. */
   static Builtin function(String name, String signature, Body body) {
     Arguments.Signature parameters = new Arguments.Signature(name, signature);
     return free(name, a -> body.call(parameters.bind(a)));
@@ -42,7 +42,7 @@ final class Builtin implements Callable {
     return new Builtin("function", name, body);
   }
 
-  /** Returns a method of one object. */
+  /** Returns the function as a method of an object. */
   Builtin bind(Object receiver) {
     return new Builtin("builtin_function_or_method", name, a -> body.call(a.prepend(receiver)));
   }

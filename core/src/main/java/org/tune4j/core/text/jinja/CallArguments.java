@@ -5,7 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The arguments of a call, filter or test, as a template has them. */
+/** The arguments of a call, filter or test as written in a template. */
 final class CallArguments {
   private final List<Expression> positional = new ArrayList<>();
   private final Map<String, Expression> named = new LinkedHashMap<>();
@@ -37,7 +37,7 @@ final class CallArguments {
 
   private static void checkOrder(Token at, boolean valid) {
     if (!valid) {
-      throw Failure.syntax(at, "arguments out of order, or one given twice");
+      throw Failure.syntax(at, "arguments are out of order, or one is repeated");
     }
   }
 
@@ -76,7 +76,7 @@ final class CallArguments {
       return call(s, v, arguments.eval(s));
     }
 
-    /** Calls with one more argument, {@code caller}. */
+    /** Calls with the additional argument {@code caller}. */
     Object apply(Scope s, Object v, Macro caller) {
       Arguments values = arguments.eval(s);
       Map<String, Object> named = new LinkedHashMap<>(values.named());

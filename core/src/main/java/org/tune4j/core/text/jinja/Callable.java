@@ -1,6 +1,6 @@
 package org.tune4j.core.text.jinja;
 
-/** What a template can call. */
+/** A value that a template can call. */
 interface Callable {
   Object call(Arguments arguments);
 

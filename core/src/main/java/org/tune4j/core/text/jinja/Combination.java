@@ -2,11 +2,11 @@ package org.tune4j.core.text.jinja;
 
 import java.util.List;
 
-/** What operands with operators between them come to. */
+/** Evaluates chains of operands with operators between them. */
 interface Combination {
   Object eval(Scope s, Expression first, List<Token> operators, List<Expression> others);
 
-  /** {@code a or b or c}, of which the first that is true is the value, or the last. */
+  /** {@code a or b or c}, whose value is the first that is true, or the last. */
   static Object or(Scope s, Expression first, List<Token> operators, List<Expression> others) {
     Object v = first.eval(s);
     for (int i = 0; i < others.size() && !Values.truth(v); i++) {
@@ -15,7 +15,7 @@ interface Combination {
     return v;
   }
 
-  /** {@code a and b and c}, of which the first that is false is the value, or the last. */
+  /** {@code a and b and c}, whose value is the first that is false, or the last. */
   static Object and(Scope s, Expression first, List<Token> operators, List<Expression> others) {
     Object v = first.eval(s);
     for (int i = 0; i < others.size() && Values.truth(v); i++) {

@@ -5,16 +5,16 @@ import java.util.Set;
 import java.util.function.Supplier;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
 
-/** Where a parser is in a template's tokens, and how deeply nested. */
+/** A parser's position in the tokens of a template, and its nesting depth. */
 class Cursor {
-  /** Python's stack ends Jinja's own parser at about 70 levels of parentheses. */
+  /** Jinja's own parser overflows Python's stack at about 70 levels of parentheses. */
   static final int MAX_NESTING = 100;
 
   private final List<Token> tokens;
   private int next;
   private int nesting;
 
-  /** The deepest nesting since a macro began. */
+  /** The deepest nesting since the start of a macro. */
   private int deepest;
 
   Cursor(List<Token> tokens) {
@@ -53,7 +53,9 @@ class Cursor {
     return found;
   }
 
-  /** Reads an operator or a name if it is one of some; null if it is not. */
+  /**
+   * Consumes and returns the current operator or name if it is in the set; otherwise returns null.
+   */
   final Token take(Set<String> of) {
     Token token = current();
     boolean word = token.is(TokenType.OPERATOR) || token.is(TokenType.NAME);
@@ -97,7 +99,7 @@ class Cursor {
     }
   }
 
-  /** Parses something and tells how deeply it is nested. */
+  /** Runs a parser and returns how deeply its input is nested. */
   final int depth(Runnable parser) {
     int outer = deepest;
     deepest = nesting;

@@ -13,8 +13,8 @@ final class Escapes {
   }
 
   /**
-   * Resolves the escapes of a string literal. Jinja first turns characters beyond ASCII into
-   * escapes, so that a backslash before one stands for itself and the escape's letters stay.
+   * Resolves the escapes of a string literal. Jinja first replaces non-ASCII characters by escapes,
+   * so that after a backslash, the backslash and the letters of the escape remain.
    */
   static String resolve(String literal) {
     if (literal.indexOf('\\') < 0) {
@@ -31,7 +31,9 @@ final class Escapes {
     return e.out.toString();
   }
 
-  /** Resolves the escape whose letter is at {@code i}, and returns where its last character is. */
+  /**
+   * Resolves the escape whose letter is at {@code i}, and returns the index of its last character.
+   */
   private int escape(int i) {
     char c = literal.charAt(i);
     int simple = LETTERS.indexOf(c);
@@ -41,7 +43,7 @@ final class Escapes {
     }
     switch (c) {
       case '\n' -> {
-        return i; // a line that goes on
+        return i; // a line continuation
       }
       case '0', '1', '2', '3', '4', '5', '6', '7' -> {
         int end = digitsEnd(i, 3, 8);
@@ -84,7 +86,7 @@ final class Escapes {
     int end = digitsEnd(from, digits, 16);
     long point = end < from + digits ? -1 : Long.parseLong(literal.substring(from, end), 16);
     if (point < 0 || point > Character.MAX_CODE_POINT) {
-      throw Failure.value("an escape that is truncated, or no character");
+      throw Failure.value("an escape that is truncated or not a character");
     }
     out.appendCodePoint((int) point);
     return end - 1;
@@ -98,7 +100,7 @@ final class Escapes {
     try {
       out.appendCodePoint(Character.codePointOf(literal.substring(from + 1, end)));
     } catch (IllegalArgumentException unknown) {
-      throw Failure.value("an unknown name of a character");
+      throw Failure.value("an unknown character name");
     }
     return end;
   }

@@ -4,7 +4,7 @@ package org.tune4j.core.text.jinja;
 interface Expression {
   Object eval(Scope s);
 
-  /** What is done to a value, such as looking up an attribute, calling or filtering it. */
+  /** An operation on a value, such as an attribute lookup, a call or a filter. */
   interface Step {
     Object apply(Scope s, Object v);
   }

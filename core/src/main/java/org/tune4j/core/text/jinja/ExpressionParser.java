@@ -12,12 +12,12 @@ import org.tune4j.core.text.jinja.CallArguments.CallStep;
 import org.tune4j.core.text.jinja.Expression.Step;
 import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** Parses expressions, by Jinja's grammar and precedence, into what evaluates them. */
+/** Parses expressions with Jinja's grammar and precedence into their evaluators. */
 class ExpressionParser extends Cursor {
-  /** Most operations on one value, such as {@code a.b.c|d}. */
+  /** Maximum number of operations on one value, such as {@code a.b.c|d}. */
   private static final int MAX_STEPS = 400;
 
-  /** Names that stand for values; of nothing, for none. */
+  /** Values of the names of constants; empty for none. */
   static final ImmutableMap<String, Optional<Object>> CONSTANTS =
       ImmutableMap.of(
           "true", Optional.of(true),
@@ -30,20 +30,22 @@ class ExpressionParser extends Cursor {
   private static final Set<String> COMPARISONS = Set.of("==", "!=", "<", "<=", ">", ">=", "in");
   private static final Set<String> PRODUCTS = Set.of("*", "/", "//", "%");
 
-  /** The names of the scope that is parsed. */
+  /** The names of the current scope. */
   Names names = new Names(null);
 
-  /** Filters and tests that are not known, which is an error unless they stand in a condition. */
+  /** Unknown filters and tests, which are an error except in a condition. */
   private final List<Failure> unknown = new ArrayList<>();
 
-  /** Whether a condition is parsed. */
+  /** Whether the parser is in a condition. */
   boolean soft;
 
   ExpressionParser(List<Token> tokens) {
     super(tokens);
   }
 
-  /** Parses what a statement holds: filters and tests have to be known, but in a condition. */
+  /**
+   * Parses a part of a statement, in which filters and tests must be known except in conditions.
+   */
   final <T> T checked(Supplier<T> parser) {
     T result = parser.get();
     if (!soft && !unknown.isEmpty()) {
@@ -53,7 +55,7 @@ class ExpressionParser extends Cursor {
     return result;
   }
 
-  // ---- from loose to tight
+  // ---- operators by increasing precedence
 
   final Expression expression() {
     return nested(this::conditional);
@@ -72,8 +74,7 @@ class ExpressionParser extends Cursor {
               ? nested(this::conditional)
               : s ->
                   Undefined.because(
-                      "the condition on line %d does not hold, and has no else"
-                          .formatted(at.line()));
+                      "the condition on line %d is false and has no else".formatted(at.line()));
       result = s -> Values.truth(test.eval(s)) ? then.eval(s) : otherwise.eval(s);
       unknown.subList(known, unknown.size()).clear();
     }
@@ -96,7 +97,7 @@ class ExpressionParser extends Cursor {
     return s -> !Values.truth(of.eval(s));
   }
 
-  /** Reads an operator that compares; null if there is none. */
+  /** Consumes and returns a comparison operator; null if there is none. */
   private Token comparison() {
     if (!current().isName("not") || !look().isName("in")) {
       return take(COMPARISONS);
@@ -117,7 +118,7 @@ class ExpressionParser extends Cursor {
     return chain(() -> take(PRODUCTS), this::power, Combination::compute);
   }
 
-  /** In Jinja, powers of powers are taken from the left, as all operators are. */
+  /** In Jinja, powers are left-associative like all other operators. */
   private Expression power() {
     return chain(() -> take(Set.of("**")), () -> unary(true), Combination::compute);
   }
@@ -201,7 +202,7 @@ class ExpressionParser extends Cursor {
   }
 
   /**
-   * Parses expressions with commas between them: a tuple, or without a comma the expression itself.
+   * Parses expressions separated by commas: a tuple, or without a comma the expression itself.
    *
    * @param end a name that ends it
    */
@@ -223,7 +224,7 @@ class ExpressionParser extends Cursor {
     return isTuple ? list(items, /* tuple= */ true) : items.get(0);
   }
 
-  /** Parses an expression that is no condition, {@code a if b}. */
+  /** Parses an expression other than a conditional {@code a if b}. */
   final Expression unconditional() {
     return nested(this::or);
   }
@@ -239,7 +240,7 @@ class ExpressionParser extends Cursor {
     };
   }
 
-  /** Parses items with commas between them, and perhaps after the last, up to a bracket. */
+  /** Parses items separated by commas, with an optional trailing one, up to a bracket. */
   private <T> List<T> items(String end, Supplier<T> item) {
     List<T> items = new ArrayList<>();
     while (!skip(end)) {
@@ -293,7 +294,7 @@ class ExpressionParser extends Cursor {
     }
   }
 
-  /** Parses an expression that has to be a call. */
+  /** Parses an expression that must be a call. */
   final Call call(Token at) {
     if (expression() instanceof Chain c
         && c.steps.get(c.steps.size() - 1) instanceof CallStep call) {
@@ -304,7 +305,7 @@ class ExpressionParser extends Cursor {
 
   private Expression steps(Expression of, boolean filters) {
     List<Step> steps = new ArrayList<>();
-    boolean filtered = false; // after a filter there are only calls, filters and tests
+    boolean filtered = false; // after a filter only calls, filters and tests may follow
     while (true) {
       checkNesting(steps.size(), MAX_STEPS);
       Token token = current();
@@ -392,7 +393,7 @@ class ExpressionParser extends Cursor {
     return arguments;
   }
 
-  /** Parses filters, one after the other, each with the bar before it. */
+  /** Parses a sequence of filters, each preceded by a bar. */
   final List<Step> filters() {
     List<Step> filters = new ArrayList<>();
     while (skip("|")) {

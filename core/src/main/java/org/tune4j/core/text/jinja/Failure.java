@@ -9,7 +9,7 @@ final class Failure extends RuntimeException {
 
   final Kind kind;
 
-  /** Where it is; null where {@link Run#at} tells. */
+  /** The location; null if it is that of {@link Run#at}. */
   final transient Token at;
 
   private Failure(Kind kind, Token at, String message) {
@@ -53,7 +53,7 @@ final class Failure extends RuntimeException {
     return of(Kind.LIMIT, format, arguments);
   }
 
-  /** What Jinja or Python knows and this interpreter leaves out, rather than do it otherwise. */
+  /** A feature of Jinja or Python that this interpreter rejects rather than deviating from it. */
   @FormatMethod
   static Failure unsupported(String format, Object... arguments) {
     return runtime("%s is not supported in chat templates", format.formatted(arguments));

@@ -10,7 +10,7 @@ import org.tune4j.core.text.jinja.TemplateException.Kind;
 import org.tune4j.core.text.jinja.Values.Markup;
 import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** The filters of Jinja, {@code value|filter}; here those on texts and on numbers. */
+/** The filters of Jinja, {@code value|filter}; those on strings and numbers are here. */
 final class Filters {
   static final ImmutableMap<String, Builtin> ALL = all();
 
@@ -52,12 +52,12 @@ final class Filters {
     return ImmutableMap.copyOf(f);
   }
 
-  /** Returns what an argument says that is false if it is absent. */
+  /** Returns the truth of an argument that defaults to false. */
   static boolean truth(Object v) {
     return v != Scope.MISSING && Values.truth(v);
   }
 
-  /** Returns a text as it is, and of other values the text. */
+  /** Returns a string unchanged, and other values as strings. */
   static Object soft(Object v) {
     return Values.isText(v) ? v : Printing.str(v);
   }
@@ -66,7 +66,7 @@ final class Filters {
     return StringMethods.ALL.get(name).call(Arguments.of(arguments).prepend(soft(self)));
   }
 
-  /** Returns a value's text for HTML; of {@link Markup} the text as it is. */
+  /** Returns a value as a string escaped for HTML; {@link Markup} is not escaped again. */
   static String escaped(Object v) {
     return v instanceof Markup m ? m.text() : escape(Printing.str(v));
   }
@@ -214,7 +214,7 @@ final class Filters {
       throw Failure.type("must be real number, not %s", Values.typeName(scaled));
     }
     if (scaled instanceof Double d) {
-      Numbers.integer(d); // refuses what is not finite
+      Numbers.integer(d); // rejects non-finite values
       boolean up = Printing.str(method).equals("ceil");
       RoundingMode mode = up ? RoundingMode.CEILING : RoundingMode.FLOOR;
       scaled = Numbers.normal(new BigDecimal(d).setScale(0, mode).toBigInteger());
@@ -222,7 +222,7 @@ final class Filters {
     return Operators.binary("/", scaled, power);
   }
 
-  /** Jinja's own way of titles: words begin after white space and some brackets. */
+  /** Jinja's own title case: words start after white space and some brackets. */
   private static String title(String s) {
     StringBuilder out = new StringBuilder(s.length());
     for (int i = 0; i < s.length(); ) {

@@ -13,10 +13,10 @@ import org.tune4j.core.text.jinja.Values.Tuple;
 
 /**
  * Python's {@code format % values} and {@code format.format(values)}, with the conversions {@code d
- * i u x X o b e E f F s r %}. Escaped text is not formatted, nor do formats nest.
+ * i u x X o b e E f F s r %}. Formatting escaped text and nested formats are not supported.
  */
 final class Format {
-  /** More digits than any float has. */
+  /** More than the digits of any float. */
   private static final int MAX_PRECISION = 1100;
 
   private static final Pattern PERCENT =
@@ -41,7 +41,7 @@ final class Format {
   private final char type;
 
   /**
-   * Reads how one value is shown: {@code [[fill]align][sign][#][0][width][,][.precision][type]}.
+   * Parses the format of one value: {@code [[fill]align][sign][#][0][width][,][.precision][type]}.
    */
   private Format(String spec, boolean text) {
     Matcher m = SPEC.matcher(spec);
@@ -163,7 +163,7 @@ final class Format {
       } else if (c == '}'
           || !field.region(i + 1, format.length()).lookingAt()
           || !format.startsWith("}", field.end())) {
-        throw Failure.value("the field at %d of the format is not understood", i);
+        throw Failure.value("the field at %d of the format is malformed", i);
       } else {
         i = field.end();
         String path = field.group(1);
@@ -192,13 +192,13 @@ final class Format {
     return out.toString();
   }
 
-  /** Follows a path such as {@code .a[0][b]}, as far as templates reach. */
+  /** Follows a path such as {@code .a[0][b]}, with the same access as templates. */
   private static Object follow(Object from, String path) {
     Object v = from;
     Matcher m = STEP.matcher(path);
     for (int end = 0; end < path.length(); end = m.end()) {
       if (!m.region(end, path.length()).lookingAt()) {
-        throw Failure.value("'%s' is no path to format", path);
+        throw Failure.value("'%s' is not a valid path in a format", path);
       }
       if (m.group(1) != null) {
         v = Attributes.get(v, m.group(1));

@@ -11,11 +11,11 @@ import org.tune4j.core.text.jinja.TemplateException.Kind;
 import org.tune4j.core.text.jinja.Values.Namespace;
 import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** The functions that every template has, with transformers' two. */
+/** The global functions of templates, including the two of transformers. */
 final class Globals {
   private static final ImmutableMap<String, Builtin> ALL = all();
 
-  /** What Jinja has and this interpreter does not. */
+  /** Features of Jinja that are not supported. */
   private static final Set<String> UNSUPPORTED =
       Set.of("variable self", "variable lipsum", "filter urlize", "filter random");
 
@@ -57,7 +57,7 @@ final class Globals {
     return ImmutableMap.copyOf(g);
   }
 
-  /** Returns a global; undefined if there is none of that name. */
+  /** Returns a global; undefined if there is none. */
   static Object get(String name) {
     if (UNSUPPORTED.contains("variable " + name)) {
       throw Failure.unsupported("the variable '%s'", name);
@@ -67,9 +67,9 @@ final class Globals {
   }
 
   /**
-   * Returns the error that there is no filter or test of a name.
+   * Returns the error of an unknown filter or test.
    *
-   * @param at where it is named; null while rendering
+   * @param at its location; null while rendering
    */
   static Failure unknown(Token at, String what, String name) {
     String message =
@@ -101,14 +101,14 @@ final class Globals {
     for (Iterator<Object> i = Values.iterator(from); i.hasNext(); ) {
       List<Object> pair = Values.list(i.next());
       if (pair.size() != 2) {
-        throw Failure.value("dict() needs pairs, not sequences of %d", pair.size());
+        throw Failure.value("dict() needs pairs, not sequences of length %d", pair.size());
       }
       into.put(Values.key(pair.get(0)), pair.get(1));
       Run.now().step();
     }
   }
 
-  /** Returns what gives nothing the first time, then a separator. */
+  /** Returns a function that returns an empty string the first time and a separator afterwards. */
   private static Builtin joiner(Object separator) {
     boolean[] used = {false};
     return Builtin.function(
@@ -121,7 +121,7 @@ final class Globals {
         });
   }
 
-  /** Gives its items in turn, over and over. */
+  /** Cycles through its items. */
   private static final class Cycler implements Attributes.Owner {
     private final List<Object> items;
     private int at;

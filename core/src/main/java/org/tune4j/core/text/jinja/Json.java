@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** Python's {@code json.dumps}, as transformers' filter {@code tojson} calls it. */
+/** Python's {@code json.dumps}, as called by transformers' filter {@code tojson}. */
 final class Json {
   private final Run run = Run.now();
   private final boolean ascii;
@@ -23,7 +23,7 @@ final class Json {
     this.sortKeys = sortKeys;
   }
 
-  /** Dumps the first of the filter's values as the others tell. */
+  /** Serialises the first of the filter's arguments with the options given by the others. */
   static String dump(Object[] v) {
     Object indent = Builtin.absent(v[2], null);
     if (indent != null && !Values.isText(indent)) {

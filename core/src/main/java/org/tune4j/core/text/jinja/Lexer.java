@@ -11,8 +11,8 @@ import java.util.regex.Pattern;
 
 /**
  * Splits a template into text, tags and the tokens within tags, and applies whitespace control:
- * {@code -} and {@code +} at tags, the newline after a block or comment, the indentation before one
- * ({@code trim_blocks} and {@code lstrip_blocks}). Reads each character a bounded number of times.
+ * {@code -} and {@code +} at tags, the newline after a block or comment and the indentation before
+ * one ({@code trim_blocks} and {@code lstrip_blocks}). Runs in linear time.
  */
 final class Lexer {
   private static final List<String> OPERATORS =
@@ -31,10 +31,10 @@ final class Lexer {
   private final List<Token> tokens = new ArrayList<>();
   private int pos;
 
-  /** Whether what was read last ended with a newline, so that a line starts here. */
+  /** Whether the input read last ended with a newline, so that a line starts here. */
   private boolean lineStarting = true;
 
-  /** How far lines are counted, the line there and where it starts. */
+  /** The position up to which lines are counted; its line and the start of that line. */
   private int counted;
 
   private int line = 1;
@@ -48,7 +48,7 @@ final class Lexer {
   static List<Token> lex(String template) {
     String lines =
         template.indexOf('\r') < 0 ? template : template.replace("\r\n", "\n").replace('\r', '\n');
-    // a file's last newline is not part of its text
+    // the final newline of a file is not part of its text
     Lexer lexer = new Lexer(lines.endsWith("\n") ? lines.substring(0, lines.length() - 1) : lines);
     lexer.root();
     return lexer.tokens;
@@ -95,7 +95,10 @@ final class Lexer {
     return -1;
   }
 
-  /** Adds text before a tag, as the tag's sign and its line's indentation leave it. */
+  /**
+   * Adds the text before a tag, stripped according to the tag's sign and the indentation of its
+   * line.
+   */
   private void addText(int from, int to, char sign, boolean variable) {
     int end = to;
     if (sign == '-') {
@@ -119,16 +122,16 @@ final class Lexer {
 
   private void comment(int start) {
     if (pos >= source.length()) {
-      return; // as Jinja: a comment that begins at the very end is no error
+      return; // as in Jinja, a comment that starts at the very end is not an error
     }
     int end = source.indexOf("#}", pos);
     if (end < 0) {
-      throw failure(start, "a comment without an end");
+      throw failure(start, "unterminated comment");
     }
     moveTo(afterTag(end + 2, end > pos && isSign(end - 1) ? source.charAt(end - 1) : ' '));
   }
 
-  /** Returns where the rest begins after a block or comment that ends here. */
+  /** Returns the start of the text after a block or comment that ends here. */
   private int afterTag(int end, char sign) {
     if (sign == '-') {
       return skipSpace(end);
@@ -144,7 +147,7 @@ final class Lexer {
     return i;
   }
 
-  /** Returns where raw text begins if the tag is {@code raw}, else -1. */
+  /** Returns the start of the raw text if the tag is {@code raw}, else -1. */
   private int rawBegin() {
     int i = skipSpace(pos);
     if (!source.startsWith("raw", i)) {
@@ -159,7 +162,7 @@ final class Lexer {
 
   private void raw(int start) {
     if (pos >= source.length()) {
-      return; // as with comments
+      return; // not an error, as for comments
     }
     for (int i = source.indexOf("{%", pos); i >= 0; i = source.indexOf("{%", i + 2)) {
       char sign = isSign(i + 2) ? source.charAt(i + 2) : ' ';
@@ -176,7 +179,7 @@ final class Lexer {
         return;
       }
     }
-    throw failure(start, "a raw block without an end");
+    throw failure(start, "unterminated raw block");
   }
 
   private void moveTo(int to) {
@@ -228,7 +231,7 @@ final class Lexer {
     }
     String name = source.substring(start, pos);
     if (!Text.isIdentifier(name)) {
-      throw failure(start, "a name with a character that names do not have");
+      throw failure(start, "a name with an invalid character");
     }
     add(TokenType.NAME, name.intern(), null, start);
   }
@@ -248,7 +251,7 @@ final class Lexer {
     boolean separated =
         !text.endsWith("_") && !text.contains("__") && !(real && text.matches(".*_[.eE].*"));
     if (!separated || (!real && !prefixed && digits.startsWith("0") && !zero)) {
-      throw failure(pos, "'" + text + "' is no number");
+      throw failure(pos, "'" + text + "' is not a number");
     }
     Object value;
     if (real) {
@@ -274,7 +277,7 @@ final class Lexer {
       i += source.charAt(i) == '\\' ? 2 : 1;
     }
     if (i >= source.length()) {
-      throw failure(start, "a string without an end");
+      throw failure(start, "unterminated string");
     }
     try {
       add(TokenType.STRING, "", Escapes.resolve(source.substring(start + 1, i)), start);

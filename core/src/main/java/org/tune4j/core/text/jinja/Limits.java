@@ -1,21 +1,22 @@
 package org.tune4j.core.text.jinja;
 
 /**
- * How much a template may do in one rendering. Each is far above what conversations need, and low
- * enough that a hostile template ends with an error within seconds and without exhausting memory.
+ * Limits on the work of one rendering. Each is far above what conversations need, but low enough
+ * that a hostile template fails within seconds and without exhausting memory.
  *
- * @param output most characters of the text
- * @param value most characters of any other text, and elements of any list
- * @param produced most memory used up in all, in bytes as texts of one byte a character need it;
- *     what is freed again is not subtracted
- * @param steps most statements, iterations and calls; long texts count as several
- * @param depth deepest nesting of calls, in levels of expressions and statements
+ * @param output maximum number of characters of output
+ * @param value maximum number of characters of any other string, and of elements of any list
+ * @param produced maximum total memory allocated, in bytes, counting one byte per character; memory
+ *     that is freed again is not subtracted
+ * @param steps maximum number of statements, iterations and calls; processing a long string counts
+ *     as several
+ * @param depth maximum nesting depth of calls, in levels of expressions and statements
  */
 public record Limits(int output, int value, long produced, long steps, int depth) {
-  /** Most characters of a template itself; the longest in use have about 50,000. */
+  /** Maximum number of characters of a template; the longest in use have about 50,000. */
   static final int TEMPLATE = 1 << 20;
 
-  /** Returns what is used unless said otherwise; at most a quarter of the heap is produced. */
+  /** Returns the default limits, with allocations of at most a quarter of the heap. */
   public static Limits defaults() {
     return new Limits(
         1 << 24,

@@ -7,8 +7,8 @@ import org.tune4j.core.text.jinja.Values.Lazy;
 /**
  * A loop over given items.
  *
- * @param test which items it goes over; null: over all
- * @param levels how deeply the bodies are nested
+ * @param test condition on the items; null for all
+ * @param levels nesting depth of the bodies
  */
 record Loop(
     Token at,
@@ -21,12 +21,12 @@ record Loop(
     Statement otherwise,
     int levels) {
 
-  /** Returns what a recursive loop renders. */
+  /** Returns the output of a recursive loop. */
   String render(Scope s, Object values, int depth) {
     return s.run.call(levels, () -> iterate(s, values, (v, d) -> render(s, v, d), depth));
   }
 
-  /** Goes over the items; without recursion it is null. */
+  /** Iterates over the items; {@code recursion} is null if the loop is not recursive. */
   End iterate(Scope s, Object values, LoopContext.Recursion recursion, int depth) {
     s.run.at = at;
     LoopContext loop = new LoopContext(test == null ? values : tested(s, values), recursion, depth);
@@ -46,7 +46,7 @@ record Loop(
     return any ? End.NORMAL : otherwise.exec(s.inner(ofElse));
   }
 
-  /** Returns the items that the test holds of, found as they are asked for. */
+  /** Returns the items that pass the test, evaluated lazily. */
   private Lazy tested(Scope s, Object values) {
     Scope inner = s.inner(ofTest);
     return new Lazy(

@@ -25,7 +25,7 @@ final class LoopContext implements Callable, Attributes.Owner {
   private Object changed = Scope.MISSING;
 
   /**
-   * Begins a loop.
+   * Starts a loop.
    *
    * @param recursion null if the loop is not recursive
    */

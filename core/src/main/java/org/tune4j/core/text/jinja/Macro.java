@@ -9,14 +9,14 @@ import java.util.Map;
 import java.util.Set;
 import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** A macro, or the body of a call block, with the scope that it was defined in. */
+/** A macro or the body of a call block, with the scope in which it is defined. */
 final class Macro implements Callable, Attributes.Owner {
   /**
-   * What is fixed about a macro.
+   * The static part of a macro.
    *
    * @param name null for a call block's body
    * @param defaults of the last parameters
-   * @param levels how deeply the body is nested
+   * @param levels nesting depth of the body
    */
   record Definition(
       String name,

@@ -7,22 +7,22 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The names in a scope of a template, collected while it is parsed. As in Python, a name that a
- * scope sets is the scope's own from its beginning: what runs before the assignment does not find a
- * variable of that name that was given to the template.
+ * The names in a scope of a template, collected while it is parsed. As in Python, a name that is
+ * set in a scope is local to the scope from its start: code before the assignment does not see a
+ * variable of the same name that was passed to the template.
  */
 final class Names {
   private static final Set<String> SPECIAL = Set.of("caller", "kwargs", "varargs");
 
   private final Names outer;
 
-  /** Each name of the scope; true if it is set before it is read, and not within a condition. */
+  /** The names of the scope; true if set before being read, and not within a condition. */
   private final Map<String, Boolean> settled = new HashMap<>();
 
-  /** How many conditions are open. */
+  /** Number of open conditions. */
   int conditions;
 
-  /** Of a macro's body: special names not set in it so far, and those of them that it reads. */
+  /** In the body of a macro: the special names not set so far, and those of them that are read. */
   private Set<String> open = Set.of();
 
   private final Set<String> special = new HashSet<>();
@@ -33,7 +33,7 @@ final class Names {
     this.outer = outer;
   }
 
-  /** Begins a macro's body, in which special names are arguments if they are read. */
+  /** Starts the body of a macro, in which special names are arguments if they are read. */
   void beginBody() {
     open = new HashSet<>(SPECIAL);
   }
@@ -56,7 +56,7 @@ final class Names {
     close(name);
   }
 
-  /** Notes a name whose value is given when the scope begins. */
+  /** Declares a name that has a value when the scope starts. */
   void given(String name) {
     settled.put(name, false);
     close(name);
@@ -70,7 +70,9 @@ final class Names {
     }
   }
 
-  /** Returns the names that begin without a value; only once the whole template is read. */
+  /**
+   * Returns the names that start without a value; valid only after the whole template is parsed.
+   */
   List<String> hidden() {
     List<String> names = hidden;
     if (names == null) {
@@ -79,7 +81,7 @@ final class Names {
               .filter(n -> settled.get(n) && !knownOutside(n))
               .sorted()
               .toList();
-      hidden = names; // any thread finds the same
+      hidden = names; // benign race: all threads compute the same
     }
     return names;
   }

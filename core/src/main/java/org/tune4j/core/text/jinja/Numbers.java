@@ -10,7 +10,7 @@ import org.tune4j.core.text.jinja.TemplateException.Kind;
 
 /** Python's numbers: integers of any size (Long, or BigInteger beyond its range) and floats. */
 final class Numbers {
-  /** Python reads and prints no longer integers in decimal. */
+  /** Python does not read or print longer integers in decimal. */
   static final int MAX_DIGITS = 4300;
 
   private static final Pattern INTEGER =
@@ -24,7 +24,7 @@ final class Numbers {
     return n.bitLength() < 64 ? (Object) n.longValue() : n;
   }
 
-  /** Whether a value is an integer; Python's booleans are. */
+  /** Returns whether a value is an integer; in Python, booleans are. */
   static boolean isInteger(Object v) {
     return v instanceof Long || v instanceof Boolean || v instanceof BigInteger;
   }
@@ -33,7 +33,7 @@ final class Numbers {
     return isInteger(v) || v instanceof Double;
   }
 
-  /** Returns a Long for a Boolean, and any other number as it is. */
+  /** Returns a Boolean as a Long, and any other number unchanged. */
   static Object plain(Object v) {
     return v instanceof Boolean b ? (Object) (b ? 1L : 0L) : v;
   }
@@ -52,7 +52,7 @@ final class Numbers {
     return d;
   }
 
-  /** Returns a value where Python wants an index, at the ends of the range if it is beyond. */
+  /** Returns an integer as an index, clamped to the range of a long. */
   static long index(Object v) {
     if (!isInteger(v)) {
       throw Failure.type("'%s' object cannot be interpreted as an integer", Values.typeName(v));
@@ -60,14 +60,14 @@ final class Numbers {
     return plain(v) instanceof Long n ? n : big(v).signum() < 0 ? Long.MIN_VALUE : Long.MAX_VALUE;
   }
 
-  /** Compares two numbers exactly; with a NaN, null. */
+  /** Compares two numbers exactly; null if one is NaN. */
   static Integer compare(Object a, Object b) {
     Object x = plain(a);
     Object y = plain(b);
     if (x instanceof Long m && y instanceof Long n) {
       return Long.compare(m, n);
     }
-    if (isSpecial(x) || isSpecial(y)) { // what is finite stands between the infinities
+    if (isSpecial(x) || isSpecial(y)) { // finite values are between the infinities
       double d = isSpecial(x) ? (Double) x : 0;
       double e = isSpecial(y) ? (Double) y : 0;
       return Double.isNaN(d) || Double.isNaN(e) ? null : Integer.valueOf(Double.compare(d, e));
@@ -83,7 +83,7 @@ final class Numbers {
     return v instanceof Double d ? new BigDecimal(d) : new BigDecimal(big(v));
   }
 
-  /** Returns a hash that equal numbers share. */
+  /** Returns a hash that is the same for equal numbers. */
   static int hash(Object number) {
     Object v = plain(number);
     return (v instanceof Double d && d == Math.rint(d) && !isSpecial(v) ? integer(d) : v)
@@ -101,7 +101,7 @@ final class Numbers {
 
   /** Returns an integer in decimal. */
   static String text(BigInteger n) {
-    // a digit has more than 3 bits, which spares the conversion of what is refused
+    // a digit has more than 3 bits: rejects long integers before the slow conversion
     if (n.bitLength() > MAX_DIGITS * 4L || n.abs().toString().length() > MAX_DIGITS) {
       throw Failure.value("an integer of more than %d digits", MAX_DIGITS);
     }
@@ -129,7 +129,9 @@ final class Numbers {
     return d < 0 ? "-" + text : text;
   }
 
-  /** Java's own text of a float is not always the shortest before version 19. */
+  /**
+   * Before version 19, Java's own conversion of a float does not always return the shortest text.
+   */
   private static BigDecimal shortest(double d) {
     BigDecimal exact = new BigDecimal(d);
     for (int precision = 1; precision < 17; precision++) {
@@ -193,7 +195,7 @@ final class Numbers {
                     .chars()
                     .allMatch(c -> Character.digit(c, (int) base) >= 0);
     if (!valid || digits.length() > MAX_DIGITS) {
-      throw Failure.value("%s is no integer of base %d", Printing.quoted(text), base);
+      throw Failure.value("%s is not an integer of base %d", Printing.quoted(text), base);
     }
     BigInteger n = new BigInteger(digits.replace("_", ""), (int) base);
     return normal(sign.equals("-") ? n.negate() : n);
@@ -213,7 +215,7 @@ final class Numbers {
     return switch (name.replaceFirst("^[+-]", "")) {
       case "inf", "infinity" -> sign * Double.POSITIVE_INFINITY;
       case "nan" -> Double.NaN;
-      default -> throw Failure.value("%s is no float", Printing.quoted(text));
+      default -> throw Failure.value("%s is not a float", Printing.quoted(text));
     };
   }
 }

@@ -13,10 +13,10 @@ import org.tune4j.core.text.jinja.Values.Tuple;
 
 /** Python's operators. */
 final class Operators {
-  /** Larger integers (about 30,000 digits) are refused; Python prints 4,300 digits at most. */
+  /** Larger integers (about 30,000 digits) are rejected; Python prints 4,300 digits at most. */
   private static final int MAX_BITS = 100_000;
 
-  /** Integers up to here are computed with as they are: no result is beyond a long. */
+  /** Operations on integers up to this size are done in longs, as no result overflows. */
   private static final long SMALL = 1L << 31;
 
   private static final long EXACT = 1L << 53;
@@ -137,7 +137,7 @@ final class Operators {
       throw Failure.of(Kind.ZERODIVISION, "0.0 cannot be raised to a negative power");
     }
     if (b == 0 || a == 1 || (a == -1 && Double.isInfinite(b))) {
-      return 1; // also of NaN
+      return 1; // also for NaN
     }
     double p = Math.pow(a, b);
     boolean finite = Double.isFinite(a) && Double.isFinite(b);

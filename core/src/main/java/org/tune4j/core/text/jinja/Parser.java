@@ -8,11 +8,11 @@ import java.util.function.Supplier;
 import org.tune4j.core.text.jinja.Expression.Step;
 import org.tune4j.core.text.jinja.Statement.End;
 
-/** Parses a template, into what renders it. */
+/** Parses a template into statements that render it. */
 final class Parser extends ExpressionParser {
   private final Set<String> blocks = new HashSet<>();
 
-  /** Whether there is a loop to leave. */
+  /** Whether the parser is in a loop, so that it can be left. */
   private boolean inLoop;
 
   private boolean generation;
@@ -22,9 +22,9 @@ final class Parser extends ExpressionParser {
   }
 
   /**
-   * A template, parsed.
+   * A parsed template.
    *
-   * @param generation whether it has blocks of what the assistant generates
+   * @param generation whether it has generation blocks, which mark what the assistant generates
    */
   record Parsed(Names names, Statement body, boolean generation) {}
 
@@ -34,7 +34,7 @@ final class Parser extends ExpressionParser {
     return new Parsed(parser.names, body, parser.generation);
   }
 
-  /** Parses up to a tag of one of some names, which is left to be read, or to the end. */
+  /** Parses up to a tag with one of the names, which is not consumed, or up to the end. */
   private Statement statements(Set<String> until) {
     List<Statement> body = new ArrayList<>();
     while (!current().is(TokenType.EOF)) {
@@ -68,21 +68,21 @@ final class Parser extends ExpressionParser {
     return checked(() -> tuple(item, ""));
   }
 
-  /** Parses a body after the rest of its tag, up to one of the ends. */
+  /** Parses the rest of a tag and its body, up to one of the end tags. */
   private Statement body(String... until) {
     skip(":");
     expect(TokenType.BLOCK_END);
     return statements(Set.of(until));
   }
 
-  /** Parses a body, and its end. */
+  /** Parses a body including its end tag. */
   private Statement whole(String end) {
     Statement body = body(end);
     advance();
     return body;
   }
 
-  /** Parses something that has variables of its own. */
+  /** Parses a part with a scope of its own. */
   private <T> T scoped(Names inner, boolean loop, Supplier<T> parser) {
     Names outer = names;
     boolean outerLoop = inLoop;
@@ -143,7 +143,7 @@ final class Parser extends ExpressionParser {
 
   // ---- assignments
 
-  /** Parses one or several targets with commas between them. */
+  /** Parses one or more targets separated by commas. */
   private Target target(boolean attributes) {
     Token at = current();
     List<Target> targets = new ArrayList<>(List.of(single(attributes)));
@@ -200,7 +200,7 @@ final class Parser extends ExpressionParser {
     };
   }
 
-  /** Parses filters and a body, whose text the filters change before it is used. */
+  /** Parses filters and a body; the filters are applied to the text of the body before its use. */
   private Statement captured(Supplier<List<Step>> filters, String end, Target.Assignment use) {
     Names inner = new Names(names);
     return scoped(
@@ -237,7 +237,7 @@ final class Parser extends ExpressionParser {
         Parser::writeText);
   }
 
-  /** Writes what a filter or call block results in, which has to be text. */
+  /** Writes the result of a filter or call block, which must be a string. */
   private static void writeText(Scope s, Object v) {
     if (!Values.isText(v)) {
       throw Failure.type("expected str instance, %s found", Values.typeName(v));
@@ -303,7 +303,7 @@ final class Parser extends ExpressionParser {
   private Statement loop(Token at) {
     Target target = target(/* attributes= */ false);
     if (target.names().contains("loop")) {
-      throw Failure.syntax(at, "the variable 'loop' is the loop's own");
+      throw Failure.syntax(at, "the variable 'loop' is reserved in loops");
     }
     expectName("in");
     Expression items = checked(() -> tuple(this::unconditional, "recursive"));
@@ -371,7 +371,7 @@ final class Parser extends ExpressionParser {
       if (skip("=")) {
         defaults.add(checked(this::expression));
       } else if (!defaults.isEmpty() || parameters.contains(at.text())) {
-        throw Failure.syntax(at, "the parameter '%s' cannot stand here", at.text());
+        throw Failure.syntax(at, "the parameter '%s' is not allowed here", at.text());
       }
       parameters.add(at.text());
     }
@@ -400,7 +400,7 @@ final class Parser extends ExpressionParser {
     };
   }
 
-  /** Parses what the assistant generates, which Jinja renders as a macro that is called. */
+  /** Parses a generation block, which Jinja renders like the call of a macro. */
   private Statement generation() {
     generation = true;
     Macro.Definition body =
@@ -412,14 +412,14 @@ final class Parser extends ExpressionParser {
       if (run.out == run.output) {
         run.spans.add(new Template.Span(start, start + text.length()));
       } else {
-        run.spansLost = true; // where captured text ends up is not known
+        run.spansLost = true; // the final position of captured text is unknown
       }
       run.write(text);
       return End.NORMAL;
     };
   }
 
-  /** Parses a named block; without inheritance it is rendered where it stands. */
+  /** Parses a named block; without inheritance it is rendered in place. */
   private Statement block(Token at) {
     String name = expect(TokenType.NAME).text();
     if (!current().is(TokenType.BLOCK_END)) {
@@ -427,7 +427,7 @@ final class Parser extends ExpressionParser {
           current(), "'%s' is not supported in chat templates", current().describe());
     }
     if (!blocks.add(name)) {
-      throw Failure.syntax(at, "the block '%s' is there twice", name);
+      throw Failure.syntax(at, "the block '%s' is defined twice", name);
     }
     Names inner = new Names(null);
     Statement body = scoped(inner, false, () -> whole("endblock"));

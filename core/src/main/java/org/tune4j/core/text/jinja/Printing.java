@@ -11,12 +11,12 @@ import org.tune4j.core.text.jinja.Values.Markup;
 import org.tune4j.core.text.jinja.Values.Namespace;
 import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** Values as Python prints them. */
+/** Converts values to strings as Python does. */
 final class Printing {
-  /** Longest value in a message. */
+  /** Maximum length of a value in a message. */
   private static final int MAX_QUOTED = 200;
 
-  /** What is counted; null where no more than the beginning is wanted. */
+  /** The rendering that is charged; null if only the beginning is needed. */
   private final Run run;
 
   private final StringBuilder out = new StringBuilder();
@@ -25,7 +25,7 @@ final class Printing {
     this.run = run;
   }
 
-  /** Returns a value as it is printed, {@code str(v)}. */
+  /** Returns {@code str(v)}. */
   static String str(Object v) {
     if (Values.isText(v)) {
       return v.toString();
@@ -33,7 +33,7 @@ final class Printing {
     return v instanceof Undefined ? "" : repr(v);
   }
 
-  /** Returns a value as it is printed within others, {@code repr(v)}. */
+  /** Returns {@code repr(v)}. */
   static String repr(Object v) {
     Printing p = new Printing(Run.now());
     p.value(v, 0);
@@ -41,7 +41,7 @@ final class Printing {
     return p.out.toString();
   }
 
-  /** Returns the beginning of what a value prints as within others, for messages. */
+  /** Returns the start of {@code repr(v)}, for messages. */
   static String quoted(Object v) {
     Printing p = new Printing(null);
     p.value(v, 0);

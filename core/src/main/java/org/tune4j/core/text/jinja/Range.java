@@ -4,12 +4,12 @@ import java.util.AbstractList;
 import java.util.List;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
 
-/** Integers from a start to before a stop. */
+/** Python's {@code range}. */
 final class Range extends AbstractList<Object> {
-  /** What Jinja's sandbox allows. */
+  /** The limit of Jinja's sandbox. */
   private static final int MAX_SIZE = 100_000;
 
-  /** Larger numbers are refused, which leaves room for computing. */
+  /** Larger bounds are rejected, so that computations do not overflow. */
   private static final long MAX = 1L << 60;
 
   private final long start;
@@ -24,7 +24,7 @@ final class Range extends AbstractList<Object> {
     this.size = size;
   }
 
-  /** Returns the range that the one to three arguments of {@code range} tell. */
+  /** Returns the range for one to three arguments of {@code range}. */
   static Range of(List<Object> arguments) {
     if (arguments.isEmpty() || arguments.size() > 3) {
       throw Failure.type("range expected 1 to 3 arguments, got %d", arguments.size());

@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The filters for web pages and consoles, which prompts hardly use. Of what they can do the plain
- * part is here, and the rest is refused.
+ * Filters for web pages and consoles, which prompts rarely use. Only their simple cases are
+ * supported; others are rejected.
  */
 final class RareFilters {
   private static final int PRETTY_WIDTH = 80;
@@ -55,7 +55,7 @@ final class RareFilters {
     return text;
   }
 
-  /** Refuses dicts that would be sorted. */
+  /** Rejects dicts that would be sorted. */
   private static void checkOrdered(Object v, int depth) {
     Values.checkDepth(depth);
     Run.now().step();
@@ -190,7 +190,7 @@ final class RareFilters {
       }
       if (!(e.getKey() instanceof String key) || key.matches("(?s).*[\\s/>=].*")) {
         throw Failure.value(
-            "%s is no name of an attribute", Printing.quoted(Values.unkey(e.getKey())));
+            "%s is not an attribute name", Printing.quoted(Values.unkey(e.getKey())));
       }
       all.add(Filters.escape(key) + "=\"" + Filters.escaped(e.getValue()) + "\"");
     }

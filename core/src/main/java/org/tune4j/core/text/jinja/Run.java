@@ -10,14 +10,14 @@ import org.tune4j.core.text.jinja.TemplateException.Kind;
 final class Run {
   private static final ThreadLocal<Run> CURRENT = new ThreadLocal<>();
 
-  /** Bytes of what a step makes beside texts and lists, about. */
+  /** Approximate bytes that a step allocates besides strings and lists. */
   private static final int SMALL_OBJECTS = 64;
 
   private final Limits limits;
   final Clock clock;
   final StringBuilder output = new StringBuilder();
 
-  /** Where output goes: {@link #output}, or a text that is captured. */
+  /** The current output: {@link #output}, or a captured string. */
   StringBuilder out = output;
 
   final List<Template.Span> spans = new ArrayList<>();
@@ -25,7 +25,7 @@ final class Run {
   /** Whether a generation block was rendered into something other than the output. */
   boolean spansLost;
 
-  /** What runs, for the place of an error. */
+  /** The current position, for errors. */
   Token at;
 
   private long steps;
@@ -38,12 +38,12 @@ final class Run {
     this.clock = clock;
   }
 
-  /** Returns the rendering that runs in this thread. */
+  /** Returns the current rendering of this thread. */
   static Run now() {
     return CURRENT.get();
   }
 
-  /** Makes this the thread's rendering, and returns the one before, which may be null. */
+  /** Sets the thread's current rendering, and returns the previous one, which may be null. */
   static Run makeCurrent(Run run) {
     Run before = CURRENT.get();
     if (run == null) {
@@ -54,7 +54,7 @@ final class Run {
     return before;
   }
 
-  /** Counts a statement, an iteration or a call, and the small objects that one makes. */
+  /** Counts a statement, an iteration or a call, and its small allocations. */
   void step() {
     produced += SMALL_OBJECTS;
     if ((++steps & 255) == 0) {
@@ -72,7 +72,8 @@ final class Run {
   private void check() {
     if (produced > limits.produced()) {
       throw Failure.limit(
-          "more than %d bytes of texts, lists and other values made in all", limits.produced());
+          "more than %d bytes of texts, lists and other values allocated in total",
+          limits.produced());
     }
     if (steps > limits.steps()) {
       throw Failure.limit("more than %d steps (statements, iterations and calls)", limits.steps());
@@ -82,7 +83,7 @@ final class Run {
     }
   }
 
-  /** Counts reading through a text. */
+  /** Counts a scan of a string. */
   void scanned(long characters) {
     if (characters >= 64) {
       steps += characters >> 6;
@@ -90,7 +91,7 @@ final class Run {
     }
   }
 
-  /** Counts a text that is about to be made, or was made, and the object that holds it. */
+  /** Counts the allocation of a string and of the object that holds it. */
   void made(long characters) {
     checkSize(characters);
     count(characters + 40);
@@ -128,7 +129,7 @@ final class Run {
     count(text.length());
   }
 
-  /** Runs something whose output goes into a text. */
+  /** Runs something and returns its output as a string. */
   <T> T capture(StringBuilder into, Supplier<T> body) {
     StringBuilder before = out;
     out = into;
@@ -139,7 +140,7 @@ final class Run {
     }
   }
 
-  /** Runs a call whose body is {@code levels} high, and returns its output. */
+  /** Runs a call whose body has {@code levels} of nesting, and returns its output. */
   String call(int levels, Runnable body) {
     step();
     depth += levels;

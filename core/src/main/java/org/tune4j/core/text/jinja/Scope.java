@@ -3,7 +3,7 @@ package org.tune4j.core.text.jinja;
 import java.util.HashMap;
 import java.util.Map;
 
-/** Variables while a template runs, and those around them. */
+/** The variables of a running template, with those of enclosing scopes. */
 final class Scope {
   /** The value of a variable that is not set yet, and of an argument that is absent. */
   static final Object MISSING =
@@ -26,7 +26,7 @@ final class Scope {
     this.values = values;
   }
 
-  /** Returns the scope of the template's statements, within that of the variables given. */
+  /** Returns the scope of the template's statements, inside that of the given variables. */
   static Scope top(Run run, Map<String, ?> variables) {
     Scope context = new Scope(run, null, false, new HashMap<>(variables));
     return new Scope(run, context, true, new HashMap<>());
@@ -39,7 +39,7 @@ final class Scope {
     return inner;
   }
 
-  /** Returns the variables that a block sees: those given, and those set outside of blocks. */
+  /** Returns the variables visible in a block: the given ones, and those set outside of blocks. */
   Scope context() {
     Scope s = this;
     while (s.outer != null) {
@@ -48,7 +48,7 @@ final class Scope {
     return s;
   }
 
-  /** Begins anew, as each iteration of a loop does. */
+  /** Resets the scope, as for each iteration of a loop. */
   void begin(Names names) {
     values.clear();
     for (String name : names.hidden()) {
@@ -56,7 +56,7 @@ final class Scope {
     }
   }
 
-  /** Ends the scope: what still sees its variables finds them not set. */
+  /** Ends the scope; to anything that still refers to it, its variables are not set. */
   void end() {
     values.replaceAll((name, value) -> MISSING);
   }

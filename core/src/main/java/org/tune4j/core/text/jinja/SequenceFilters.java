@@ -22,9 +22,9 @@ import org.tune4j.core.text.jinja.Values.Lazy;
 import org.tune4j.core.text.jinja.Values.Markup;
 import org.tune4j.core.text.jinja.Values.Tuple;
 
-/** The filters on what can be iterated over. */
+/** The filters on iterables. */
 final class SequenceFilters {
-  /** Bytes of a generator, about. */
+  /** Approximate bytes of a generator. */
   private static final int GENERATOR = 300;
 
   private SequenceFilters() {}
@@ -52,7 +52,7 @@ final class SequenceFilters {
     Builtin.add(f, "unique", "value case_sensitive? attribute?", SequenceFilters::unique);
   }
 
-  /** Returns a generator, begun when its first element is asked for. */
+  /** Returns a generator that starts when its first element is requested. */
   private static Lazy lazy(Supplier<Iterator<Object>> begin) {
     Run.now().made(GENERATOR);
     return new Lazy(
@@ -71,7 +71,7 @@ final class SequenceFilters {
         });
   }
 
-  /** Returns what looks up an attribute's path, such as {@code a.b.0}. */
+  /** Returns a function that looks up an attribute path such as {@code a.b.0}. */
   private static Function<Object, Object> getter(
       Object attribute, Object defaultValue, boolean ignoreCase) {
     List<Object> parts = new ArrayList<>();
@@ -152,7 +152,7 @@ final class SequenceFilters {
         });
   }
 
-  /** Sorts by keys; what is equal keeps its order, also in reverse. */
+  /** Sorts by keys; stable, also in reverse. */
   private static List<Object> sorted(
       List<Object> items, Function<Object, Object> key, boolean reverse) {
     List<Object[]> keyed = new ArrayList<>();
@@ -246,7 +246,10 @@ final class SequenceFilters {
         });
   }
 
-  /** Returns a generator over the items of the first argument, begun by what the others tell. */
+  /**
+   * Returns a generator over the items of the first argument; the other arguments define how to
+   * start it.
+   */
   private static Lazy overItems(
       Arguments a, Function<Arguments, Function<Iterator<Object>, Iterator<Object>>> begin) {
     if (a.positional().isEmpty()) {

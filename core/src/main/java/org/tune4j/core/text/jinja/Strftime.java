@@ -9,7 +9,7 @@ import java.util.Locale;
 
 /**
  * Python's {@code datetime.now().strftime}: the directives of C with glibc's flags, in English
- * whatever the locale is.
+ * regardless of the locale.
  */
 final class Strftime {
   private Strftime() {}
@@ -32,7 +32,7 @@ final class Strftime {
         flag = format.charAt(i++);
       }
       if (i < format.length() && (format.charAt(i) == 'E' || format.charAt(i) == 'O')) {
-        i++; // the locale's own forms, which English does not have
+        i++; // alternative forms of a locale, which English does not have
       }
       String text = i < format.length() ? directive(format.charAt(i), flag, t, clock) : null;
       out.append(text != null ? text : format.substring(start, Math.min(i + 1, format.length())));
@@ -40,7 +40,7 @@ final class Strftime {
     return out.toString();
   }
 
-  /** Returns what a directive stands for; null if it is none. */
+  /** Returns the text of a directive; null if it is unknown. */
   private static String directive(char directive, char flag, LocalDateTime t, Clock clock) {
     int hour12 = t.getHour() % 12 == 0 ? 12 : t.getHour() % 12;
     int sinceSunday = t.getDayOfWeek().getValue() % 7;

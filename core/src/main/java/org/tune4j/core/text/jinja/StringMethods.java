@@ -14,7 +14,7 @@ import org.tune4j.core.text.jinja.Values.Tuple;
 
 /** The methods of Python's {@code str}. */
 final class StringMethods {
-  /** What a method does with the text and its arguments. */
+  /** A method of a string and its arguments. */
   private interface Body {
     Object call(String s, Object[] v);
   }
@@ -102,7 +102,7 @@ final class StringMethods {
         });
   }
 
-  /** Returns what a method of escaped text gives: its texts are escaped as well. */
+  /** Returns the result of a method of escaped text, in which strings are escaped as well. */
   private static Object marked(Object v) {
     if (v instanceof String s) {
       return new Markup(s);
@@ -129,7 +129,7 @@ final class StringMethods {
     return v == Scope.MISSING || v == null ? null : text(v);
   }
 
-  /** Returns how often at most something is done; negative: without limit. */
+  /** Returns the maximum number of repetitions; negative if unlimited. */
   private static long limit(Object v) {
     return v == Scope.MISSING ? -1 : Numbers.index(v);
   }
@@ -183,7 +183,7 @@ final class StringMethods {
     return Tuple.of(s.substring(0, at), separator, s.substring(at + separator.length()));
   }
 
-  /** Returns an index into a text from an argument that may be absent or count from the end. */
+  /** Returns an index into a string; the argument may be absent or count from the end. */
   private static long index(Object v, int size, long otherwise) {
     if (v == Scope.MISSING || v == null) {
       return otherwise;
@@ -192,7 +192,7 @@ final class StringMethods {
     return i < 0 ? Math.max(0, Math.max(i, -size) + size) : i;
   }
 
-  /** Returns the part of a text that start and end leave; null if start is beyond the end. */
+  /** Returns the part of a string from start to end; null if start is beyond the end. */
   private static String part(String s, Object start, Object end) {
     int size = Text.length(s);
     long from = index(start, size, 0);
@@ -252,7 +252,7 @@ final class StringMethods {
     StringBuilder out = new StringBuilder();
     int start = 0;
     long count = 0;
-    // nothing is found before each character and at the end
+    // an empty string is found before each character and at the end
     for (int at = s.indexOf(old);
         at >= 0 && (limit < 0 || count < limit);
         at = next(s, old, start, at)) {
@@ -294,7 +294,7 @@ final class StringMethods {
     return sign + "0".repeat((int) missing) + s.substring(sign.length());
   }
 
-  /** Where a text stands in a field. */
+  /** Alignment of a string in a field. */
   enum Side {
     LEFT,
     RIGHT,
@@ -309,7 +309,7 @@ final class StringMethods {
     }
     long missing = Math.max(0, width - Text.length(s));
     Run.now().made(missing);
-    // as Python centres: an odd space goes left if the width is odd
+    // as in Python, an odd space goes to the left if the width is odd
     long left =
         side == Side.LEFT ? 0 : side == Side.RIGHT ? missing : missing / 2 + (missing & width & 1);
     return fill.repeat((int) left) + s + fill.repeat((int) (missing - left));

@@ -6,13 +6,13 @@ import java.util.List;
 import org.tune4j.core.text.jinja.Values.Namespace;
 
 /**
- * What is assigned to.
+ * The target of an assignment.
  *
- * @param names the variables that are set
- * @param owners what attributes are set of
+ * @param names variables that are set
+ * @param owners objects whose attributes are set
  */
 record Target(List<String> names, List<Expression> owners, Assignment assignment) {
-  /** Sets something to a value. */
+  /** Assigns a value. */
   interface Assignment {
     void assign(Scope s, Object value);
   }
@@ -29,7 +29,7 @@ record Target(List<String> names, List<Expression> owners, Assignment assignment
         (s, v) -> ((Namespace) owner.eval(s)).attributes().put(attribute, v));
   }
 
-  /** Refuses to set attributes of what is no namespace, before there is a value. */
+  /** Rejects setting attributes of anything but a namespace, before the value is evaluated. */
   void check(Scope s) {
     for (Expression owner : owners) {
       if (!(owner.eval(s) instanceof Namespace)) {
@@ -38,7 +38,7 @@ record Target(List<String> names, List<Expression> owners, Assignment assignment
     }
   }
 
-  /** Returns several targets, that a value is unpacked to. */
+  /** Returns several targets into which a value is unpacked. */
   static Target several(Token at, List<Target> targets) {
     int size = targets.size();
     return new Target(

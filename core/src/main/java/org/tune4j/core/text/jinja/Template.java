@@ -11,10 +11,11 @@ import org.tune4j.core.text.jinja.TemplateException.Kind;
  *
  * <p>The language is that of Jinja 3.1 with {@code trim_blocks}, {@code lstrip_blocks}, loop
  * controls, {@code generation} blocks, {@code raise_exception}, {@code strftime_now} and {@code
- * tojson} as transformers has them, in Jinja's immutable sandbox. What no prompt needs is left out
- * and refused by name, such as other templates ({@code include}, {@code import}, {@code extends}).
+ * tojson} as in transformers, in Jinja's immutable sandbox. Features that no prompt needs, such as
+ * other templates ({@code include}, {@code import}, {@code extends}), are not supported and
+ * rejected by name.
  *
- * <p>Values are data: a text that looks like a template is printed as it is.
+ * <p>Values are data: a string that looks like a template is printed unchanged.
  */
 public final class Template {
   private final String name;
@@ -34,7 +35,7 @@ public final class Template {
   /**
    * Parses a template, in time proportional to its length.
    *
-   * @param name what errors call it, as a rule its file
+   * @param name for error messages, usually its file
    * @throws TemplateException if it is not well-formed or nested too deeply
    */
   public static Template compile(String source, String name, Limits limits) {
@@ -53,29 +54,29 @@ public final class Template {
   }
 
   /**
-   * What a template renders to.
+   * The result of rendering a template.
    *
-   * @param spans what generation blocks rendered, in UTF-16 offsets, in the order of rendering
+   * @param spans the output of generation blocks, in UTF-16 offsets, in the order of rendering
    * @param spansComplete false if a generation block was rendered into a macro, a captured text or
-   *     another one, so that its place is not known
+   *     another one, so that its position is unknown
    */
   public record Result(String text, List<Span> spans, boolean spansComplete) {}
 
   /**
-   * A stretch of text.
+   * A range of text.
    *
-   * @param start of its first character
-   * @param end after its last character
+   * @param start offset of the first character
+   * @param end offset after the last character
    */
   public record Span(int start, int end) {}
 
   /**
    * Renders the template.
    *
-   * @param variables values as {@link org.tune4j.core.text.JsonValues} has them
+   * @param variables values in the representation of {@link org.tune4j.core.text.JsonValues}
    * @param clock of {@code strftime_now}
-   * @throws TemplateException if it refuses or fails, a limit is reached, or the thread is
-   *     interrupted
+   * @throws TemplateException if the template raises an exception or fails, a limit is reached, or
+   *     the thread is interrupted
    */
   public Result render(Map<String, ?> variables, Clock clock) {
     Run run = new Run(limits, clock);

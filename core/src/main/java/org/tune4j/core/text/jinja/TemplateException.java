@@ -2,26 +2,23 @@ package org.tune4j.core.text.jinja;
 
 import com.google.common.base.Ascii;
 
-/**
- * A template that cannot be understood, or that refuses or fails on what it is given. The message
- * names the template, line and column.
- */
+/** An error in a template, or in rendering it. The message names the template, line and column. */
 public final class TemplateException extends IllegalArgumentException {
   private static final long serialVersionUID = 1L;
 
-  /** What went wrong, as Jinja and Python tell it apart. */
+  /** The kind of error, as distinguished by Jinja and Python. */
   public enum Kind {
-    /** The template itself refuses, by {@code raise_exception}. */
+    /** The template called {@code raise_exception}. */
     RAISE,
-    /** Something undefined was used. */
+    /** An undefined value was used. */
     UNDEFINED,
-    /** The template is not well-formed, or has a construct that is not known. */
+    /** The template is not well-formed, or has an unknown construct. */
     SYNTAX,
-    /** The sandbox forbids it. */
+    /** The sandbox forbids the operation. */
     SECURITY,
-    /** An operation does not take values of this type. */
+    /** An operation does not accept values of this type. */
     TYPE,
-    /** An operation does not take this value. */
+    /** An operation does not accept this value. */
     VALUE,
     /** Another error while rendering. */
     RUNTIME,
@@ -60,12 +57,12 @@ public final class TemplateException extends IllegalArgumentException {
     this.detail = detail;
   }
 
-  /** Returns what went wrong. */
+  /** Returns the kind of error. */
   public Kind kind() {
     return kind;
   }
 
-  /** Returns the template's name, as a rule its file. */
+  /** Returns the template's name, usually its file. */
   public String template() {
     return template;
   }
@@ -80,7 +77,9 @@ public final class TemplateException extends IllegalArgumentException {
     return column;
   }
 
-  /** Returns the message without the place; of {@link Kind#RAISE}, what the template says. */
+  /**
+   * Returns the message without the location; for {@link Kind#RAISE}, the template's own message.
+   */
   public String detail() {
     return detail;
   }

@@ -59,7 +59,7 @@ final class Tests {
     return Values.isText(v) || v instanceof List || v instanceof Map || v instanceof Undefined;
   }
 
-  /** Whether two values are one object in Python, as far as that can be relied on. */
+  /** Returns whether two values are the same object in Python, as far as that is reliable. */
   private static boolean isSame(Object a, Object b) {
     boolean plain = List.of(true, 0L, "", 0.0).stream().anyMatch(x -> x.getClass().isInstance(a));
     return a == b || (plain && a.equals(b));

@@ -10,7 +10,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
-/** Python's view of text: code points, its white space, its cases. */
+/** Python's string semantics: code points, white space and case. */
 final class Text {
   private Text() {}
 
@@ -27,7 +27,7 @@ final class Text {
         .collect(Collectors.joining());
   }
 
-  /** Whether Python's {@code str.isspace} holds of a character. */
+  /** Returns {@code str.isspace} of a character. */
   static boolean isSpace(int c) {
     return (c <= ' ' || c > '~') && SPACES.indexOf(c) >= 0;
   }
@@ -66,7 +66,7 @@ final class Text {
     return lines;
   }
 
-  /** Strips characters of a set, or white space if it is null. */
+  /** Strips the characters of a set, or white space if it is null. */
   static String strip(String s, String set, boolean left, boolean right) {
     int start = 0;
     int end = s.length();
@@ -83,7 +83,7 @@ final class Text {
     return set == null ? isSpace(c) : set.indexOf(c) >= 0;
   }
 
-  /** Splits at white space, at most {@code limit} times from the left; negative: without limit. */
+  /** Splits at white space, at most {@code limit} times from the left; negative for no limit. */
   static List<Object> words(String s, long limit) {
     List<Object> words = new ArrayList<>();
     Matcher m = WORD.matcher(s);
@@ -108,7 +108,7 @@ final class Text {
     return s.toLowerCase(Locale.ROOT);
   }
 
-  /** Returns the text folded for comparison without case. */
+  /** Returns the text folded for case-insensitive comparison. */
   static String foldCase(String s) {
     return each(
         s,
@@ -119,7 +119,7 @@ final class Text {
           if ((c >= 0x13A0 && c <= 0x13FD) || (c >= 0xAB70 && c <= 0xABBF)) {
             throw Failure.unsupported("casefold of Cherokee");
           }
-          // one by one, since a final sigma is no other letter here
+          // one by one, as a final sigma is not a special case here
           return c == 0x1E9E ? "ss" : each(upper(Character.toString(c)), Text::lower);
         });
   }
@@ -134,7 +134,7 @@ final class Text {
     return lower(Character.toString(c));
   }
 
-  /** Returns a character as the first of a word. */
+  /** Returns a character in title case. */
   private static String title(int c) {
     int simple = Character.toTitleCase(c);
     String upper = upper(Character.toString(c));
@@ -153,7 +153,7 @@ final class Text {
       return s;
     }
     int first = s.codePointAt(0);
-    // the rest is lowered with the first before it, whose presence a final sigma needs
+    // lower-cased together with the first character, which matters for a final sigma
     String lowered = lower(s);
     return title(first) + lowered.substring(Math.min(lower(first).length(), lowered.length()));
   }
@@ -173,14 +173,14 @@ final class Text {
   }
 
   private interface Recasing {
-    /** Returns what a character becomes; null if it becomes lower case. */
+    /** Returns the replacement of a character; null for its lower case. */
     String apply(int c, boolean inWord);
   }
 
   private static String recased(String s, Recasing change) {
     StringBuilder out = new StringBuilder(s.length());
     String lowered = lower(s);
-    boolean sameLength = lowered.length() == s.length(); // a final sigma needs what is around it
+    boolean sameLength = lowered.length() == s.length(); // a final sigma depends on its context
     boolean inWord = false;
     for (int i = 0; i < s.length(); ) {
       int c = s.codePointAt(i);
@@ -222,7 +222,7 @@ final class Text {
 
   // ---- kinds of characters
 
-  /** Digits below U+10000 that are raised, lowered or in a circle. */
+  /** Superscript, subscript and circled digits below U+10000. */
   private static final String SPECIAL_DIGITS =
       "\u00B2\u00B3\u00B9\u19DA\u2070\u24EA\u24FF"
           + characters(0x1369, 0x1371)

@@ -23,7 +23,7 @@ record Token(TokenType type, String text, Object value, int line, int column) {
     return type == TokenType.NAME && text.equals(name);
   }
 
-  /** Returns what an error calls it. */
+  /** Returns the description for error messages. */
   String describe() {
     return type == TokenType.NAME || type == TokenType.OPERATOR ? text : type.description;
   }

@@ -1,6 +1,6 @@
 package org.tune4j.core.text.jinja;
 
-/** The kinds of tokens, each with what an error calls it. */
+/** The types of tokens, with their descriptions for error messages. */
 enum TokenType {
   DATA("template data / text"),
   VARIABLE_BEGIN("begin of print statement"),

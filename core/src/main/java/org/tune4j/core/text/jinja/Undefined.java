@@ -3,7 +3,9 @@ package org.tune4j.core.text.jinja;
 import java.util.function.Supplier;
 import org.tune4j.core.text.jinja.TemplateException.Kind;
 
-/** What is not there: it prints as nothing and is false; nearly all other use is an error. */
+/**
+ * An undefined value: it prints as an empty string and is false; nearly all other uses are errors.
+ */
 final class Undefined {
   private final Kind kind;
   private final Supplier<String> message;
@@ -21,7 +23,7 @@ final class Undefined {
     return new Undefined(Kind.UNDEFINED, () -> message);
   }
 
-  /** What an object has, but a template may not touch. */
+  /** An attribute that exists, but that a template must not access. */
   static Undefined unsafe(Object owner, String name) {
     return new Undefined(
         Kind.SECURITY,

@@ -14,19 +14,19 @@ import java.util.Map;
 import java.util.Objects;
 
 /**
- * Python's values and what holds of all of them. A value is null ({@code None}), a Boolean, a Long
- * or BigInteger, a Double, a String, a {@link Markup}, a List (also a {@link Tuple} or a {@link
- * Range}), a Map whose keys are {@link #key}s, a {@link DictView}, a {@link Lazy} iterator, an
- * {@link Undefined}, or one of the interpreter's own objects. All but {@link Namespace} and cyclers
- * are immutable.
+ * Python's values and the operations that all of them have. A value is null ({@code None}), a
+ * Boolean, a Long or BigInteger, a Double, a String, a {@link Markup}, a List (also a {@link Tuple}
+ * or a {@link Range}), a Map whose keys are {@link #key}s, a {@link DictView}, a {@link Lazy}
+ * iterator, an {@link Undefined}, or one of the interpreter's own objects. All but {@link
+ * Namespace} and cyclers are immutable.
  */
 final class Values {
-  /** Deeper nesting of lists and maps is not compared or printed. */
+  /** Lists and maps that are nested more deeply are not compared or printed. */
   private static final int MAX_DEPTH = 300;
 
   private Values() {}
 
-  /** A text that counts as escaped. */
+  /** A string that is considered escaped. */
   record Markup(String text) {
     @Override
     public String toString() {
@@ -37,7 +37,7 @@ final class Values {
   static final class Tuple extends AbstractList<Object> {
     private final List<Object> items;
 
-    /** Whether it is a group of {@code groupby}, whose items have names. */
+    /** Whether this is a group of {@code groupby}, whose items have names. */
     final boolean group;
 
     private Tuple(List<Object> items, boolean group) {
@@ -95,13 +95,13 @@ final class Values {
     }
   }
 
-  /** An iterator that is consumed by its first use, as a generator is. */
+  /** An iterator that is consumed by its first use, like a generator. */
   record Lazy(String type, Iterator<Object> iterator) {}
 
-  /** An object whose attributes a template sets: what outlives a loop's iteration. */
+  /** An object whose attributes a template can set; they outlive the iteration of a loop. */
   record Namespace(Map<Object, Object> attributes) {}
 
-  /** A dict's key other than a text, equal to every key that Python finds equal. */
+  /** A dict key other than a string, with Python's equality. */
   private record Key(Object value) {
     @Override
     public boolean equals(Object other) {
@@ -114,12 +114,12 @@ final class Values {
     }
   }
 
-  /** Returns a value as a dict has it for a key. */
+  /** Returns the representation of a value as a dict key. */
   static Object key(Object value) {
     if (isText(value)) {
       return value.toString();
     }
-    hash(value, 0); // refuses lists and dicts
+    hash(value, 0); // rejects lists and dicts
     return new Key(value);
   }
 
@@ -175,7 +175,7 @@ final class Values {
     return size == null || size > 0;
   }
 
-  /** Returns the length of what has one; null of other values. */
+  /** Returns the length of a value; null if it has none. */
   static Integer size(Object v) {
     if (v instanceof Collection<?> c) {
       return c.size();
@@ -220,7 +220,7 @@ final class Values {
     return iterator;
   }
 
-  /** Returns the elements of anything that can be iterated over. */
+  /** Returns the elements of an iterable. */
   static List<Object> list(Object v) {
     if (v instanceof List<?> l) {
       return Collections.unmodifiableList(l);
@@ -234,7 +234,7 @@ final class Values {
     return all;
   }
 
-  /** Whether two values are equal, {@code ==}. */
+  /** Returns {@code a == b}. */
   static boolean equal(Object a, Object b) {
     return equal(a, b, 0);
   }
@@ -263,7 +263,7 @@ final class Values {
     return a == b || (a instanceof Undefined && b instanceof Undefined);
   }
 
-  /** Returns the first index at which two lists differ; -1 if one begins the other. */
+  /** Returns the first index at which two lists differ; -1 if one is a prefix of the other. */
   private static int difference(List<?> a, List<?> b, int depth) {
     for (int i = 0; i < Math.min(a.size(), b.size()); i++) {
       if (!same(a.get(i), b.get(i), depth + 1)) {
@@ -273,12 +273,12 @@ final class Values {
     return -1;
   }
 
-  /** Whether two values are the same object or equal, as containers compare. */
+  /** Returns whether two values are identical or equal, which is how containers compare. */
   private static boolean same(Object a, Object b, int depth) {
     return a == b || equal(a, b, depth);
   }
 
-  /** Returns whether a value is in a container, {@code in}. */
+  /** Returns {@code v in container}. */
   static boolean contains(Object container, Object v) {
     if (isText(container)) {
       if (!isText(v)) {
@@ -303,10 +303,10 @@ final class Values {
   }
 
   /**
-   * Compares two values in order.
+   * Compares the order of two values.
    *
    * @param operator for the message
-   * @return a negative number, 0 or a positive one; null if there is a NaN
+   * @return a negative number, 0 or a positive one; null if one is NaN
    */
   static Integer compare(Object a, Object b, String operator) {
     return compare(a, b, operator, 0);
@@ -339,12 +339,12 @@ final class Values {
     Run.now().step();
     Integer c = compare(a, b, "<");
     if (c == null) {
-      throw Failure.unsupported("to sort what is no number (NaN)");
+      throw Failure.unsupported("to sort NaN");
     }
     return c;
   }
 
-  /** Returns a value, which must not be undefined. */
+  /** Returns a value after checking that it is not undefined. */
   static Object defined(Object v) {
     if (v instanceof Undefined u) {
       throw u.failure();

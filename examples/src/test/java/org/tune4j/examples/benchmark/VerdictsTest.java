@@ -165,9 +165,10 @@ class VerdictsTest {
                     s.equals("replay") && seed == 1 ? 0.9 : s.equals("multi-task") ? 0.7 : 0.6));
     List<Advised> advised = new ArrayList<>(everyLevel(0, "multi-task", 0.5, 0.5));
     advised.removeIf(a -> a.level() == Level.EXPERIMENT && a.seed() == 1);
+    // on seed 1 and another replay is the best, and scores 10 less than multi-task on the third
     assertThat(new Verdicts(all, advised).rules().get(0).mean())
         .as("by the seeds that there is advice for")
-        .isZero();
+        .isCloseTo(-10, within(1e-9));
     assertThat(new Verdicts(all, advised.subList(1, advised.size())).count())
         .as("a scenario without all of the advice is left out")
         .isZero();

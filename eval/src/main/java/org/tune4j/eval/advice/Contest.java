@@ -5,13 +5,12 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Random;
-import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.IntStream;
 
 /** The candidates that can be run: what is believed of each, and what those scored that were. */
 final class Contest {
@@ -22,7 +21,6 @@ final class Contest {
   static final double WORTH_TRAINING = 0.003;
 
   private final ImmutableList<Assessment> candidates;
-  private final Set<Integer> running = new LinkedHashSet<>();
   private final Map<Integer, String> failures = new LinkedHashMap<>();
   private final Map<Integer, Trial> trials = new LinkedHashMap<>();
   private Beliefs beliefs; // null without candidates
@@ -30,9 +28,6 @@ final class Contest {
   Contest(List<Assessment> candidates, Forecast forecast) {
     this.candidates = ImmutableList.copyOf(candidates);
     this.beliefs = candidates.isEmpty() ? null : Beliefs.of(candidates, forecast);
-    for (int k = 0; k < candidates.size(); k++) {
-      running.add(k);
-    }
   }
 
   Assessment get(int candidate) {
@@ -41,7 +36,7 @@ final class Contest {
 
   /** Returns whether anything is left to recommend. */
   boolean isEmpty() {
-    return running.isEmpty();
+    return failures.size() == candidates.size();
   }
 
   /**
@@ -50,7 +45,7 @@ final class Contest {
    * not taken for cheap.
    */
   int leader() {
-    Collection<Integer> among = trials.isEmpty() ? running : trials.keySet();
+    Collection<Integer> among = trials.isEmpty() ? running() : trials.keySet();
     int best = among.stream().max(Comparator.comparingDouble(this::mean)).orElseThrow();
     return among.stream()
         .filter(k -> get(k).share() == 1 && mean(best) - mean(k) <= INDIFFERENT)
@@ -66,12 +61,10 @@ final class Contest {
    */
   OptionalInt rival(Predicate<Assessment> affordable) {
     int leader = leader();
-    return running.stream()
+    return running().stream()
         .filter(k -> k != leader && !trials.containsKey(k))
         .filter(k -> get(k).share() == 1 && affordable.test(get(k)))
         .filter(k -> beliefs.improvement(k, leader) >= WORTH_TRAINING)
-        .mapToInt(k -> k)
-        .boxed()
         .max(
             Comparator.comparingDouble(
                 k -> beliefs.improvement(k, leader) / get(k).price().tokens()))
@@ -99,7 +92,6 @@ final class Contest {
    * @param why as part of a sentence
    */
   void failed(int candidate, String why) {
-    running.remove(candidate);
     failures.put(candidate, why);
   }
 
@@ -113,7 +105,7 @@ final class Contest {
    */
   List<Assessment> rated(Random random) {
     List<Assessment> rated = new ArrayList<>();
-    if (!running.isEmpty()) {
+    if (!isEmpty()) {
       rated.addAll(ranked(random));
     }
     failures.forEach((k, why) -> rated.add(get(k).infeasible(why)));
@@ -123,7 +115,7 @@ final class Contest {
   private List<Assessment> ranked(Random random) {
     double[] probabilities = beliefs.probabilities(random);
     List<Assessment> rated = new ArrayList<>();
-    running.stream()
+    running().stream()
         .sorted(Comparator.comparingDouble(k -> -mean(k)))
         .forEach(k -> rated.add(get(k).withBelief(beliefs.gain(k), expected(k), probabilities[k])));
     Assessment leader =
@@ -139,6 +131,14 @@ final class Contest {
     }
     int first = trials.keySet().iterator().next();
     return trials.get(first).estimate().plus(beliefs.difference(candidate, first));
+  }
+
+  /** Returns the candidates whose training has not failed. */
+  private List<Integer> running() {
+    return IntStream.range(0, candidates.size())
+        .filter(k -> !failures.containsKey(k))
+        .boxed()
+        .toList();
   }
 
   private double mean(int candidate) {

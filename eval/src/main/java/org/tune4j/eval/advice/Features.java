@@ -38,6 +38,11 @@ public record Features(ImmutableMap<String, Double> values) {
 
   /** Takes them of tasks that are to be trained. */
   public static Features of(List<Task> tasks, Hyperparameters h) {
+    return of(tasks, h, AnswerConflicts.of(tasks));
+  }
+
+  /** Takes them where it is known already how the tasks' data contradicts itself. */
+  static Features of(List<Task> tasks, Hyperparameters h, AnswerConflicts conflicts) {
     double steps = 0;
     for (Task t : tasks) {
       steps += log2(1 + h.epochs() * t.train().size() / h.examplesPerStep()) / tasks.size();
@@ -51,9 +56,7 @@ public record Features(ImmutableMap<String, Double> values) {
             .put(STEPS, steps)
             .put(TASKS, log2(tasks.size()))
             .put(IMBALANCE, log2(most / Math.max(1, least)))
-            .put(
-                OPPOSITION,
-                learned * Math.max(AnswerConflicts.of(tasks).lost(), transfer.disagreement()))
+            .put(OPPOSITION, learned * Math.max(conflicts.lost(), transfer.disagreement()))
             .put(KINSHIP, transfer.kinship())
             .buildOrThrow());
   }

@@ -355,7 +355,7 @@ public final class StrategyRecommender {
             ? new PilotRounds(request, profiles, memory, progress, warnings).run()
             : Optional.empty();
     AnswerConflicts conflicts = AnswerConflicts.of(tasks);
-    Features features = Features.of(tasks, hyperparameters);
+    Features features = Features.of(tasks, hyperparameters, conflicts);
     Situation situation =
         new Situation(
             profiles.all(),

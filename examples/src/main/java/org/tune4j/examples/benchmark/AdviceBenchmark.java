@@ -9,8 +9,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.tune4j.core.io.AtomicFiles;
 import org.tune4j.core.io.MalformedFileException;
 import org.tune4j.core.model.LanguageModel;
@@ -38,35 +36,6 @@ import picocli.CommandLine.Spec;
       "Measures the quality of the advice: trains every strategy to the end in scenarios of many kinds, and compares the recommended one with the best. See docs/advice-benchmark.md."
     })
 public final class AdviceBenchmark {
-  /** Returns the scenarios whose ids start with one of the prefixes; all if there are none. */
-  static List<Scenario> wanted(List<String> ids) throws IOException {
-    List<Scenario> wanted =
-        Scenarios.all().stream()
-            .filter(s -> ids.isEmpty() || ids.stream().anyMatch(s.id()::startsWith))
-            .toList();
-    if (wanted.isEmpty()) {
-      throw new IllegalArgumentException(
-          "no scenario's id starts with any of %s; 'scenarios' lists them".formatted(ids));
-    }
-    return wanted;
-  }
-
-  /** Returns every N-th element, starting with the I-th. */
-  static <T> List<T> shard(String shard, List<T> all) {
-    Matcher m = Pattern.compile("([1-9][0-9]{0,3})/([1-9][0-9]{0,3})").matcher(shard);
-    int first = m.matches() ? Integer.parseInt(m.group(1)) : 1;
-    int of = m.matches() ? Integer.parseInt(m.group(2)) : 0;
-    if (first > of) {
-      throw new IllegalArgumentException(
-          "the shard is '%s'; expected I/N with I from 1 to N, such as 1/2".formatted(shard));
-    }
-    List<T> part = new ArrayList<>();
-    for (int i = first - 1; i < all.size(); i += of) {
-      part.add(all.get(i));
-    }
-    return part;
-  }
-
   @Command(name = "scenarios", description = "Lists the scenarios.")
   static final class ScenariosCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
@@ -120,6 +89,7 @@ public final class AdviceBenchmark {
   static final class TruthCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
     @Mixin private ModelOptions model;
+    @Mixin private Portion portion;
 
     @Option(
         names = "--kept",
@@ -141,20 +111,6 @@ public final class AdviceBenchmark {
         description = "Only these strategies; may be given several times.")
     private List<String> strategies = new ArrayList<>();
 
-    @Option(
-        names = "--scenario",
-        paramLabel = "ID",
-        description = "Only scenarios whose id starts with this; may be given several times.")
-    private List<String> scenarios = new ArrayList<>();
-
-    @Option(
-        names = "--shard",
-        paramLabel = "I/N",
-        defaultValue = "1/1",
-        description =
-            "Only every N-th run, starting with the I-th, to divide the work among processes.")
-    private String shard;
-
     @Override
     public Integer call() throws IOException {
       PrintWriter out = spec.commandLine().getOut();
@@ -162,7 +118,7 @@ public final class AdviceBenchmark {
       if (names.isEmpty()) {
         Contender.names().forEach(names::add);
       }
-      List<TruthRuns.Run> runs = shard(shard, TruthRuns.all(wanted(scenarios), names, seeds));
+      List<TruthRuns.Run> runs = portion.of(TruthRuns.all(portion.scenarios(), names, seeds));
       Interruption interruption = Interruption.install();
       try (LanguageModel m = model.load()) {
         boolean finished =
@@ -222,6 +178,7 @@ public final class AdviceBenchmark {
   static final class AdviceCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
     @Mixin private ModelOptions model;
+    @Mixin private Portion portion;
 
     @Option(
         names = "--kept",
@@ -237,20 +194,6 @@ public final class AdviceBenchmark {
         description = "Seeds of each experiment. Default: ${DEFAULT-VALUE}.")
     private int seeds;
 
-    @Option(
-        names = "--scenario",
-        paramLabel = "ID",
-        description = "Only scenarios whose id starts with this; may be given several times.")
-    private List<String> scenarios = new ArrayList<>();
-
-    @Option(
-        names = "--shard",
-        paramLabel = "I/N",
-        defaultValue = "1/1",
-        description =
-            "Only every N-th request, starting with the I-th, to divide the work among processes.")
-    private String shard;
-
     @Override
     public Integer call() throws IOException {
       PrintWriter out = spec.commandLine().getOut();
@@ -258,7 +201,7 @@ public final class AdviceBenchmark {
       try (LanguageModel m = model.load()) {
         new AdviceRuns(m, kept, interruption::requested)
             .run(
-                shard(shard, AdviceRuns.all(wanted(scenarios), seeds)),
+                portion.of(AdviceRuns.all(portion.scenarios(), seeds)),
                 a -> {
                   out.printf(
                       Locale.ROOT,

@@ -62,7 +62,7 @@ final class AdviceRuns {
     }
     for (Run r : runs) {
       String settings = TruthRuns.settings(r.scenario);
-      if (!recorded.contains(r.scenario.id() + ' ' + settings + ' ' + r.level + ' ' + r.seed)) {
+      if (!recorded.contains(Advised.key(r.scenario.id(), settings, r.level, r.seed))) {
         Advised advised = ask(r, settings);
         Lines.append(kept, advised);
         done.accept(advised);

@@ -43,6 +43,10 @@ record Advised(
 
   /** Returns what identifies the request. */
   String key() {
+    return key(scenario, settings, level, seed);
+  }
+
+  static String key(String scenario, String settings, Level level, long seed) {
     return scenario + ' ' + settings + ' ' + level + ' ' + seed;
   }
 }

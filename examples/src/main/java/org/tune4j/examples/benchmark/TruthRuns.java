@@ -99,7 +99,7 @@ final class TruthRuns {
       if (cancelled.getAsBoolean()) {
         return false;
       }
-      Truth truth = measure(r);
+      Truth truth = measure(r, settings.get(id));
       if (truth == null) {
         return false;
       }
@@ -109,7 +109,7 @@ final class TruthRuns {
     return true;
   }
 
-  private Truth measure(Run r) throws IOException {
+  private Truth measure(Run r, String settings) throws IOException {
     List<Task> tasks = r.scenario.tasks();
     Path directory = Files.createTempDirectory("tune4j-benchmark");
     try (FineTuningResult result =
@@ -121,13 +121,14 @@ final class TruthRuns {
             .output(directory.resolve("run"))
             .cancelled(cancelled)
             .run()) {
-      return result.completed() ? scored(r, tasks, result) : null;
+      return result.completed() ? scored(r, settings, tasks, result) : null;
     } finally {
       AtomicFiles.deleteRecursively(directory);
     }
   }
 
-  private Truth scored(Run r, List<Task> tasks, FineTuningResult result) throws IOException {
+  private Truth scored(Run r, String settings, List<Task> tasks, FineTuningResult result)
+      throws IOException {
     Map<Split, ImmutableMap<String, Double>> scores = new LinkedHashMap<>();
     Evaluator evaluator = Evaluator.of(result.model());
     for (Split split : List.of(Split.TEST, Split.VALIDATION)) {
@@ -139,7 +140,7 @@ final class TruthRuns {
     }
     return new Truth(
         r.scenario.id(),
-        settings(r.scenario),
+        settings,
         r.strategy,
         r.seed,
         scores.get(Split.TEST),

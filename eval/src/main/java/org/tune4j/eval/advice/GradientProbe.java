@@ -5,13 +5,13 @@ import java.util.function.Predicate;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
-import org.tune4j.core.engine.SplitMix64;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.model.Packer;
 import org.tune4j.core.model.Pass;
 import org.tune4j.core.train.Hyperparameters;
+import org.tune4j.eval.affinity.CountSketch;
 
 /**
  * Gradients of an adapter's parameters, projected to few dimensions.
@@ -62,22 +62,13 @@ final class GradientProbe {
       for (String name : p.names()) {
         if (parameters.test(name)) {
           Parameters.Slot slot = p.slot(name);
-          sketch(engine.read(p.gradient(slot)), slot.offset(), seed, sketch);
+          CountSketch.add(engine.read(p.gradient(slot)), slot.offset(), seed, sketch);
         }
       }
       return sketch;
     } finally {
       engine.resetArena();
       engine.lock().unlock();
-    }
-  }
-
-  /** Adds coordinates from {@code offset} on to a sketch. */
-  static void sketch(float[] values, long offset, long seed, double[] sketch) {
-    for (int i = 0; i < values.length; i++) {
-      long hash = SplitMix64.at(seed, offset + i + 1);
-      int bucket = (int) Long.remainderUnsigned(hash >>> 1, sketch.length);
-      sketch[bucket] += (hash & 1) == 0 ? values[i] : -values[i];
     }
   }
 

@@ -4,7 +4,6 @@ import java.util.List;
 import org.tune4j.core.data.EncodedExample;
 import org.tune4j.core.engine.Engine;
 import org.tune4j.core.engine.Parameters;
-import org.tune4j.core.engine.SplitMix64;
 import org.tune4j.core.engine.Tape;
 import org.tune4j.core.model.Adapter;
 import org.tune4j.core.model.LanguageModel;
@@ -104,11 +103,7 @@ final class Tangent {
   /** Returns the count sketch of a vector. */
   static double[] sketch(float[] values, int dimensions, long seed) {
     double[] sketch = new double[dimensions];
-    for (int i = 0; i < values.length; i++) {
-      long hash = SplitMix64.at(seed, i + 1L);
-      int bucket = (int) (hash >>> 1) & (dimensions - 1);
-      sketch[bucket] += (hash & 1) == 0 ? values[i] : -values[i];
-    }
+    CountSketch.add(values, 0, seed, sketch);
     return sketch;
   }
 }

@@ -23,6 +23,7 @@ import org.tune4j.core.data.Task;
 import org.tune4j.core.model.LanguageModel;
 import org.tune4j.core.train.Hyperparameters;
 import org.tune4j.eval.advice.TaskSimilarity.Moments;
+import org.tune4j.eval.affinity.CountSketch;
 import org.tune4j.lora.LoraConfig;
 
 class TaskSimilarityTest {
@@ -163,10 +164,10 @@ class TaskSimilarityTest {
     double exact = GradientProbe.cosine(whole, other);
     double[] sketchA = new double[TaskSimilarity.DIMENSIONS];
     double[] sketchB = new double[TaskSimilarity.DIMENSIONS];
-    GradientProbe.sketch(a, 0, seed, sketchA);
+    CountSketch.add(a, 0, seed, sketchA);
     // in two parts, as matrices come
-    GradientProbe.sketch(java.util.Arrays.copyOfRange(b, 0, 700), 0, seed, sketchB);
-    GradientProbe.sketch(java.util.Arrays.copyOfRange(b, 700, n), 700, seed, sketchB);
+    CountSketch.add(java.util.Arrays.copyOfRange(b, 0, 700), 0, seed, sketchB);
+    CountSketch.add(java.util.Arrays.copyOfRange(b, 700, n), 700, seed, sketchB);
     // five standard errors
     assertThat(GradientProbe.cosine(sketchA, sketchB))
         .isCloseTo(exact, within(5 / Math.sqrt(8192)));
